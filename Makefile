@@ -1,0 +1,29 @@
+PYTHON3 ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+# Newer than the two files that say what to install, once everything is installed.
+STAMP := $(VENV)/installed
+
+.PHONY: demo test lint clean
+
+demo: $(STAMP)
+	$(PYTHON) examples/plot_open_set_digits.py
+
+test: $(STAMP)
+	$(PYTHON) -m pytest
+
+lint: $(STAMP)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m pytest -q tests/test_docs.py -k docstring
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Installing sk_center and its tools into $(VENV): a few minutes the first time"
+	@$(PYTHON3) -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check \
+		--editable ".[dev]" --constraint constraints.txt
+	@touch $@

@@ -1,0 +1,143 @@
+"""Parameters of the skorch net on a scikit-learn estimator, by their skorch names."""
+
+import inspect
+from difflib import get_close_matches
+
+from torch.utils.data import DataLoader
+
+from sk_center.batches import TensorBatches
+
+# Parameters of CenterLossNet that the classifier passes on as they are.
+NET_PARAMETERS = (
+    "center",
+    "compile",
+    "criterion",
+    "dataset",
+    "iterator_train",
+    "iterator_valid",
+    "predict_nonlinearity",
+    "torch_load_kwargs",
+    "train_split",
+    "use_caching",
+)
+NET_PREFIXES = (
+    "module",
+    "optimizer",
+    "criterion",
+    "iterator_train",
+    "iterator_valid",
+    "dataset",
+    "callbacks",
+    "compile",
+)
+
+
+class NetParamsMixin:
+    """Let an estimator take, list, set and clone parameters of its skorch net.
+
+    The parameters come as keyword arguments of ``__init__``, which hands them to
+    ``_store_net_params``, and lie beside the others as attributes.
+    """
+
+    def _store_net_params(self, params, error):
+        """Store keyword arguments, or raise ``error`` that names the nearest right one."""
+        for name in params:
+            prefix, _, rest = name.partition("__")
+            if name in NET_PARAMETERS or (rest and prefix in NET_PREFIXES):
+                continue
+            # scikit-learn's checks set each name in the signature of __init__, that of
+            # the catch-all too, and expect a refusal in fit at the earliest.
+            if name == "skorch_params":
+                continue
+            known = [*self._get_param_names(), *NET_PARAMETERS]
+            known += [f"{known_prefix}__{rest}" for known_prefix in NET_PREFIXES if rest]
+            raise error(
+                f"{name!r} is not a parameter of {type(self).__name__}"
+                f"{_did_you_mean(name, known)}"
+            )
+        vars(self).update(params)
+
+    def _net_params(self):
+        """Return the stored parameters of the net."""
+        names = set(self._get_param_names())
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in names and not name.startswith("_") and not name.endswith("_")
+        }
+
+    def get_params(self, deep=True):
+        """Get the parameters, those of the net among them.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of estimators among the parameters.
+
+        Returns
+        -------
+        params : dict
+            Parameter names mapped to their values.
+        """
+        return {**super().get_params(deep=deep), **self._net_params()}
+
+    def set_params(self, **params):
+        """Set parameters, those of the net by their skorch names.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameter names mapped to their values.
+
+        Returns
+        -------
+        self : estimator
+            This estimator.
+        """
+        names = self._get_param_names()
+        own = {name: value for name, value in params.items() if name in names}
+        net = {name: value for name, value in params.items() if name not in names}
+        self._store_net_params(net, ValueError)
+        return super().set_params(**own)
+
+
+def check_prefixed(params, prefix, target, also=()):
+    """Raise ValueError if ``target`` does not take a parameter with this prefix.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the net.
+
+    prefix : str
+        Such as ``"module"``: ``module__width`` is then the argument ``width``.
+
+    target : callable
+        What the arguments are for.
+
+    also : sequence of str, default=()
+        Further names that are right.
+    """
+    try:
+        arguments = inspect.signature(target).parameters
+    except (TypeError, ValueError):  # callables without a signature explain themselves
+        return
+    if target is TensorBatches:
+        arguments = {**arguments, **inspect.signature(DataLoader).parameters}
+        arguments.pop("loader")
+    elif any(argument.kind == argument.VAR_KEYWORD for argument in arguments.values()):
+        return
+    names = [*arguments, *also]
+    for name in params:
+        head, _, rest = name.partition("__")
+        if head == prefix and rest and rest.partition("__")[0] not in names:
+            right = [f"{prefix}__{known}" for known in names]
+            raise ValueError(
+                f"{name!r} is not a parameter of {getattr(target, '__name__', target)}"
+                f"{_did_you_mean(name, right)}"
+            )
+
+
+def _did_you_mean(name, known):
+    nearest = get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; it takes {sorted(known)}."

@@ -1,0 +1,22 @@
+"""Keep the fitted state of an estimator when a call on it fails."""
+
+from contextlib import contextmanager
+
+
+@contextmanager
+def restored_on_error(estimator):
+    """Give ``estimator`` back its attributes if the block raises.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose attributes the block may set. Objects that it changes in place are not
+        covered.
+    """
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -1,0 +1,180 @@
+"""Batches by slicing tensors, instead of one ``__getitem__`` per sample."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Subset
+
+
+class ArrayDataset(Dataset):
+    """Samples that lie in one array, indexed by number, slice or array of numbers.
+
+    Parameters
+    ----------
+    X : ndarray or tensor of shape (n_samples, ...) or dict
+        The samples. A ``np.memmap`` stays on disk: only batches are read. A dict with
+        the keys ``"X"`` and ``"sample_weight"`` brings weights along.
+
+    y : array-like of shape (n_samples,), default=None
+        Class index of each sample; zeros where None.
+
+    dtype : torch.dtype, default=torch.float32
+        What a batch of X is converted to, whatever its dtype at rest. None leaves it.
+
+    Notes
+    -----
+    An item is ``(X, y)``, with weights ``({"X": X, "sample_weight": w}, y)``, the form
+    in which skorch hands weights to the loss.
+    """
+
+    def __init__(self, X, y=None, dtype=torch.float32):
+        self.sample_weight = None
+        if isinstance(X, Mapping):
+            weight = X.get("sample_weight")
+            if weight is not None:
+                self.sample_weight = torch.as_tensor(weight, dtype=torch.float32)
+            X = X["X"]
+        self.X = X if isinstance(X, (np.ndarray, torch.Tensor)) else np.asarray(X)
+        n_samples = len(self.X)
+        if y is None:
+            y = torch.zeros(1, dtype=torch.int64).expand(n_samples)
+        self.y = torch.as_tensor(y)
+        if len(self.y) != n_samples:
+            raise ValueError(
+                f"X and y must have the same length; got {n_samples} and {len(self.y)}."
+            )
+        self.dtype = dtype
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        X = self.X[index]
+        if not isinstance(X, torch.Tensor):
+            # np.array also turns the scalar that one number of a 1-D array gives
+            # into an array, and a read-only view into one torch may hold.
+            X = torch.from_numpy(np.array(X))
+        if self.dtype is not None:
+            X = X.to(self.dtype)
+        if self.sample_weight is not None:
+            X = {"X": X, "sample_weight": self.sample_weight[index]}
+        return X, self.y[index]
+
+
+class LabelledDataset(Dataset):
+    """A user's map-style dataset with labels and weights of our own.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Yields a sample or a pair of sample and label; the label is replaced.
+
+    y : ndarray of shape (n_samples,), default=None
+        Class index of each sample; zeros where None.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample.
+    """
+
+    def __init__(self, dataset, y=None, sample_weight=None):
+        self.dataset = dataset
+        self.y = np.zeros(len(dataset), dtype=np.int64) if y is None else y
+        self.sample_weight = sample_weight
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        X = sample_of(self.dataset[index])
+        if self.sample_weight is not None:
+            X = {"X": X, "sample_weight": np.float32(self.sample_weight[index])}
+        return X, self.y[index]
+
+
+class TensorBatches:
+    """Iterate over batches as a ``DataLoader`` does, by slicing where that is possible.
+
+    An :class:`ArrayDataset`, or a ``torch.utils.data.Subset`` of one, is sliced; any
+    other dataset goes through a ``DataLoader``.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        The samples.
+
+    batch_size : int
+        Number of samples of a batch. A last batch of a single sample joins the batch
+        before it, because batch normalisation cannot train on one.
+
+    shuffle : bool, default=False
+        Whether each pass has an order of its own, drawn from torch's global random
+        generator.
+
+    **loader : dict
+        Further arguments of ``torch.utils.data.DataLoader``, such as ``num_workers``.
+        Given any, the ``DataLoader`` is used for every dataset.
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False, **loader):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.loader = loader
+
+    def __len__(self):
+        return len(self._starts())
+
+    def __iter__(self):
+        n_samples = len(self.dataset)
+        order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
+        starts = self._starts()
+        ranges = list(zip(starts, [*starts[1:], n_samples]))
+        subset = isinstance(self.dataset, Subset)
+        source = self.dataset.dataset if subset else self.dataset
+        if self.loader or not isinstance(source, ArrayDataset):
+            batches = [order[start:stop].tolist() for start, stop in ranges]
+            yield from DataLoader(self.dataset, batch_sampler=batches, **self.loader)
+            return
+        if subset:
+            order = torch.as_tensor(self.dataset.indices)[order]
+        for start, stop in ranges:
+            in_order = not (self.shuffle or subset)  # a slice is a view, without a copy
+            yield source[slice(start, stop) if in_order else order[start:stop]]
+
+    def _starts(self):
+        starts = list(range(0, len(self.dataset), self.batch_size))
+        if len(starts) > 1 and len(self.dataset) - starts[-1] == 1:
+            starts.pop()
+        return starts
+
+
+def sample_of(item):
+    """Return the sample of an item that may be a pair of sample and label."""
+    return item[0] if isinstance(item, (tuple, list)) else item
+
+
+def labels_of(dataset):
+    """Return the labels of a dataset: its ``targets``, or those of one pass over it.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Yields pairs of sample and label.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    ValueError
+        If the dataset yields no labels.
+    """
+    targets = getattr(dataset, "targets", None)
+    if targets is not None and len(targets) == len(dataset):
+        return np.asarray(targets)
+    if not isinstance(dataset[0], (tuple, list)):
+        raise ValueError("y is needed: the Dataset yields samples without labels.")
+    return np.array([dataset[i][1] for i in range(len(dataset))])

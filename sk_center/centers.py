@@ -1,0 +1,522 @@
+"""One moving-average center per class, kept as a buffer of a torch module."""
+
+import math
+import warnings
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
+
+
+class Center(torch.nn.Module):
+    """Keep one moving-average center per class.
+
+    A :class:`Center` behaves as :class:`torch.nn.BatchNorm1d` does: its centers are
+    a buffer, not a parameter. They travel with ``state_dict`` and ``.to(device)``,
+    no optimizer sees them, training mode updates them once per batch without a
+    gradient, and ``eval()`` freezes them.
+
+    Parameters
+    ----------
+    feature_dim : int
+        Number of features D of each sample.
+
+    center_num : int
+        Number of classes C.
+
+    alpha : float, default=0.9
+        Share of the old center that an update retains, in [0, 1). Not used by
+        ``update="cumulative"`` and ``update="fixed"``.
+
+    center : array-like or tensor of shape (center_num, feature_dim) or callable, \
+            default=None
+        The first centers. An array or a tensor is taken as knowledge: the first
+        batch moves it by the ordinary step. A callable gets the shape
+        ``(center_num, feature_dim)`` and returns such an array; like the default,
+        Glorot uniform with bound ``sqrt(6 / (center_num + feature_dim))``, it is a
+        mere starting point.
+
+    name : str, default=None
+        A name for the representation and the warnings of this module.
+
+    update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
+        How a batch moves the centers. With n the number of samples of a class in
+        the batch and m the mean of their features, a class that is present moves by
+
+        - ``"ema"``: ``s * (m - c)``, ``s = (1 - alpha) / (1 - alpha ** t)``, where t
+          counts the batches that held the class. The division removes the start
+          from the average, so the first batch replaces a random start by m. Stable
+          for every batch size. Given centers move by ``s = 1 - alpha``.
+        - ``"sum"``: ``(1 - alpha) * sum(x - c)`` over its samples, so duplicates
+          accumulate. Diverges when ``n * (1 - alpha) > 2``; a warning says so, once.
+        - ``"wen"``: ``(1 - alpha) * n / (1 + n) * (m - c)``, equation 4 of [1]_,
+          whose alpha is the step ``1 - alpha``.
+        - ``"cumulative"``: ``n / N * (m - c)``, where N counts the samples of the
+          class so far: the exact running mean of features that do not change.
+        - ``"fixed"``: none. The centers are anchors.
+
+    Attributes
+    ----------
+    center : tensor of shape (center_num, feature_dim)
+        The centers, float32 whatever the dtype of the features: in half precision
+        ``c + (1 - alpha) * (m - c)`` rounds back to c and centers stall.
+
+    count : tensor of shape (center_num,)
+        Batches (``"cumulative"``: samples) of each class so far, int64.
+
+    informed : tensor of shape ()
+        Whether the first centers were given as an array.
+
+    See Also
+    --------
+    sk_center.losses.center_loss : The loss that pulls features to their center.
+    CenterLossClassifier : The classifier trained with it.
+
+    Notes
+    -----
+    Rows of features that are not finite never reach the centers. Labels are class
+    indices; a negative one is an error, never "the last class".
+
+    References
+    ----------
+    .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
+       approach for deep face recognition". ECCV 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center import Center
+    >>> center = Center(feature_dim=2, center_num=3, center=torch.zeros)
+    >>> features = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]])
+    >>> before = center(features, torch.tensor([0, 0, 2]))
+    >>> center.predict()[[0, 2]]
+    tensor([[2., 0.],
+            [0., 5.]])
+    """
+
+    def __init__(
+        self, feature_dim, center_num, alpha=0.9, center=None, name=None, *, update="ema"
+    ):
+        super().__init__()
+        for parameter, value in (("feature_dim", feature_dim), ("center_num", center_num)):
+            if int(value) != value or value < 1:
+                raise ValueError(f"{parameter} must be an integer >= 1; got {value!r}.")
+        if not 0 <= alpha < 1:
+            raise ValueError(
+                f"alpha must be in [0, 1), the share of the old center that is kept; "
+                f"got {alpha!r}. Centers that never move are update='fixed'."
+            )
+        if update not in UPDATE_RULES:
+            raise ValueError(f"update must be one of {UPDATE_RULES}; got {update!r}.")
+        self.feature_dim = int(feature_dim)
+        self.center_num = int(center_num)
+        self.alpha = float(alpha)
+        self.name = name
+        self.update = update
+        informed = center is not None and not callable(center)
+        self.register_buffer("center", self._first_centers(center))
+        self.register_buffer("count", torch.zeros(self.center_num, dtype=torch.int64))
+        self.register_buffer("informed", torch.tensor(informed))
+        # Room to count a batch in without allocating C numbers a step.
+        self.register_buffer("_tally", torch.zeros(self.center_num), persistent=False)
+        self._warned = False
+
+    def _first_centers(self, center):
+        shape = (self.center_num, self.feature_dim)
+        if center is None:
+            return glorot_uniform(shape)
+        center = torch.as_tensor(center(shape) if callable(center) else center)
+        center = center.detach().to(torch.float32, copy=True)
+        if center.shape != shape:
+            raise ValueError(
+                f"center must have the shape (center_num, feature_dim) = {shape}; "
+                f"got {tuple(center.shape)}."
+            )
+        if not torch.isfinite(center).all():
+            raise ValueError("center must be finite; got NaN or infinity.")
+        return center
+
+    def forward(self, features, labels):
+        """Return the centers as they were before this batch; update them in training.
+
+        Parameters
+        ----------
+        features : tensor of shape (n_samples, feature_dim)
+            Features of the batch, of any floating dtype.
+
+        labels : tensor of shape (n_samples,)
+            Class index of each sample, of any integer dtype.
+
+        Returns
+        -------
+        centers : tensor of shape (center_num, feature_dim)
+            A copy of the centers before the update, float32, without gradient.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not match or a label is outside [0, center_num).
+        """
+        labels = check_batch(features, labels, self.center.shape)
+        before = self.center.clone()
+        if self.training:
+            self._update(features, labels)
+        return before
+
+    def predict(self):
+        """Return the stored centers; never updates.
+
+        Returns
+        -------
+        centers : tensor of shape (center_num, feature_dim)
+            A copy of the centers, float32.
+        """
+        return self.center.clone()
+
+    def deviation(self, features, labels, sample_weight=None):
+        """Return each sample minus the center of its class; update in training.
+
+        The lean path of the loss: it costs O(n_samples * feature_dim) and never
+        touches the centers of other classes. Unlike :meth:`forward` it knows which
+        centers are still a random start: a class that appears for the first time
+        begins at its batch mean under every rule but ``"fixed"``, and as long as no
+        batch has shown a class, its samples deviate by zero, so that a random center
+        never pulls on a feature.
+
+        Parameters
+        ----------
+        features : tensor of shape (n_samples, feature_dim)
+            Features of the batch, of any floating dtype.
+
+        labels : tensor of shape (n_samples,)
+            Class index of each sample, of any integer dtype.
+
+        sample_weight : tensor of shape (n_samples,), default=None
+            Non-negative weights of the samples within their class mean.
+
+        Returns
+        -------
+        deviation : tensor of shape (n_samples, feature_dim)
+            ``features - center[labels]`` with the centers before the update, without
+            gradient; float64 for float64 features, else float32.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not match or a label is outside [0, center_num).
+        """
+        labels = check_batch(features, labels, self.center.shape, sample_weight)
+        if self.update == "fixed":
+            return deviations(features, self.center, labels)
+        unseen = (self.count.index_select(0, labels) == 0) & ~self.informed
+        if self.training:
+            deviation = self._update(features, labels, sample_weight, unseen)
+        else:
+            deviation = deviations(features, self.center, labels)
+        return deviation.masked_fill(unseen[:, None], 0.0)
+
+    @property
+    def known(self):
+        """Which centers are more than a random start, bool of shape (center_num,)."""
+        anchored = torch.tensor(self.update == "fixed", device=self.count.device)
+        return (self.count > 0) | self.informed | anchored
+
+    def extra_repr(self):
+        """Return the parameters for the representation of the module.
+
+        Returns
+        -------
+        parameters : str
+            Names and values.
+        """
+        name = "" if self.name is None else f", name={self.name!r}"
+        return (
+            f"feature_dim={self.feature_dim}, center_num={self.center_num}, "
+            f"alpha={self.alpha}, update={self.update!r}{name}"
+        )
+
+    @torch.no_grad()
+    def _update(self, features, labels, sample_weight=None, fresh=None):
+        """Move the centers of the classes in the batch; return the old deviations.
+
+        ``fresh`` marks the samples whose class starts at its batch mean.
+        """
+        deviation = deviations(features, self.center, labels)
+        if self.update == "fixed":
+            return deviation
+        # In float32: a float64 row may be finite and yet infinite in the buffer.
+        finite = torch.isfinite(deviation.to(torch.float32)).all(dim=1)
+        counted = finite if sample_weight is None else finite & (sample_weight > 0)
+        n = self._class_totals(labels, counted.to(torch.float32))
+        seen = self.count.index_select(0, labels)
+        step = self._step(n, seen)
+        if fresh is not None:
+            step = torch.where(fresh, torch.ones_like(step), step)
+        share = counted.to(torch.float32)
+        total = n
+        if sample_weight is not None:
+            share = share * sample_weight.to(torch.float32)
+            total = self._class_totals(labels, share)
+        factor = torch.where(total > 0, share * step / total, 0.0)
+        moves = (deviation * factor[:, None]).masked_fill(~finite[:, None], 0.0)
+        self.center.index_add_(0, labels, moves.to(torch.float32))
+        if self.update == "cumulative":
+            self.count.index_add_(0, labels, counted.to(torch.int64))
+        else:  # every sample of a class writes the same number
+            self.count.index_copy_(0, labels, seen + (n > 0))
+        if self.update == "sum":
+            self._warn_of_divergence(n)
+        return deviation
+
+    def _step(self, n, seen):
+        """How far towards its batch mean the center of each sample's class goes."""
+        keep = self.alpha
+        if self.update == "sum":
+            return (1 - keep) * n
+        if self.update == "wen":
+            return (1 - keep) * n / (1 + n)
+        if self.update == "cumulative":
+            return n / (seen + n).clamp(min=1)
+        # expm1 keeps the quotient exact for alpha near one: at t = 1 it is 1.
+        log_keep = math.log(keep) if keep > 0 else -math.inf
+        log_power = log_keep * (seen + 1).to(torch.float32)
+        first = torch.expm1(torch.full_like(log_power, log_keep))
+        debiased = first / torch.expm1(log_power)
+        return torch.where(self.informed, 1 - keep, debiased)
+
+    def _class_totals(self, labels, values):
+        """Sum ``values`` over each class and hand every sample its class's sum."""
+        self._tally.index_fill_(0, labels, 0.0)
+        self._tally.index_add_(0, labels, values)
+        return self._tally.index_select(0, labels)
+
+    def _warn_of_divergence(self, n):
+        if self._warned or torch.compiler.is_compiling() or n.numel() == 0:
+            return
+        largest = int(n.max())
+        if largest * (1 - self.alpha) > 2:
+            self._warned = True
+            name = "" if self.name is None else f" of {self.name!r}"
+            warnings.warn(
+                f"The centers{name} diverge with update='sum': a batch held {largest} "
+                f"samples of one class, and {largest} * (1 - alpha) = "
+                f"{largest * (1 - self.alpha):.3g} > 2. Use update='ema', an alpha of at "
+                f"least {1 - 2 / largest:.4g}, or smaller batches.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _apply(self, fn, recurse=True):
+        # .half(), .double() and .to(dtype) arrive here: centers follow the device of
+        # the module but stay float32.
+        center, tally = self.center, self._tally
+        super()._apply(fn, recurse)
+        if self.center.dtype != torch.float32:
+            self.center = center.to(self.center.device)
+            self._tally = tally.to(self._tally.device)
+        return self
+
+
+def check_batch(features, labels, shape, sample_weight=None):
+    """Validate a batch and return its labels as int64.
+
+    Parameters
+    ----------
+    features : tensor of shape (n_samples, feature_dim)
+        Features of the batch.
+
+    labels : tensor of shape (n_samples,)
+        Class index of each sample.
+
+    shape : tuple of (int, int)
+        Number of classes and number of features.
+
+    sample_weight : tensor of shape (n_samples,), default=None
+        Weight of each sample.
+
+    Returns
+    -------
+    labels : tensor of shape (n_samples,)
+        The labels, int64.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match or a label is outside [0, n_classes).
+    """
+    if features.ndim != 2 or features.shape[1] != shape[1]:
+        raise ValueError(
+            f"features must have the shape (n_samples, {shape[1]}); "
+            f"got {tuple(features.shape)}."
+        )
+    if labels.ndim != 1 or labels.shape[0] != features.shape[0]:
+        raise ValueError(
+            f"labels must have the shape ({features.shape[0]},), one for each row of "
+            f"features; got {tuple(labels.shape)}."
+        )
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f"labels must be integers; got dtype {labels.dtype}.")
+    if sample_weight is not None and sample_weight.shape != labels.shape:
+        raise ValueError(
+            f"sample_weight must have the shape ({features.shape[0]},), one for each row "
+            f"of features; got {tuple(sample_weight.shape)}."
+        )
+    labels = labels.to(torch.int64)
+    if torch.compiler.is_compiling():
+        inside = (labels >= 0) & (labels < shape[0])
+        torch._assert_async(inside.all(), "labels must lie in [0, center_num)")
+    elif labels.numel() and not labels.is_cuda:
+        # On CUDA index_select makes the same check without a synchronisation.
+        low, high = labels.min().item(), labels.max().item()
+        if low < 0 or high >= shape[0]:
+            raise ValueError(
+                f"labels must lie in [0, {shape[0]}), the classes of the "
+                f"centers; got {low if low < 0 else high}."
+            )
+    return labels
+
+
+def deviations(features, centers, labels):
+    """Return ``features - centers[labels]`` in at least float32, without gradient.
+
+    Parameters
+    ----------
+    features : tensor of shape (n_samples, feature_dim)
+        Features of the batch.
+
+    centers : tensor of shape (n_classes, feature_dim)
+        The centers.
+
+    labels : tensor of shape (n_samples,)
+        Class index of each sample, int64.
+
+    Returns
+    -------
+    deviations : tensor of shape (n_samples, feature_dim)
+        Where each sample lies as seen from the center of its class.
+    """
+    rows = centers.detach().index_select(0, labels)
+    return features.detach() - rows.to(torch.promote_types(features.dtype, torch.float32))
+
+
+def distances(features, centers):
+    """Return the Euclidean distance of each sample to each center.
+
+    Computed from differences. The expansion ``|x|^2 + |c|^2 - 2 x c`` would lose a
+    small distance between large vectors to cancellation.
+
+    Parameters
+    ----------
+    features : tensor of shape (n_samples, D)
+        Features.
+
+    centers : tensor of shape (n_classes, D)
+        Centers; an infinite one is infinitely far from everything.
+
+    Returns
+    -------
+    distances : tensor of shape (n_samples, n_classes)
+        Distances.
+    """
+    return torch.cdist(features, centers, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def class_means(batches, labels, n_classes, sample_weight=None):
+    """Return the mean features of each class in one pass over batches.
+
+    Parameters
+    ----------
+    batches : iterable of tensors of shape (n_batch, D)
+        Features, in the order of the labels.
+
+    labels : ndarray of shape (n_samples,)
+        Class index of each sample.
+
+    n_classes : int
+        Number of classes.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    means : ndarray of shape (n_classes, D)
+        Means, summed in float64 and rounded to float32; zero for an absent class.
+    """
+    weights = np.ones(len(labels)) if sample_weight is None else sample_weight
+    sums, start = 0, 0
+    for features in batches:
+        part = slice(start, start + len(features))
+        # A sparse membership matrix sums each class without a loop over classes.
+        members = csr_array(
+            (weights[part], (labels[part], np.arange(len(features)))),
+            shape=(n_classes, len(features)),
+        )
+        sums = sums + members @ features.detach().cpu().double().numpy()
+        start = part.stop
+    totals = np.bincount(labels, weights=weights, minlength=n_classes)
+    return (sums / np.where(totals > 0, totals, 1)[:, None]).astype(np.float32)
+
+
+def glorot_uniform(shape):
+    """Draw centers uniformly with Glorot's bound ``sqrt(6 / (C + D))``.
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Number of classes C and number of features D.
+
+    Returns
+    -------
+    centers : tensor of shape (C, D)
+        Centers drawn from torch's global random generator, float32.
+    """
+    bound = math.sqrt(6 / sum(shape))
+    return torch.empty(shape).uniform_(-bound, bound)
+
+
+def simplex_etf(shape, radius=1.0):
+    """Place centers at the corners of a regular simplex: the widest fixed anchors.
+
+    Every center has the norm ``radius`` and any two have the same distance,
+    ``radius * sqrt(2 * C / (C - 1))``, the largest that C points can share
+    (a simplex equiangular tight frame [1]_).
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Number of classes C >= 2 and number of features D >= C - 1.
+
+    radius : float, default=1.0
+        Norm of every center.
+
+    Returns
+    -------
+    centers : tensor of shape (C, D)
+        The corners, float32; the same at every call.
+
+    Raises
+    ------
+    ValueError
+        If C < 2 or D < C - 1.
+
+    References
+    ----------
+    .. [1] V. Papyan, X. Y. Han, D. L. Donoho. "Prevalence of neural collapse during
+       the terminal phase of deep learning training". PNAS 2020.
+    """
+    n_classes, feature_dim = shape
+    if n_classes < 2 or feature_dim < n_classes - 1:
+        raise ValueError(
+            f"shape must be (C, D) with C >= 2 and D >= C - 1, the room that a simplex of "
+            f"C corners needs; got {tuple(shape)}."
+        )
+    centered = torch.eye(n_classes, dtype=torch.float64) - 1 / n_classes
+    # The rows of `centered` span C - 1 dimensions: express them in a basis of those.
+    corners = centered @ torch.linalg.svd(centered).Vh[: n_classes - 1].T
+    corners = corners * (radius / corners.norm(dim=1, keepdim=True))
+    centers = torch.zeros(shape)
+    centers[:, : n_classes - 1] = corners.to(torch.float32)
+    return centers

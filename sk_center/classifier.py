@@ -1,0 +1,733 @@
+"""The scikit-learn side: a classifier trained with center loss."""
+
+from copy import deepcopy
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp, softmax
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+from skorch.callbacks import EarlyStopping
+from skorch.dataset import ValidSplit
+from torch.utils.data import Dataset, IterableDataset, Subset
+
+from sk_center._net_params import NetParamsMixin, check_prefixed
+from sk_center._state import restored_on_error
+from sk_center.batches import LabelledDataset, TensorBatches, labels_of
+from sk_center.centers import UPDATE_RULES, class_means, distances
+from sk_center.net import CenterLossNet, seeded, unchanged_on_error
+from sk_center.networks import MLP, ConvNet
+
+TEMPERATURE_SAMPLES = 10_000
+NET_DEFAULTS = {
+    "iterator_train": TensorBatches,
+    "iterator_valid": TensorBatches,
+    "criterion": torch.nn.CrossEntropyLoss,
+}
+
+
+class CenterLossClassifier(
+    NetParamsMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClassifierMixin,
+    BaseEstimator,
+):
+    """Neural network classifier whose classes are compact clouds around centers.
+
+    It minimises cross entropy plus ``lambda_center`` times center loss [1]_, so that
+    the features of a class gather around one center. A sample belongs to the nearest
+    center; how far it lies from all of them tells how unlike the training data it is,
+    which :class:`~sk_center.OpenSetClassifier` turns into "none of the classes I know".
+
+    Parameters
+    ----------
+    module : "auto", torch module class or instance, or callable, default="auto"
+        Maps a batch to features of shape (n_samples, D); the classifier adds the
+        softmax head and the centers, and finds D by a dry run. ``"auto"`` is
+        :class:`~sk_center.networks.MLP` for 2-D X and
+        :class:`~sk_center.networks.ConvNet` for 4-D X (n_samples, channels, height,
+        width). A class is called with the ``module__`` parameters; an instance is
+        copied, so its weights are the start of every fit; a function is used as it is.
+        Modules get float32.
+
+    lambda_center : float, default=0.1
+        Weight of the center loss. Larger makes clouds more compact, at some size at the
+        price of accuracy; 0 is plain softmax training. Search it on a log scale.
+
+    alpha : float, default=0.9
+        Share of the old center that each batch retains, in [0, 1). Larger makes centers
+        calmer and slower.
+
+    center_update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
+        How batches move the centers during training, see :class:`~sk_center.Center`.
+
+    hidden_layer_sizes : tuple of int, default=(512, 128)
+        Sizes of the dense layers of the ``"auto"`` networks; the last is the number of
+        features D.
+
+    predict_with : {"center", "softmax"}, default="center"
+        What predictions come from: the distances to the centers, or the softmax head,
+        the honest baseline at ``lambda_center=0``.
+
+    max_epochs : int, default=100
+        Passes over the data.
+
+    lr : float, default=0.001
+        Learning rate of the optimizer.
+
+    batch_size : int, default=64
+        Samples of a training step.
+
+    optimizer : torch optimizer class, default=torch.optim.Adam
+        Takes the ``optimizer__`` parameters, such as ``optimizer__weight_decay``.
+
+    callbacks : list of skorch callbacks, default=None
+        Copied for each fit; parameters are reached as ``callbacks__<name>__<parameter>``.
+
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in both terms of the loss, multiplied with
+        ``sample_weight``. ``"balanced"`` makes every class weigh the same, which the
+        nearest center does by nature. A dict states what mistakes cost: since distances
+        know nothing of costs, it also multiplies the probabilities of the classes and
+        so moves the decision by ``tau_ * log(weight)``.
+
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the data, stop when their loss no
+        longer falls, and return to the best epoch. Otherwise all data train.
+
+    validation_fraction : float, default=0.1
+        Share of the data held out, stratified by class, with ``early_stopping=True``.
+
+    n_iter_no_change : int, default=10
+        Epochs without a smaller validation loss after which early stopping stops.
+
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit instead of starting anew.
+
+    device : str or torch.device, default="auto"
+        Where to compute. ``"auto"`` is CUDA where there is one, else the CPU.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the first weights, the order of batches, dropout and the validation
+        split. With an int, two fits on one CPU are equal to the last bit. The global
+        generators of torch and numpy are left as they were.
+
+    verbose : int, default=0
+        Whether to print a line an epoch.
+
+    **skorch_params : dict
+        Every other parameter of :class:`~sk_center.CenterLossNet` by its skorch name:
+        ``module__<name>``, ``optimizer__<name>``, ``criterion__label_smoothing``,
+        ``iterator_train__num_workers``, ``train_split``, ``center`` and so on.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    centers_ : ndarray of shape (n_classes, D)
+        Mean features of each class over the training data, float32. After
+        ``partial_fit`` the moving averages; infinite for a class not seen so far.
+
+    tau_ : float
+        Temperature that turns distances into probabilities.
+
+    net_ : CenterLossNet
+        The trained skorch net.
+
+    module_ : torch.nn.Module
+        Its module: called with a batch it returns logits and features.
+
+    history_ : skorch.history.History
+        Losses of each epoch.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    n_features_in_ : int
+        ``X.shape[1]`` in ``fit``; not set for a Dataset.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X had names that are strings.
+
+    See Also
+    --------
+    OpenSetClassifier : Rejects samples of none of the classes.
+    CenterLossNet : The skorch net underneath.
+
+    Notes
+    -----
+    With d the Euclidean distances to the centers, ``decision_function`` is -d,
+    ``predict`` the nearest center and ``predict_proba`` ``softmax(-d / tau)``: one score
+    drives all three. tau is chosen after training so that these probabilities match
+    those of the softmax head on the training data (least cross entropy), because the
+    likelihood of the training labels would make them overconfident.
+
+    References
+    ----------
+    .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
+       approach for deep face recognition". ECCV 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sk_center import CenterLossClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), CenterLossClassifier(random_state=0))
+    >>> pipe.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.9
+    True
+    >>> pipe.decision_function(X[:2]).shape
+    (2, 3)
+    """
+
+    _parameter_constraints: dict = {
+        "module": [StrOptions({"auto"}), torch.nn.Module, callable],
+        "lambda_center": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, 1, closed="left")],
+        "center_update": [StrOptions(set(UPDATE_RULES))],
+        "hidden_layer_sizes": ["array-like"],
+        "predict_with": [StrOptions({"center", "softmax"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [callable],
+        "callbacks": [list, StrOptions({"disable"}), None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        module="auto",
+        *,
+        lambda_center=0.1,
+        alpha=0.9,
+        center_update="ema",
+        hidden_layer_sizes=(512, 128),
+        predict_with="center",
+        max_epochs=100,
+        lr=0.001,
+        batch_size=64,
+        optimizer=torch.optim.Adam,
+        callbacks=None,
+        class_weight=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        verbose=0,
+        **skorch_params,
+    ):
+        self.module = module
+        self.lambda_center = lambda_center
+        self.alpha = alpha
+        self.center_update = center_update
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.predict_with = predict_with
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.callbacks = callbacks
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self._store_net_params(skorch_params, TypeError)
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Train the network and find the centers.
+
+        Parameters
+        ----------
+        X : array-like or tensor of shape (n_samples, n_features) or \
+                (n_samples, channels, height, width), or map-style torch Dataset
+            Training samples. A ``np.memmap`` or a Dataset is read batch by batch and
+            need not fit in memory.
+
+        y : array-like of shape (n_samples,), default=None
+            Class labels of any kind that scikit-learn takes. With a Dataset they may be
+            left out: they are then its ``targets``, or found by one pass over it.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights in both terms of the loss and in the centers. Only
+            their ratios matter.
+
+        Returns
+        -------
+        self : CenterLossClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the data, a parameter or the training loss is invalid. What an earlier
+            ``fit`` found is then still there.
+        """
+        with restored_on_error(self):
+            self._validate_params()
+            goes_on = self.warm_start and hasattr(self, "net_")
+            classes = self.classes_ if goes_on else None
+            inputs, y, weight = self._check_training_data(
+                X, y, sample_weight, classes=classes, reset=not goes_on
+            )
+            if not goes_on:
+                self._rng = check_random_state(self.random_state)
+            self._train(inputs, y, weight, epochs=None, goes_on=goes_on)
+        return self
+
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None):
+        """Train for one epoch on the given samples, going on from what is fitted.
+
+        The centers are then the moving averages of training, not the class means over
+        all data, of which only the last part is at hand.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Training samples, as in :meth:`fit`.
+
+        y : array-like of shape (n_samples,), default=None
+            Class labels.
+
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever appear; needed in the first call.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+
+        Returns
+        -------
+        self : CenterLossClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If ``classes`` is missing in the first call or differs from the fitted ones,
+            or y holds a label that is not among them.
+        """
+        with restored_on_error(self):
+            self._validate_params()
+            if self.early_stopping:
+                raise ValueError("partial_fit does not go with early_stopping=True.")
+            goes_on = hasattr(self, "net_")
+            classes = self._check_classes(classes)
+            inputs, y, weight = self._check_training_data(
+                X, y, sample_weight, classes=classes, reset=not goes_on
+            )
+            if not goes_on:
+                self._rng = check_random_state(self.random_state)
+            self._train(inputs, y, weight, epochs=1, goes_on=goes_on, streams=True)
+        return self
+
+    def predict(self, X):
+        """Return the class of the nearest center, or of the softmax head.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Samples, of the form seen in ``fit``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Class labels.
+        """
+        scores = self._scores(X)
+        return self.classes_[scores.argmax(axis=1)]
+
+    def decision_function(self, X):
+        """Return minus the distance to each center; larger is closer.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Samples, of the form seen in ``fit``.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            For two classes the distance to the first minus the distance to the second,
+            positive for the second. With ``predict_with="softmax"`` the logits, and for
+            two classes their difference.
+        """
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict_proba(self, X):
+        """Return ``softmax(-distance / tau_)``, or the probabilities of the softmax head.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Samples, of the form seen in ``fit``.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Probability of each class.
+        """
+        scores = self._scores(X)
+        return softmax(scores / (self.tau_ if self.predict_with == "center" else 1), axis=1)
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of :meth:`predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Samples, of the form seen in ``fit``.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            Log-probability of each class.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def center_distances(self, X):
+        """Return the Euclidean distance of each sample to each center.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Samples, of the form seen in ``fit``.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_samples, n_classes)
+            Distances in feature space, whatever ``predict_with`` is.
+        """
+        check_is_fitted(self)
+        centers = torch.from_numpy(self.centers_)
+        return self._infer(X, lambda logits, features: distances(features, centers))
+
+    def transform(self, X):
+        """Return the features of the network, the space in which the centers lie.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Samples, of the form seen in ``fit``.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, D)
+            Features, float32.
+        """
+        return self._infer(X, lambda logits, features: features)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    @property
+    def module_(self):
+        """The trained torch module: features, head and centers."""
+        return self.net_.module_
+
+    @property
+    def history_(self):
+        """The losses of each epoch."""
+        return self.net_.history_
+
+    @property
+    def _n_features_out(self):
+        return self.centers_.shape[1]
+
+    def _scores(self, X):
+        """What the largest of decides: minus the distances, or the logits."""
+        if self.predict_with == "center":
+            away = self.center_distances(X)
+            return self.tau_ * self._log_costs - away
+        return self._infer(X, lambda logits, features: logits)
+
+    def _infer(self, X, output):
+        """Run the network over batches and return what ``output`` makes of each."""
+        check_is_fitted(self)
+        dataset = self.net_.get_dataset(self._check_inputs(X, reset=False))
+        with torch.inference_mode():
+            batches = [output(*batch) for batch in self.net_.forward_iter(dataset)]
+        return torch.cat(batches).numpy()
+
+    def _check_inputs(self, X, y="no_validation", reset=True):
+        """Return X as something the net takes, or (X, y) where y is given."""
+        if isinstance(X, Dataset):
+            if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
+                raise ValueError(
+                    "X must be a map-style Dataset with a length; stream an iterable one "
+                    "through partial_fit."
+                )
+            return LabelledDataset(X) if isinstance(y, str) else (LabelledDataset(X), y)
+        if isinstance(X, torch.Tensor):
+            X = X.detach().cpu()
+            X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        # A memmap keeps its dtype: converting it would read all of it into memory.
+        dtype = "numeric" if isinstance(X, np.memmap) else [np.float32, np.uint8]
+        checked = validate_data(self, X, y, dtype=dtype, allow_nd=True, reset=reset)
+        array = checked if isinstance(y, str) else checked[0]
+        if reset:
+            self._sample_shape = array.shape[1:]
+        elif array.shape[1:] != self._sample_shape:
+            raise ValueError(
+                f"X has samples of shape {array.shape[1:]}, but {type(self).__name__} is "
+                f"expecting {self._sample_shape} features as input."
+            )
+        return checked
+
+    def _check_training_data(self, X, y, sample_weight, classes=None, reset=True):
+        """Return the net's input, class indices and weights of mean one (or None)."""
+        if isinstance(X, Dataset) and y is None:
+            y = labels_of(X)
+        if isinstance(y, torch.Tensor):
+            y = y.cpu().numpy()
+        X, y = self._check_inputs(X, y, reset=reset)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if len(X) != len(y):
+            raise ValueError(f"X has {len(X)} samples, y has {len(y)}.")
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, y, dtype=np.float64, ensure_non_negative=True
+            )
+            kept = np.flatnonzero(sample_weight)
+            if len(kept) == 0:
+                raise ValueError(
+                    "Sample weights must contain at least one non-zero number."
+                )
+            if len(kept) < len(y):  # no weight is no sample: it must not make a class
+                y, sample_weight = y[kept], sample_weight[kept]
+                X = Subset(X, kept) if isinstance(X, Dataset) else X[kept]
+        if classes is None:
+            classes = np.unique(y)
+        unknown = np.setdiff1d(y, classes)
+        if len(unknown):
+            raise ValueError(
+                f"y holds the labels {unknown.tolist()}, which are not among the classes "
+                f"{classes.tolist()}."
+            )
+        if len(classes) < 2:
+            raise ValueError(
+                "The number of classes has to be greater than one; got 1 class, "
+                f"{classes.tolist()}. (Samples with sample_weight 0 do not count.)"
+            )
+        self.classes_ = classes
+        y = np.searchsorted(classes, y)
+        return X, y, self._combine_weights(y, sample_weight)
+
+    def _combine_weights(self, y, sample_weight):
+        """Return the weights of samples and classes together, of mean one, or None."""
+        self._log_costs = np.zeros(len(self.classes_), dtype=np.float32)
+        if self.class_weight is not None:
+            labels = self.classes_[y]
+            present = np.unique(labels)
+            per_class = np.ones(len(self.classes_))
+            per_class[np.isin(self.classes_, present)] = compute_class_weight(
+                self.class_weight, classes=present, y=labels
+            )
+            if self.class_weight != "balanced":
+                with np.errstate(divide="ignore"):
+                    self._log_costs += np.log(per_class / per_class.max())
+            sample_weight = per_class[y] * (1 if sample_weight is None else sample_weight)
+        return None if sample_weight is None else sample_weight / sample_weight.mean()
+
+    def _check_classes(self, classes):
+        """Return the classes that partial_fit works with."""
+        if not hasattr(self, "net_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return np.unique(np.asarray(classes))
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes={np.unique(classes).tolist()} differ from those of the first "
+                f"call, {self.classes_.tolist()}."
+            )
+        return self.classes_
+
+    def _train(self, X, y, weight, epochs, goes_on, streams=False):
+        """Train the net, then find centers_ and tau_."""
+        net = self.net_ if goes_on else self._make_net(X)
+        device = torch.device(net.device)
+        if isinstance(X, Dataset):
+            dataset = LabelledDataset(X, y, weight)
+        else:
+            dataset = net.get_dataset(
+                X if weight is None else {"X": X, "sample_weight": weight}, y
+            )
+        with seeded(self._rng.randint(2**31 - 1), device), unchanged_on_error(net, goes_on):
+            if not goes_on:
+                net.measure(dataset, y)
+                net.initialize()
+            net.partial_fit(dataset, y, epochs=epochs)
+            centers, tau = self._place_centers(net, dataset, y, weight, streams)
+        self.net_, self.centers_, self.tau_ = net, centers, tau
+        self.n_iter_ = len(net.history_)
+
+    def _place_centers(self, net, dataset, y, weight, streams):
+        """Return the centers and the temperature of the trained net."""
+        center = net.module_.center
+        if streams:
+            centers, seen = center.predict().cpu().numpy(), center.known.cpu().numpy()
+        else:
+            features = (features for _, features in net.forward_iter(dataset))
+            centers = class_means(features, y, len(self.classes_), weight)
+            seen = np.isin(np.arange(len(self.classes_)), y)
+        if not np.isfinite(centers[seen]).all():
+            raise ValueError(
+                "The features of the trained network are not finite. Scale the inputs "
+                f"(StandardScaler helps) or lower lr={self.lr}."
+            )
+        if center.update != "fixed":
+            center.center.copy_(torch.from_numpy(centers))
+        centers[~seen] = np.inf  # no sample so far: infinitely far from everything
+        limit = max(2**22 // len(centers), 100)
+        rows = np.linspace(0, len(y) - 1, min(len(y), TEMPERATURE_SAMPLES, limit)).astype(
+            int
+        )
+        outputs = list(net.forward_iter(Subset(dataset, rows)))
+        logits, features = (torch.cat(output) for output in zip(*outputs))
+        d = distances(features, torch.from_numpy(centers[seen])).numpy()
+        p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
+        return centers, match_temperature(d, p, None if weight is None else weight[rows])
+
+    def _make_net(self, X):
+        """Build the skorch net from the parameters."""
+        params = self._net_params()
+        module = self.module
+        if isinstance(module, str):
+            module, shape = self._default_module(X)
+            params = {**shape, **params}
+        elif isinstance(module, torch.nn.Module):
+            module = deepcopy(module).cpu()
+        if isinstance(module, (type, torch.nn.Module)):
+            target = module if isinstance(module, type) else type(module)
+            check_prefixed(params, "module", target)
+        check_prefixed(params, "optimizer", self.optimizer, also=("param_groups",))
+        for prefix in ("iterator_train", "iterator_valid", "criterion"):
+            check_prefixed(params, prefix, params.get(prefix, NET_DEFAULTS[prefix]))
+        callbacks = deepcopy(self.callbacks)
+        if self.early_stopping and callbacks != "disable":
+            stopping = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
+            callbacks = [*(callbacks or []), ("early_stopping", stopping)]
+            split = ValidSplit(
+                self.validation_fraction,
+                stratified=True,
+                random_state=self._rng.randint(2**31 - 1),
+            )
+            params.setdefault("train_split", split)
+        return CenterLossNet(
+            module,
+            lambda_center=self.lambda_center,
+            alpha=self.alpha,
+            center_update=self.center_update,
+            n_classes=len(self.classes_),
+            max_epochs=self.max_epochs,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            optimizer=self.optimizer,
+            callbacks=callbacks,
+            device=find_device(self.device),
+            verbose=self.verbose,
+            **params,
+        )
+
+    def _default_module(self, X):
+        """Return the class of the ``"auto"`` network and its parameters for X."""
+        shape = X[0][0].shape if isinstance(X, Dataset) else X.shape[1:]
+        sizes = np.ravel(self.hidden_layer_sizes)
+        if not len(sizes) or not np.issubdtype(sizes.dtype, np.integer) or sizes.min() < 1:
+            raise ValueError(
+                "hidden_layer_sizes must hold at least one integer, all >= 1; got "
+                f"{self.hidden_layer_sizes!r}."
+            )
+        params = {"module__hidden_layer_sizes": tuple(sizes.tolist())}
+        if len(shape) == 1:
+            return MLP, {**params, "module__in_features": shape[0]}
+        if len(shape) == 3:
+            return ConvNet, {**params, "module__image_shape": tuple(shape)}
+        raise ValueError(
+            "module='auto' takes X of shape (n_samples, n_features) or (n_samples, "
+            f"channels, height, width); got samples of shape {tuple(shape)}. Reshape X or "
+            "pass a module."
+        )
+
+
+def find_device(device):
+    """Return the torch device that ``device`` names; ``"auto"`` is CUDA or the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return str(torch.device(device))
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be 'auto' or a torch device; got {device!r}."
+        ) from error
+
+
+def match_temperature(distances, probabilities, sample_weight=None):
+    """Find the temperature at which distances speak like given probabilities.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (n_samples, n_classes)
+        Finite, non-negative distances.
+
+    probabilities : ndarray of shape (n_samples, n_classes)
+        Probabilities to match.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    tau : float
+        The temperature of least cross entropy from ``probabilities`` to
+        ``softmax(-distances / tau)``, within five decades around the mean distance.
+    """
+    distances = distances.astype(np.float64)
+    scale = distances.mean()
+    if not scale > 0:
+        return 1.0
+    expected = np.average((probabilities * distances).sum(axis=1), weights=sample_weight)
+
+    def cross_entropy(log_beta):
+        beta = np.exp(log_beta) / scale
+        log_norm = logsumexp(-beta * distances, axis=1)
+        return beta * expected + np.average(log_norm, weights=sample_weight)
+
+    decades = 5 * np.log(10)
+    found = minimize_scalar(cross_entropy, bounds=(-decades, decades), method="bounded")
+    return float(scale / np.exp(found.x))

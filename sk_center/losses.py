@@ -1,0 +1,97 @@
+"""Center loss as one autograd function."""
+
+import torch
+
+from sk_center.centers import Center, check_batch, deviations
+
+
+class _CenterLoss(torch.autograd.Function):
+    """Half the mean squared deviation; its gradient is the deviation over B."""
+
+    @staticmethod
+    def forward(features, deviation, sample_weight):
+        squared = deviation.square().sum(dim=1)
+        if sample_weight is not None:
+            squared = squared * sample_weight
+        return 0.5 * squared.sum() / max(len(features), 1)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        features, deviation, sample_weight = inputs
+        ctx.save_for_backward(deviation, sample_weight)
+        ctx.dtype = features.dtype
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_output):
+        deviation, sample_weight = ctx.saved_tensors
+        grad = deviation * (grad_output / max(len(deviation), 1))
+        if sample_weight is not None:
+            grad = grad * sample_weight[:, None]
+        return grad.to(ctx.dtype), None, None
+
+
+def center_loss(features, labels, centers, sample_weight=None):
+    """Return how far features lie from the center of their class.
+
+    The loss of [1]_, as the mean over the batch and the sum over the features::
+
+        1/2 * mean_B( sample_weight * sum_D( (features - centers[labels]) ** 2 ) )
+
+    Its gradient with respect to the features is
+    ``sample_weight * (features - centers[labels]) / n_samples``. The centers get no
+    gradient: they move by their own rule.
+
+    Parameters
+    ----------
+    features : tensor of shape (n_samples, feature_dim)
+        Features of the batch, of any floating dtype.
+
+    labels : tensor of shape (n_samples,)
+        Class index of each sample, of any integer dtype.
+
+    centers : Center or tensor of shape (n_classes, feature_dim)
+        Where each class should lie. A :class:`~sk_center.Center` in training mode is
+        updated once by this call, after its centers were read.
+
+    sample_weight : tensor of shape (n_samples,), default=None
+        Non-negative weight of each sample. The mean divides by n_samples, not by the
+        sum of the weights, so that a batch of light samples makes a small step.
+
+    Returns
+    -------
+    loss : tensor of shape ()
+        The loss; float64 for float64 features, else float32. Zero for an empty batch.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match or a label is outside the classes of ``centers``.
+
+    References
+    ----------
+    .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
+       approach for deep face recognition". ECCV 2016, equation 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.losses import center_loss
+    >>> features = torch.tensor([[1.0, 1.0], [0.0, 3.0]], requires_grad=True)
+    >>> centers = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> loss = center_loss(features, torch.tensor([0, 1]), centers)
+    >>> loss.item()
+    1.25
+    >>> loss.backward()
+    >>> features.grad
+    tensor([[0.0000, 0.5000],
+            [0.0000, 1.0000]])
+    """
+    if isinstance(centers, Center):
+        deviation = centers.deviation(features, labels, sample_weight)
+    else:
+        labels = check_batch(features, labels, centers.shape, sample_weight)
+        deviation = deviations(features, centers, labels)
+    if sample_weight is not None:
+        sample_weight = sample_weight.to(deviation.dtype)
+    return _CenterLoss.apply(features, deviation, sample_weight)

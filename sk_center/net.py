@@ -1,0 +1,470 @@
+"""The skorch side: a net that trains a feature extractor with center loss."""
+
+from contextlib import contextmanager
+from copy import deepcopy
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.utils import to_device, to_tensor
+
+from sk_center.batches import ArrayDataset, TensorBatches
+from sk_center.losses import center_loss
+from sk_center.networks import CenterModule, Function, find_feature_dim
+
+# Rows of an inference batch: as many as keep its input near four megabytes.
+INFERENCE_NUMBERS = 2**20
+
+
+class CenterLossNet(NeuralNetClassifier):
+    """Minimise cross entropy plus center loss as a skorch net.
+
+    The loss of a batch is, with f the features and c_y the center of their class::
+
+        mean_B( w * CE(head(f), y) )
+        + lambda_center * 1/2 * mean_B( w * sum_D( (f - c_y)^2 ) )
+
+    Use it where a skorch net is at home: with callbacks, a net of your own making,
+    labels that already are class indices. :class:`~sk_center.CenterLossClassifier`
+    builds one and adds all that scikit-learn expects.
+
+    Parameters
+    ----------
+    module : torch module class or instance, or callable
+        Maps a batch to features (n_samples, D). The head, a dense layer, and the
+        centers are added; D is found by a dry run when training starts. A class gets
+        the ``module__`` parameters.
+
+    *args : list
+        Further positional arguments of :class:`skorch.NeuralNetClassifier`.
+
+    lambda_center : float, default=0.1
+        Weight of the center loss. Zero is plain softmax training.
+
+    alpha : float, default=0.9
+        Share of the old center that an update retains, see :class:`~sk_center.Center`.
+
+    center_update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
+        Update rule of the centers, see :class:`~sk_center.Center`.
+
+    center : array-like of shape (n_classes, D) or callable, default=None
+        The first centers, see :class:`~sk_center.Center`.
+
+    n_classes : int, default=None
+        Number of classes; by default one more than the largest label of the first fit.
+
+    criterion : torch loss class, default=torch.nn.CrossEntropyLoss
+        The loss on the logits. It is asked for one value per sample
+        (``criterion__reduction="none"``) so that weights can enter.
+
+    optimizer : torch optimizer class, default=torch.optim.Adam
+        The optimizer; it gets the ``optimizer__`` parameters.
+
+    lr : float, default=0.001
+        Learning rate.
+
+    train_split : callable, default=None
+        As in skorch, but by default all data train.
+
+    iterator_train : class, default=TensorBatches
+        Iterates over training batches; ``torch.utils.data.DataLoader`` does too.
+
+    iterator_train__shuffle : bool, default=True
+        Whether every epoch has an order of its own.
+
+    iterator_valid : class, default=TensorBatches
+        Iterates over batches of validation and inference.
+
+    dataset : class, default=ArrayDataset
+        Wraps arrays and tensors.
+
+    verbose : int, default=0
+        Whether skorch prints a line an epoch.
+
+    **kwargs : dict
+        Every other parameter of :class:`skorch.NeuralNetClassifier`.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        Feature extractor, head and centers: ``module_.body``, ``module_.head``,
+        ``module_.center``. Called with a batch it returns logits and features.
+
+    history_ : skorch.history.History
+        One entry an epoch with ``train_loss`` and, where there is validation data,
+        ``valid_loss`` and ``valid_loss_best``. Batches are recorded only when a
+        callback asks for them by having an ``on_batch_...`` method.
+
+    See Also
+    --------
+    CenterLossClassifier : The scikit-learn classifier.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from sk_center import CenterLossNet
+    >>> X, y = load_iris(return_X_y=True)
+    >>> _ = torch.manual_seed(0)
+    >>> net = CenterLossNet(torch.nn.Linear, module__in_features=4, module__out_features=2,
+    ...                     lr=0.05, max_epochs=50).fit(X, y)
+    >>> net.module_.center.predict().shape
+    torch.Size([3, 2])
+    >>> bool((net.predict(X) == y).mean() > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        module,
+        *args,
+        lambda_center=0.1,
+        alpha=0.9,
+        center_update="ema",
+        center=None,
+        n_classes=None,
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        lr=1e-3,
+        train_split=None,
+        iterator_train=TensorBatches,
+        iterator_train__shuffle=True,
+        iterator_valid=TensorBatches,
+        dataset=ArrayDataset,
+        verbose=0,
+        **kwargs,
+    ):
+        super().__init__(
+            module,
+            *args,
+            criterion=criterion,
+            optimizer=optimizer,
+            lr=lr,
+            train_split=train_split,
+            iterator_train=iterator_train,
+            iterator_train__shuffle=iterator_train__shuffle,
+            iterator_valid=iterator_valid,
+            dataset=dataset,
+            verbose=verbose,
+            **kwargs,
+        )
+        self.lambda_center = lambda_center
+        self.alpha = alpha
+        self.center_update = center_update
+        self.center = center
+        self.n_classes = n_classes
+
+    @property
+    def _default_callbacks(self):
+        # The losses of an epoch are recorded by run_single_epoch, without a callback.
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def fit(self, X, y=None, **fit_params):
+        """Initialise the net for the data and train it.
+
+        Parameters
+        ----------
+        X : array, tensor, dict or torch Dataset
+            The samples; a dict ``{"X": ..., "sample_weight": ...}`` brings weights.
+
+        y : array-like of shape (n_samples,), default=None
+            Class index of each sample. May be None where X is a Dataset that holds
+            the labels and ``n_classes`` is given.
+
+        **fit_params : dict
+            As in skorch.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The trained net.
+        """
+        if not (self.warm_start and self.initialized_):
+            self.measure(X, y)
+        return super().fit(X, y, **fit_params)
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train further, without starting anew.
+
+        Parameters
+        ----------
+        X : array, tensor, dict or torch Dataset
+            As in :meth:`fit`.
+
+        y : array-like of shape (n_samples,), default=None
+            Class index of each sample.
+
+        classes : array-like, default=None
+            Not used, as in skorch.
+
+        **fit_params : dict
+            As in skorch.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The trained net.
+        """
+        if not self.initialized_:
+            self.measure(X, y)
+        return super().partial_fit(X, y, classes, **fit_params)
+
+    def measure(self, X, y=None):
+        """Find what ``initialize`` must know of the data: its form, the classes.
+
+        Parameters
+        ----------
+        X : array, tensor, dict or torch Dataset
+            The samples.
+
+        y : array-like of shape (n_samples,), default=None
+            Class index of each sample, needed where ``n_classes`` is None.
+        """
+        sample, _ = self.get_dataset(X, y)[0]
+        if isinstance(sample, dict):
+            sample = sample["X"]
+        # Zeros of the right form: the net keeps no data.
+        self.example_ = torch.zeros(
+            (2, *np.shape(sample)), dtype=torch.as_tensor(sample).dtype
+        )
+        self.n_classes_ = self.n_classes
+        if self.n_classes_ is None:
+            if y is None:
+                raise ValueError("n_classes must be given where y is None.")
+            self.n_classes_ = int(np.max(np.asarray(y))) + 1
+
+    def initialize_module(self):
+        """Build the feature extractor and add the head and the centers to it.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The net.
+        """
+        if not hasattr(self, "example_"):
+            raise ValueError(
+                "The features D and the classes come from the data: call fit, or "
+                "net.measure(X, y) before net.initialize()."
+            )
+        kwargs = self.get_params_for("module")
+        is_function = not isinstance(self.module, (torch.nn.Module, type))
+        if is_function and not kwargs:
+            body = Function(self.module)
+        else:
+            body = self.initialized_instance(self.module, kwargs)
+        self.module_ = CenterModule(
+            body,
+            find_feature_dim(body, self.example_),
+            self.n_classes_,
+            alpha=self.alpha,
+            update=self.center_update,
+            center=self.center,
+        )
+        return self
+
+    def initialize_criterion(self):
+        """Build the criterion so that it gives one loss per sample.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The net.
+        """
+        kwargs = {"reduction": "none", **self.get_params_for("criterion")}
+        self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        return self
+
+    def infer(self, x, **fit_params):
+        """Return logits and features of a batch; weights in it are for the loss.
+
+        Parameters
+        ----------
+        x : tensor or dict
+            A batch as the dataset yields it.
+
+        **fit_params : dict
+            Further arguments of the module.
+
+        Returns
+        -------
+        output : tuple of (tensor, tensor)
+            Logits of shape (n_samples, n_classes), features of shape (n_samples, D).
+        """
+        if isinstance(x, dict):
+            x = x["X"]
+        return self.module_(to_tensor(x, device=self.device), **fit_params)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return cross entropy plus ``lambda_center`` times center loss.
+
+        Parameters
+        ----------
+        y_pred : tuple of (tensor, tensor)
+            Logits and features.
+
+        y_true : tensor of shape (n_samples,)
+            Class indices.
+
+        X : tensor or dict, default=None
+            The batch; a dict may hold ``"sample_weight"``.
+
+        training : bool, default=False
+            Whether this is a training step.
+
+        Returns
+        -------
+        loss : tensor of shape ()
+            The loss of the batch.
+        """
+        logits, features = y_pred
+        y_true = to_tensor(y_true, device=self.device)
+        weight = X.get("sample_weight") if isinstance(X, dict) else None
+        losses = self.criterion_(logits, y_true)
+        if weight is not None:
+            weight = to_device(weight, self.device)
+            losses = losses * weight
+        loss = losses.mean()
+        center = self.module_.center
+        if self.lambda_center:
+            return loss + self.lambda_center * center_loss(features, y_true, center, weight)
+        center.deviation(features, y_true, weight)  # keeps the centers up to date
+        return loss
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run one epoch of training or validation and record its mean loss.
+
+        Parameters
+        ----------
+        iterator : iterable or None
+            The batches; None skips the epoch.
+
+        training : bool
+            Whether this epoch trains.
+
+        prefix : {"train", "valid"}
+            Prefix of the names in the history.
+
+        step_fn : callable
+            Runs one batch and returns a dict with its loss.
+
+        **fit_params : dict
+            Further arguments of ``step_fn``.
+
+        Raises
+        ------
+        ValueError
+            If the training loss is not finite.
+        """
+        if iterator is None:
+            return
+        if self._records_batches():
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            rows = self.history[
+                -1, "batches", :, (f"{prefix}_loss", f"{prefix}_batch_size")
+            ]
+            losses, sizes = np.transpose(rows)
+            loss = float(np.average(losses, weights=sizes))
+        else:
+            total, n_samples = 0.0, 0
+            for batch in iterator:
+                size = len(batch[1])
+                # One transfer from the device an epoch, not one a batch.
+                total = total + step_fn(batch, **fit_params)["loss"].detach() * size
+                n_samples += size
+            loss = float(total) / n_samples
+        if training and not np.isfinite(loss):
+            raise ValueError(
+                f"The training loss is {loss} in epoch {len(self.history)}. Likely causes: "
+                f"a learning rate too large (lr={self.lr}), inputs that are not scaled "
+                "(StandardScaler helps) or not finite, a lambda_center too large "
+                f"(lambda_center={self.lambda_center}), or centers that diverge "
+                f"(center_update={self.center_update!r})."
+            )
+        name = f"{prefix}_loss"
+        earlier = [row[name] for row in self.history[:-1] if name in row]
+        self.history.record(name, loss)
+        self.history.record(f"{name}_best", loss < min(earlier, default=np.inf))
+
+    def _records_batches(self):
+        """Whether a callback looks at batches."""
+        hooks = ("on_batch_begin", "on_batch_end")
+        return any(
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in hooks
+        )
+
+    def get_iterator(self, dataset, training=False):
+        """Return batches, larger ones where nothing is trained.
+
+        Parameters
+        ----------
+        dataset : torch.utils.data.Dataset
+            The samples.
+
+        training : bool, default=False
+            Whether the batches are for training.
+
+        Returns
+        -------
+        iterator : iterable
+            Yields batches.
+        """
+        iterator = super().get_iterator(dataset, training=training)
+        chosen = "batch_size" in self.get_params_for("iterator_valid")
+        if not training and not chosen and isinstance(iterator, TensorBatches):
+            numbers = max(int(np.prod(self.example_.shape[1:])), 1)
+            iterator.batch_size = max(iterator.batch_size, INFERENCE_NUMBERS // numbers)
+        return iterator
+
+
+@contextmanager
+def seeded(seed, device):
+    """Seed torch's generators for a block and give them their state back after it.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+
+    device : torch.device
+        Only the generators of the CPU and of this device are touched.
+    """
+    on_cuda = device.type == "cuda"
+    index = device.index
+    if on_cuda and index is None:
+        index = torch.cuda.current_device()
+    with torch.random.fork_rng(devices=[index] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(index):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def unchanged_on_error(net, initialized=True):
+    """Give an initialised net back its weights, optimizer and history if a block raises.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        The net that the block trains further.
+
+    initialized : bool, default=True
+        False where the block initialises the net, which then has nothing to lose.
+    """
+    if not initialized:
+        yield
+        return
+    module = deepcopy(net.module_.state_dict())
+    optimizer = deepcopy(net.optimizer_.state_dict())
+    n_epochs = len(net.history_)
+    try:
+        yield
+    except BaseException:
+        net.module_.load_state_dict(module)
+        net.optimizer_.load_state_dict(optimizer)
+        del net.history_[n_epochs:]
+        raise

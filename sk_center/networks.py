@@ -1,0 +1,221 @@
+"""Default feature extractors, and the module that adds a head and centers to one."""
+
+import torch
+from torch import nn
+
+from sk_center.centers import Center
+
+
+class MLP(nn.Sequential):
+    """Dense layers with ReLU between them; the last layer gives the features.
+
+    Parameters
+    ----------
+    in_features : int
+        Number of input features.
+
+    hidden_layer_sizes : sequence of int, default=(512, 128)
+        Size of each layer; the last one is the number of features D.
+
+    dropout : float, default=0.0
+        Share of the units before the feature layer that a training step switches off.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.networks import MLP
+    >>> MLP(30, hidden_layer_sizes=(16, 2))(torch.zeros(5, 30)).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, in_features, hidden_layer_sizes=(512, 128), dropout=0.0):
+        layers = []
+        for size in hidden_layer_sizes:
+            layers += [nn.Linear(in_features, size), nn.ReLU()]
+            in_features = size
+        layers.pop()  # the features themselves are not rectified: clouds may lie anywhere
+        if dropout and len(layers) > 1:
+            layers.insert(-1, nn.Dropout(dropout))
+        super().__init__(*layers)
+
+
+class ConvNet(nn.Sequential):
+    """Convolution blocks for small images, then dense layers as in :class:`MLP`.
+
+    A block is a 3x3 convolution, batch normalisation, ReLU and, while the image is
+    larger than 3x3, a 2x2 maximum. Batch normalisation comes first of all, so that raw
+    pixels from 0 to 255 need no scaling.
+
+    Parameters
+    ----------
+    image_shape : tuple of (int, int, int)
+        Channels, height and width of an image.
+
+    channels : sequence of int, default=(32, 64, 128)
+        Number of channels of each block.
+
+    hidden_layer_sizes : sequence of int, default=(512, 128)
+        Size of each dense layer; the last one is the number of features D.
+
+    dropout : float, default=0.0
+        Share of the units before the feature layer that a training step switches off.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.networks import ConvNet
+    >>> ConvNet((1, 8, 8))(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5, 128])
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        channels=(32, 64, 128),
+        hidden_layer_sizes=(512, 128),
+        dropout=0.0,
+    ):
+        previous, height, width = image_shape
+        layers = [nn.BatchNorm2d(previous, affine=False)]
+        for n_channels in channels:
+            layers += [
+                nn.Conv2d(previous, n_channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(n_channels),
+                nn.ReLU(),
+            ]
+            if min(height, width) > 3:
+                layers.append(nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+            previous = n_channels
+        super().__init__(
+            *layers,
+            nn.Flatten(),
+            MLP(previous * height * width, hidden_layer_sizes, dropout),
+        )
+
+
+class Function(nn.Module):
+    """A plain function as a module, so that it can stand where a module does.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a batch to features.
+    """
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, X):
+        """Return ``function(X)``.
+
+        Parameters
+        ----------
+        X : tensor of shape (n_samples, ...)
+            A batch.
+
+        Returns
+        -------
+        features : tensor of shape (n_samples, D)
+            What the function makes of it.
+        """
+        return self.function(X)
+
+
+class CenterModule(nn.Module):
+    """A feature extractor with a dense softmax head and one center per class.
+
+    Parameters
+    ----------
+    body : torch.nn.Module
+        Maps a batch to features of shape (n_samples, D).
+
+    feature_dim : int
+        Number of features D.
+
+    n_classes : int
+        Number of classes.
+
+    alpha : float, default=0.9
+        Retention of the centers, see :class:`~sk_center.Center`.
+
+    update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
+        Update rule of the centers, see :class:`~sk_center.Center`.
+
+    center : array-like or callable, default=None
+        The first centers, see :class:`~sk_center.Center`.
+    """
+
+    def __init__(self, body, feature_dim, n_classes, alpha=0.9, update="ema", center=None):
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(feature_dim, n_classes)
+        self.center = Center(feature_dim, n_classes, alpha, center, update=update)
+
+    def forward(self, X):
+        """Return logits and features.
+
+        Parameters
+        ----------
+        X : tensor of shape (n_samples, ...)
+            A batch.
+
+        Returns
+        -------
+        logits : tensor of shape (n_samples, n_classes)
+            What the head makes of the features.
+
+        features : tensor of shape (n_samples, D)
+            What the body makes of the batch.
+        """
+        features = self.body(X)
+        return self.head(features), features
+
+
+def find_feature_dim(body, example):
+    """Return D after a dry run that leaves the state of ``body`` as it was.
+
+    Parameters
+    ----------
+    body : torch.nn.Module
+        Feature extractor; the dry run also gives lazy layers their shape.
+
+    example : tensor of shape (n_samples, ...)
+        A batch of at least one sample.
+
+    Returns
+    -------
+    feature_dim : int
+        Number of features D.
+
+    Raises
+    ------
+    ValueError
+        If ``body`` does not map the batch to a floating tensor of shape
+        (n_samples, D).
+    """
+    parameter = next(body.parameters(), None)
+    if parameter is not None:
+        example = example.to(parameter.device)
+    modes = {module: module.training for module in body.modules()}
+    try:
+        with torch.no_grad():
+            features = body.eval()(example)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    n_samples = len(example)
+    if not isinstance(features, torch.Tensor):
+        got = type(features).__name__
+    elif features.ndim != 2 or len(features) != n_samples or features.shape[1] < 1:
+        got = f"a tensor of shape {tuple(features.shape)}"
+    elif not features.is_floating_point():
+        got = f"a tensor of dtype {features.dtype}"
+    else:
+        return features.shape[1]
+    raise ValueError(
+        f"module must map a batch of shape {tuple(example.shape)} to features, a floating "
+        f"tensor of shape ({n_samples}, D); got {got}. The classifier adds the head and "
+        "the centers itself."
+    )

@@ -1,0 +1,681 @@
+"""A meta-estimator that lets any classifier answer "none of the classes I know"."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_random_state, get_tags, indexable
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import (
+    _check_method_params,
+    _estimator_has,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from sk_center._state import restored_on_error
+from sk_center.calibration import ConformalCalibration
+from sk_center.scores import SCORES, BaseScore, CenterDistance, Combined
+
+CALIBRATIONS = {"conformal": ConformalCalibration}
+
+
+class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Classify samples of known classes and reject the others as outsiders.
+
+    Every known class can turn a sample down: class i does when the sample looks less
+    typical of it than all but a share ``false_rejection_rate`` of its true members. A
+    sample that every class turns down is an outsider.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Any classifier, also a Pipeline. It is cloned and fitted, unless it is a
+        :class:`sklearn.frozen.FrozenEstimator`.
+
+    conformity_score : {"auto", "center_distance", "mahalanobis", "max_softmax"}, \
+            BaseScore or list of those, default="auto"
+        How typical of a class a sample looks, see :mod:`sk_center.scores`. A score of
+        features sees ``estimator.transform(X)`` where that exists, else X. A list is
+        combined by :class:`~sk_center.scores.Combined`. ``"auto"`` is
+        ``["center_distance", "mahalanobis"]`` where the estimator gives features or no
+        probabilities, else ``"max_softmax"``.
+
+    calibration : {"conformal"}, default="conformal"
+        How scores become p-values, see :mod:`sk_center.calibration`.
+
+    false_rejection_rate : float or dict, default=0.05
+        Largest share of the true members of a class to turn away, in [0, 1); a dict
+        gives one for each class. Larger rejects more outsiders and more members.
+        0 never rejects.
+
+    confidence : float, default=None
+        None: the bound holds on average over calibration sets. A float in (0, 1), such as
+        0.9: it holds for this calibration set with at least this probability, which takes
+        a stricter threshold.
+
+    cv : float, int, cross-validation generator or iterable, default=0.2
+        Which samples calibrate.
+
+        - A float is the share that is held out of every class. The estimator trains on
+          the rest, and the bound is exact.
+        - An int or a splitter: every sample is scored by an estimator that did not train
+          on it, and calibrates; then the estimator is fitted on all of them. The bound
+          then is approximate, since the final estimator is none of those that calibrated.
+
+        With a FrozenEstimator all samples given to ``fit`` calibrate, and must not have
+        trained it. Only where the score itself has something to learn, such as a
+        covariance, does it learn from the share that a float leaves (half otherwise).
+
+    refit : bool, default=True
+        Whether to fit the estimator on all samples after an int or a splitter ``cv``.
+        False takes a splitter with one split, whose training part the estimator keeps:
+        then the bound is exact. A float ``cv`` and a FrozenEstimator never refit.
+
+    outlier_label : "auto", int, float or str, default="auto"
+        What ``predict`` returns for outsiders. ``"auto"`` is -1 where classes are numbers
+        and ``"outsider"`` where they are strings.
+
+    n_jobs : int, default=None
+        Number of folds to fit in parallel, where ``cv`` is an int or a splitter.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the held-out share. The estimator has its own.
+
+    Attributes
+    ----------
+    estimator_ : estimator instance
+        The fitted classifier.
+
+    score_ : BaseScore
+        The fitted score.
+
+    calibration_ : ConformalCalibration
+        The fitted calibration.
+
+    classes_ : ndarray of shape (n_classes,)
+        The known classes.
+
+    outlier_label_ : int, float or str
+        What ``predict`` returns for outsiders.
+
+    thresholds_ : ndarray of shape (n_classes,)
+        A class is turned down when its p-value is at most this:
+        ``false_rejection_rate``, or less under ``confidence``.
+
+    score_thresholds_ : ndarray of shape (n_classes,)
+        The same in units of the score: turned down when the score is below this.
+
+    n_features_in_ : int
+        Number of features seen during ``fit``, where the estimator exposes it.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where the estimator exposes them.
+
+    See Also
+    --------
+    CenterLossClassifier : A classifier made for it.
+    sklearn.frozen.FrozenEstimator : Keeps a fitted estimator as it is.
+
+    Notes
+    -----
+    The p-value of class i for a sample is the share of the calibration samples of class i
+    that look no more typical of it than the sample, with the sample itself counted in
+    (see :class:`~sk_center.calibration.ConformalCalibration`). If held-out samples of a
+    class and its later members are exchangeable, then for each class::
+
+        P(rejected | class i) <= P(p_i <= T_i | class i) <= T_i
+
+    at every sample size, whatever the estimator and the score [1]_ [2]_. Rejecting when
+    only the predicted class turns a sample down would not give that bound, because
+    members predicted as another class would be judged by that one.
+
+    A class takes ``1 / false_rejection_rate - 1`` calibration samples, 19 at 5 %.
+    Classes with fewer share one threshold, and a warning names them.
+
+    References
+    ----------
+    .. [1] Y. Hechtlinger, B. Poczos, L. Wasserman. "Cautious deep learning". 2018.
+    .. [2] L. Guan, R. Tibshirani. "Prediction and outlier detection in classification
+       problems". Journal of the Royal Statistical Society B, 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sk_center import OpenSetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> known = y < 6
+    >>> model = OpenSetClassifier(RandomForestClassifier(random_state=0), cv=5)
+    >>> model.fit(X[known], y[known]).classes_
+    array([0, 1, 2, 3, 4, 5])
+    >>> bool(model.is_outlier(X[~known]).mean() > 0.5)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "conformity_score": [StrOptions({"auto", *SCORES}), BaseScore, list],
+        "calibration": [StrOptions(set(CALIBRATIONS))],
+        "false_rejection_rate": [Interval(Real, 0, 1, closed="left"), dict],
+        "confidence": [Interval(Real, 0, 1, closed="neither"), None],
+        "cv": ["cv_object", Interval(Real, 0, 1, closed="neither")],
+        "refit": ["boolean"],
+        "outlier_label": [Real, str],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        conformity_score="auto",
+        calibration="conformal",
+        false_rejection_rate=0.05,
+        confidence=None,
+        cv=0.2,
+        refit=True,
+        outlier_label="auto",
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.conformity_score = conformity_score
+        self.calibration = calibration
+        self.false_rejection_rate = false_rejection_rate
+        self.confidence = confidence
+        self.cv = cv
+        self.refit = refit
+        self.outlier_label = outlier_label
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X, y, **params):
+        """Fit the estimator, the score and the calibration.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples of the known classes, of any form that the estimator takes and that
+            can be indexed by rows.
+
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        **params : dict
+            Parameters of the ``fit`` of the estimator, such as ``sample_weight``; those
+            of one value per sample are split with the samples.
+
+        Returns
+        -------
+        self : OpenSetClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter is invalid, the calibration samples are too few
+            for ``false_rejection_rate``, or the estimator does not give what the score
+            consumes. What an earlier ``fit`` found is then still there.
+        """
+        with restored_on_error(self):
+            self._validate_params()
+            if _routing_enabled():
+                params = process_routing(self, "fit", **params).estimator.fit
+            X, y = indexable(X, column_or_1d(y, warn=True))
+            check_classification_targets(y)
+            frozen = isinstance(self.estimator, FrozenEstimator)
+            self.classes_ = self.estimator.classes_ if frozen else np.unique(y)
+            y = self._encode(y)
+            rates = self._check_rates()
+            self.outlier_label_ = self._check_outlier_label(rates)
+            if frozen:
+                scores, y = self._fit_frozen(X, y)
+            elif isinstance(self.cv, Real) and not isinstance(self.cv, Integral):
+                scores, y = self._fit_held_out(X, y, params)
+            else:
+                scores, y = self._fit_folds(X, y, params)
+            calibration = CALIBRATIONS[self.calibration](rates, self.confidence)
+            self.calibration_ = calibration.fit(scores, y, self.classes_)
+            self.thresholds_ = calibration.thresholds_
+            self.score_thresholds_ = calibration.score_thresholds_
+            for name in ("n_features_in_", "feature_names_in_"):
+                if hasattr(self.estimator_, name):
+                    setattr(self, name, getattr(self.estimator_, name))
+        return self
+
+    def predict(self, X):
+        """Return the class of each sample, or the outlier label.
+
+        Of the classes that do not turn a sample down, it is the one that the estimator
+        itself ranks highest.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels, of a dtype that holds the outlier label too.
+        """
+        check_is_fitted(self)
+        predicted = self.estimator_.predict(X)
+        if not self.thresholds_.any():
+            return predicted
+        accepted = self.predict_set(X)
+        index = self._encode(predicted)
+        others = np.flatnonzero(
+            accepted.any(axis=1) & ~accepted[np.arange(len(index)), index]
+        )
+        if len(others):
+            ranking = np.where(accepted, self._ranking(X), -np.inf)
+            index[others] = ranking[others].argmax(axis=1)
+        label = np.asarray(self.outlier_label_)
+        kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
+        labels = self.classes_.astype(np.result_type(self.classes_.dtype, kind))[index]
+        labels[~accepted.any(axis=1)] = self.outlier_label_
+        return labels
+
+    def p_values(self, X):
+        """Return how compatible each sample is with each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples, n_classes)
+            In (0, 1]. For true members of class i, ``P(p_values[:, i] <= t) <= t``.
+        """
+        return self.calibration_.p_values(self._class_scores(X))
+
+    def predict_set(self, X):
+        """Return which classes do not turn each sample down.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        accepted : ndarray of shape (n_samples, n_classes)
+            Boolean. No class: an outsider; several: ambiguous. The true class is in the
+            set with probability at least ``1 - false_rejection_rate``.
+        """
+        return self.p_values(X) > self.thresholds_
+
+    def is_outlier(self, X):
+        """Return which samples every class turns down.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        outlier : ndarray of shape (n_samples,)
+            Boolean.
+        """
+        return ~self.predict_set(X).any(axis=1)
+
+    def score_samples(self, X):
+        """Return how known each sample looks, by the class it is most typical of.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Larger is more known, in units of the score.
+        """
+        return self._class_scores(X).max(axis=1)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Return the probabilities of the known classes, as the estimator gives them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Probabilities, given that the sample is of a known class.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Return the log-probabilities of the known classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            Logarithms of :meth:`predict_proba`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Return the decision function of the estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Decision function for the known classes.
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    @available_if(_estimator_has("transform"))
+    def transform(self, X):
+        """Return the features that the estimator gives.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out)
+            Features.
+        """
+        check_is_fitted(self)
+        return self.estimator_.transform(X)
+
+    @available_if(_estimator_has("transform"))
+    def fit_transform(self, X, y, **params):
+        """Fit and return the features that the estimator gives.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        **params : dict
+            Parameters of :meth:`fit`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out)
+            Features.
+        """
+        return self.fit(X, y, **params).transform(X)
+
+    def get_metadata_routing(self):
+        """Get the metadata routing of this object.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routes the parameters of ``fit`` to the estimator.
+        """
+        return MetadataRouter(owner=self).add(
+            estimator=self.estimator,
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        tags.transformer_tags = inner.transformer_tags
+        tags.classifier_tags = inner.classifier_tags
+        tags.non_deterministic = inner.non_deterministic
+        return tags
+
+    def _encode(self, y):
+        """Return the class index of each label."""
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds the labels {unknown.tolist()}, which are not among the classes "
+                f"of the frozen estimator, {self.classes_.tolist()}."
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def _check_rates(self):
+        """Return the false rejection rate of each class."""
+        rates = self.false_rejection_rate
+        classes = self.classes_.tolist()
+        if not isinstance(rates, dict):
+            return np.full(len(classes), float(rates))
+        missing = [label for label in classes if label not in rates]
+        if missing:
+            raise ValueError(
+                f"false_rejection_rate must give a rate for every class; {missing} are "
+                f"missing among {list(rates)}."
+            )
+        for label, rate in rates.items():
+            if not (isinstance(rate, Real) and 0 <= rate < 1):
+                raise ValueError(
+                    f"false_rejection_rate[{label!r}] must be in [0, 1); got {rate!r}."
+                )
+        rates = np.array([rates[label] for label in classes], dtype=float)
+        if rates.any() and not rates.all():
+            warnings.warn(
+                "No sample will ever be rejected, because a sample is an outsider only "
+                "when every class turns it down, and these never do "
+                f"(false_rejection_rate=0): {self.classes_[rates == 0].tolist()}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return rates
+
+    def _check_outlier_label(self, rates):
+        """Return the outlier label, of the kind of the classes and none of them."""
+        label, classes = self.outlier_label, self.classes_.tolist()
+        strings = all(isinstance(class_, str) for class_ in classes)
+        numbers = self.classes_.dtype.kind in "biuf"
+        if isinstance(label, str) and label == "auto":
+            label = "outsider" if strings else -1
+        if not (isinstance(label, str) if strings else numbers and isinstance(label, Real)):
+            kind = "strings" if strings else "numbers" if numbers else "objects"
+            raise ValueError(
+                f"outlier_label must be of the kind of the classes, which are {kind} such "
+                f"as {classes[0]!r}; got {self.outlier_label!r}."
+            )
+        if label in classes and rates.any():
+            raise ValueError(
+                f"outlier_label must not be a class, but {label!r} is among "
+                f"{classes[:10]}; choose another outlier_label."
+            )
+        return label
+
+    def _fit_frozen(self, X, y):
+        """Calibrate on all samples; a score that learns gets a share of them first."""
+        absent = np.setdiff1d(np.arange(len(self.classes_)), y)
+        if len(absent):
+            raise ValueError(
+                f"y holds no sample of the classes {self.classes_[absent].tolist()} of the "
+                "frozen estimator; every class needs samples to calibrate."
+            )
+        self.estimator_ = self.estimator
+        score = self._make_score(self.estimator_)
+        learn = held_out = np.arange(len(y))
+        if score.learns:
+            is_share = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
+            share = self.cv if is_share else 0.5
+            learn, held_out = split_classes(y, share, check_random_state(self.random_state))
+        features = consumed(self.estimator_, score, _safe_indexing(X, learn))
+        self.score_ = score.fit(features, y[learn])
+        return self._own_scores(X, y, held_out)
+
+    def _fit_held_out(self, X, y, params):
+        """Fit on a part of every class and calibrate on the rest."""
+        rng = check_random_state(self.random_state)
+        train, held_out = split_classes(y, self.cv, rng)
+        self.estimator_, self.score_ = self._fit_part(X, y, train, params)
+        return self._own_scores(X, y, held_out)
+
+    def _fit_folds(self, X, y, params):
+        """Calibrate out of fold; fit on all samples or keep the one part."""
+        splitter = check_cv(self.cv, self.classes_[y], classifier=True)
+        splits = list(splitter.split(X, self.classes_[y]))
+        if not self.refit and len(splits) != 1:
+            raise ValueError(
+                f"refit=False takes a cv with one split, whose estimator is kept; "
+                f"cv={self.cv!r} gives {len(splits)}."
+            )
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._fit_part)(X, y, train, params) for train, _ in splits
+        )
+        own = [
+            own_scores(estimator, score, X, y, test)
+            for (estimator, score), (_, test) in zip(fitted, splits)
+        ]
+        if self.refit:
+            fitted = [self._fit_part(X, y, np.arange(len(y)), params)]
+        self.estimator_, self.score_ = fitted[0]
+        return tuple(np.concatenate(parts) for parts in zip(*own))
+
+    def _fit_part(self, X, y, train, params):
+        """Return the estimator and the score fitted on some of the samples."""
+        estimator = clone(self.estimator).fit(
+            _safe_indexing(X, train),
+            self.classes_[y[train]],
+            **_check_method_params(X, params, indices=train),
+        )
+        score = self._make_score(estimator)
+        return estimator, score.fit(
+            consumed(estimator, score, _safe_indexing(X, train)), y[train]
+        )
+
+    def _own_scores(self, X, y, rows):
+        return own_scores(self.estimator_, self.score_, X, y, rows)
+
+    def _class_scores(self, X):
+        check_is_fitted(self)
+        return self.score_.score_classes(consumed(self.estimator_, self.score_, X))
+
+    def _ranking(self, X):
+        """Return what the estimator itself ranks the classes by."""
+        if hasattr(self.estimator_, "predict_proba"):
+            return self.estimator_.predict_proba(X)
+        if hasattr(self.estimator_, "decision_function"):
+            decision = self.estimator_.decision_function(X)
+            if decision.ndim == 1:
+                return np.column_stack([-decision, decision])
+            if decision.shape[1] == len(self.classes_):
+                return decision
+        return self.p_values(X)
+
+    def _make_score(self, estimator):
+        """Return the score for a fitted estimator, not fitted itself."""
+        score = self.conformity_score
+        if isinstance(score, str) and score == "auto":
+            features = hasattr(estimator, "transform")
+            no_choice = not hasattr(estimator, "predict_proba")
+            score = ["center_distance", "mahalanobis"]
+            score = score if features or no_choice else "max_softmax"
+        if not isinstance(score, list):
+            return named_score(score, estimator)
+        scores = [named_score(part, estimator) for part in score]
+        if len({part.consumes for part in scores}) != 1:
+            raise ValueError(
+                "The conformity scores of a list must consume the same; got "
+                f"{[(type(part).__name__, part.consumes) for part in scores]}."
+            )
+        return Combined(scores)
+
+
+def named_score(score, estimator):
+    """Return a score to fit: a clone of the one given, or the one of that name."""
+    if isinstance(score, BaseScore):
+        return clone(score)
+    if score not in SCORES:
+        raise ValueError(
+            f"conformity_score must be one of {['auto', *SCORES]}; got {score!r}."
+        )
+    if score == "center_distance":
+        return CenterDistance(centers=centers_of(estimator))
+    return SCORES[score]()
+
+
+def centers_of(estimator):
+    """Return the centers of a center-loss classifier, inside whatever it is, or None."""
+    while isinstance(estimator, (FrozenEstimator, Pipeline)):
+        pipeline = isinstance(estimator, Pipeline)
+        estimator = estimator[-1] if pipeline else estimator.estimator
+    return getattr(estimator, "centers_", None) if hasattr(estimator, "transform") else None
+
+
+def consumed(estimator, score, X):
+    """Return what the score consumes of X."""
+    if score.consumes == "features":
+        return estimator.transform(X) if hasattr(estimator, "transform") else X
+    if not hasattr(estimator, "predict_proba"):
+        raise ValueError(
+            f"conformity_score={type(score).__name__} needs predict_proba, which "
+            f"{type(estimator).__name__} does not have; use 'center_distance' or "
+            "'mahalanobis', or wrap the estimator in CalibratedClassifierCV."
+        )
+    return estimator.predict_proba(X)
+
+
+def own_scores(estimator, score, X, y, rows):
+    """Return the scores of samples for their own class, and their class indices.
+
+    Samples of a class that the score does not know are left out: it happens in folds
+    that hold every sample of a class.
+    """
+    rows = np.asarray(rows)[np.isin(y[rows], score.classes_)]
+    if not len(rows):
+        return np.empty(0), y[rows]
+    scores = score.score_classes(consumed(estimator, score, _safe_indexing(X, rows)))
+    return scores[np.arange(len(rows)), np.searchsorted(score.classes_, y[rows])], y[rows]
+
+
+def split_classes(y, share, rng):
+    """Hold a share of every class out, rounded up, but leave each at least one sample.
+
+    Unlike ``train_test_split`` it takes classes of a single sample, which all train.
+    """
+    held_out = []
+    for k in range(y.max() + 1):
+        rows = rng.permutation(np.flatnonzero(y == k))
+        n_held_out = min(int(np.ceil(share * len(rows))), len(rows) - 1)
+        held_out.append(rows[: max(n_held_out, 0)])
+    held_out = np.sort(np.concatenate(held_out))
+    return np.setdiff1d(np.arange(len(y)), held_out), held_out
