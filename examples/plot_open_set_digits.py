@@ -136,7 +136,7 @@ for ax, lambda_center in zip(axes, (0, 0.1)):
     loss = "softmax" if lambda_center == 0 else f"softmax + {lambda_center} center loss"
     ax.set(title=loss, xlabel="feature 1", ylabel="feature 2")
 axes[1].scatter([], [], s=10, marker="x", color="0.6", label="unknown digit")
-axes[1].legend(fontsize=8, markerscale=1.2)
+figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right upper")
 figure.savefig(FIGURES / "feature_clouds.png", dpi=120)
 
 # %%
