@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 
 class ArrayDataset(Dataset):
@@ -152,6 +152,27 @@ class TensorBatches:
 def sample_of(item):
     """Return the sample of an item that may be a pair of sample and label."""
     return item[0] if isinstance(item, (tuple, list)) else item
+
+
+def check_dataset(dataset):
+    """Return the dataset, or raise ValueError if it cannot be indexed.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        A user's dataset.
+
+    Returns
+    -------
+    dataset : torch.utils.data.Dataset
+        The same.
+    """
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        raise ValueError(
+            f"X must be a map-style Dataset with a length; got {type(dataset).__name__}. "
+            "Stream an iterable one as arrays through partial_fit."
+        )
+    return dataset
 
 
 def labels_of(dataset):

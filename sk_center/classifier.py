@@ -24,11 +24,11 @@ from sklearn.utils.validation import (
 )
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from sk_center._net_params import NetParamsMixin, check_prefixed
 from sk_center._state import restored_on_error
-from sk_center.batches import LabelledDataset, TensorBatches, labels_of
+from sk_center.batches import LabelledDataset, TensorBatches, check_dataset, labels_of
 from sk_center.centers import UPDATE_RULES, class_means, distances
 from sk_center.net import CenterLossNet, seeded, unchanged_on_error
 from sk_center.networks import MLP, ConvNet
@@ -486,12 +486,8 @@ class CenterLossClassifier(
     def _check_inputs(self, X, y="no_validation", reset=True):
         """Return X as something the net takes, or (X, y) where y is given."""
         if isinstance(X, Dataset):
-            if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
-                raise ValueError(
-                    "X must be a map-style Dataset with a length; stream an iterable one "
-                    "through partial_fit."
-                )
-            return LabelledDataset(X) if isinstance(y, str) else (LabelledDataset(X), y)
+            dataset = LabelledDataset(check_dataset(X))
+            return dataset if isinstance(y, str) else (dataset, y)
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -511,7 +507,7 @@ class CenterLossClassifier(
     def _check_training_data(self, X, y, sample_weight, classes=None, reset=True):
         """Return the net's input, class indices and weights of mean one (or None)."""
         if isinstance(X, Dataset) and y is None:
-            y = labels_of(X)
+            y = labels_of(check_dataset(X))
         if isinstance(y, torch.Tensor):
             y = y.cpu().numpy()
         X, y = self._check_inputs(X, y, reset=reset)
@@ -579,7 +575,15 @@ class CenterLossClassifier(
 
     def _train(self, X, y, weight, epochs, goes_on, streams=False):
         """Train the net, then find centers_ and tau_."""
-        net = self.net_ if goes_on else self._make_net(X)
+        if goes_on:
+            net = self.net_
+            # What may change between two calls of a warm start.
+            names = ("max_epochs", "batch_size", "lambda_center", "verbose")
+            net.set_params(**{name: getattr(self, name) for name in names})
+            if net.lr != self.lr:
+                net.set_params(lr=self.lr)
+        else:
+            net = self._make_net(X)
         device = torch.device(net.device)
         if isinstance(X, Dataset):
             dataset = LabelledDataset(X, y, weight)
@@ -610,13 +614,11 @@ class CenterLossClassifier(
                 "The features of the trained network are not finite. Scale the inputs "
                 f"(StandardScaler helps) or lower lr={self.lr}."
             )
-        if center.update != "fixed":
-            center.center.copy_(torch.from_numpy(centers))
+        if not streams and center.update != "fixed":
+            center.center[seen] = torch.from_numpy(centers[seen]).to(center.center.device)
         centers[~seen] = np.inf  # no sample so far: infinitely far from everything
-        limit = max(2**22 // len(centers), 100)
-        rows = np.linspace(0, len(y) - 1, min(len(y), TEMPERATURE_SAMPLES, limit)).astype(
-            int
-        )
+        n_rows = min(len(y), TEMPERATURE_SAMPLES, max(2**22 // len(centers), 100))
+        rows = np.linspace(0, len(y) - 1, n_rows).astype(int)
         outputs = list(net.forward_iter(Subset(dataset, rows)))
         logits, features = (torch.cat(output) for output in zip(*outputs))
         d = distances(features, torch.from_numpy(centers[seen])).numpy()
