@@ -37,7 +37,7 @@ def test_accuracy_is_not_below_softmax(load):
     quantiles = student.ppf([0.025, 0.975], len(difference) - 1)
     low, high = difference.mean() + quantiles * error
     print(
-        f"\n{load.__name__}: center loss {center.mean():.4f}, softmax {softmax.mean():.4f}, "
+        f"\n{load.__name__}: center {center.mean():.4f}, softmax {softmax.mean():.4f}, "
         f"difference {difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
     )
     # Not below beyond what the paired folds can tell from chance.
