@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+import skorch.dataset
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 
-class ArrayDataset(Dataset):
+class ArrayDataset(skorch.dataset.Dataset):
     """Samples that lie in one array, indexed by number, slice or array of numbers.
 
     Parameters
@@ -29,6 +30,8 @@ class ArrayDataset(Dataset):
     """
 
     def __init__(self, X, y=None, dtype=torch.float32):
+        # Without super().__init__, which would index by sample: the base class is there
+        # because skorch's scoring callbacks ask only datasets of its own for X and y.
         self.sample_weight = None
         if isinstance(X, Mapping):
             weight = X.get("sample_weight")

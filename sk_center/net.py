@@ -6,7 +6,14 @@ from copy import deepcopy
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EpochTimer,
+    PassthroughScoring,
+    PrintLog,
+    TrainEndCheckpoint,
+)
 from skorch.utils import to_device, to_tensor
 
 from sk_center.batches import ArrayDataset, TensorBatches
@@ -94,7 +101,8 @@ class CenterLossNet(NeuralNetClassifier):
     history_ : skorch.history.History
         One entry an epoch with ``train_loss`` and, where there is validation data,
         ``valid_loss`` and ``valid_loss_best``. Batches are recorded only when a
-        callback asks for them by having an ``on_batch_...`` method.
+        callback asks for them by having an ``on_batch_...`` method, or is one of
+        skorch's that read them from the history.
 
     See Also
     --------
@@ -387,12 +395,16 @@ class CenterLossNet(NeuralNetClassifier):
         self.history.record(f"{name}_best", loss < min(earlier, default=np.inf))
 
     def _records_batches(self):
-        """Whether a callback looks at batches."""
+        """Whether a callback looks at batches, as they come or later in the history."""
         hooks = ("on_batch_begin", "on_batch_end")
+        readers = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
         return any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
+            isinstance(callback, readers)
+            or any(
+                getattr(type(callback), hook) is not getattr(Callback, hook)
+                for hook in hooks
+            )
             for _, callback in self.callbacks_
-            for hook in hooks
         )
 
     def get_iterator(self, dataset, training=False):

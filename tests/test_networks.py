@@ -1,0 +1,190 @@
+"""Tests of the default feature extractors and of the dry run that finds D."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+
+from sk_center.networks import MLP, CenterModule, ConvNet, Function, find_feature_dim
+
+
+@pytest.mark.parametrize("sizes", [(1,), (8,), (16, 4), [16, 8, 3]])
+def test_mlp_is_the_formula(sizes):
+    """Check that an MLP is dense layers with ReLU between them and none after."""
+    torch.manual_seed(0)
+    mlp = MLP(5, hidden_layer_sizes=sizes)
+    X = torch.randn(7, 5)
+    layers = [layer for layer in mlp if isinstance(layer, nn.Linear)]
+    assert [layer.out_features for layer in layers] == list(sizes)
+    expected = X.double().numpy()
+    for i, layer in enumerate(layers):
+        if i:
+            expected = np.maximum(expected, 0)
+        W, b = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+        expected = expected @ W.T + b
+    assert mlp(X).shape == (7, sizes[-1])
+    assert_allclose(mlp(X).detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("build", [lambda: MLP(3), lambda: ConvNet((1, 4, 4))])
+def test_features_are_not_rectified(build):
+    """Check that features take both signs: a last ReLU would hold clouds in a corner."""
+    torch.manual_seed(0)
+    network = build()
+    shape = (64, 3) if isinstance(network, MLP) else (64, 1, 4, 4)
+    features = network(torch.randn(shape))
+    assert features.shape == (64, 128)
+    assert (features < 0).float().mean() > 0.2
+    assert (features > 0).float().mean() > 0.2
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_dropout_before_the_feature_layer(network):
+    """Check that dropout is there when asked for, in training only."""
+
+    def build(dropout):
+        torch.manual_seed(0)
+        if network == "mlp":
+            return MLP(3, hidden_layer_sizes=(64, 4), dropout=dropout)
+        return ConvNet((1, 4, 4), (8,), hidden_layer_sizes=(64, 4), dropout=dropout)
+
+    X = torch.randn((5, 3) if network == "mlp" else (5, 1, 4, 4))
+    with_dropout, without = build(0.5), build(0.0)
+    assert not any(isinstance(m, nn.Dropout) for m in without.modules())
+    (dropout,) = (m for m in with_dropout.modules() if isinstance(m, nn.Dropout))
+    assert dropout.p == 0.5
+    assert not torch.equal(with_dropout(X), with_dropout(X))
+    # Dropout adds no weights, so one seed gives both networks the same.
+    without.load_state_dict(
+        dict(zip(without.state_dict(), with_dropout.state_dict().values()))
+    )
+    assert torch.equal(with_dropout.eval()(X), without.eval()(X))
+    linear = nn.Linear
+    dense = [m for m in with_dropout.modules() if isinstance(m, (linear, nn.Dropout))]
+    assert [type(m) for m in dense] == [linear, nn.Dropout, linear]
+
+
+def test_dropout_never_hits_the_input_or_the_features():
+    """Check that a single layer has no units before the features to switch off."""
+    assert [type(m) for m in MLP(3, hidden_layer_sizes=(4,), dropout=0.5)] == [nn.Linear]
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (3, 2, 2), (1, 3, 5), (1, 8, 8), (3, 28, 20), (2, 1, 40)]
+)
+def test_conv_net_takes_images_of_every_size(shape):
+    """Check that small, narrow and odd images give features and train."""
+    torch.manual_seed(0)
+    network = ConvNet(shape, channels=(4, 8), hidden_layer_sizes=(16, 3))
+    features = network(torch.randn(6, *shape))
+    assert features.shape == (6, 3)
+    features.square().sum().backward()
+    gradients = [p.grad for p in network.parameters()]
+    assert all(g is not None and torch.isfinite(g).all() for g in gradients)
+
+
+def test_conv_net_needs_no_scaled_pixels():
+    """Check that in training raw pixels and scaled ones give the same features."""
+    torch.manual_seed(0)
+    network = ConvNet((1, 8, 8), channels=(4,), hidden_layer_sizes=(16, 3))
+    pixels = torch.randint(0, 256, (20, 1, 8, 8)).float()
+    raw, scaled = network(pixels), network(pixels / 16 - 5)
+    # The first normalisation undoes the scale up to its eps of 1e-5.
+    assert_allclose(raw.detach(), scaled.detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_conv_net_first_block_is_the_formula():
+    """Check the order of a block, against the functions of torch.nn.functional."""
+    torch.manual_seed(0)
+    network = ConvNet((2, 4, 6), channels=(3,), hidden_layer_sizes=(2,)).eval()
+    X = torch.randn(5, 2, 4, 6)
+    state = list(network.children())
+    conv = next(m for m in state if isinstance(m, nn.Conv2d))
+    dense = next(m for m in network.modules() if isinstance(m, nn.Linear))
+    # Fresh running statistics are mean 0 and variance 1: both normalisations divide
+    # by sqrt(1 + eps) only.
+    shrink = 1 / np.sqrt(1 + 1e-5)
+    block = nn.functional.conv2d(X * shrink, conv.weight, padding=1) * shrink
+    block = nn.functional.max_pool2d(torch.relu(block), 2)
+    expected = nn.functional.linear(block.flatten(1), dense.weight, dense.bias)
+    assert_allclose(network(X).detach(), expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_function_is_called():
+    """Check that a function as module has no parameters and is only called."""
+    module = Function(lambda X: 2 * X)
+    assert list(module.parameters()) == []
+    assert torch.equal(module(torch.ones(2, 3)), torch.full((2, 3), 2.0))
+
+
+def test_center_module_gives_logits_and_features():
+    """Check the head on the features, and the centers beside them."""
+    torch.manual_seed(0)
+    body = nn.Linear(3, 2)
+    module = CenterModule(body, 2, 5, alpha=0.5, update="sum", center=np.eye(5, 2))
+    X = torch.randn(4, 3)
+    logits, features = module(X)
+    W, b = module.head.weight, module.head.bias
+    assert logits.shape == (4, 5)
+    assert torch.equal(features, body(X))
+    assert_allclose(logits.detach(), (features @ W.T + b).detach(), rtol=1e-5, atol=1e-6)
+    assert_array_equal(module.center.predict(), np.eye(5, 2))
+    assert module.center.update == "sum"
+    assert module.center.alpha == 0.5
+    assert not any("center" in name for name, _ in module.named_parameters())
+
+
+def test_dry_run_leaves_no_trace():
+    """Check that statistics, training flags and the random state stay as they were."""
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        nn.BatchNorm1d(3), nn.Linear(3, 4), nn.Dropout(0.5), nn.BatchNorm1d(4)
+    )
+    body[0].eval()  # frozen by the user, must still be frozen afterwards
+    body[3].momentum = None
+    before = {name: value.clone() for name, value in body.state_dict().items()}
+    flags = [module.training for module in body.modules()]
+    random_state = torch.get_rng_state()
+    assert find_feature_dim(body, torch.randn(2, 3, generator=torch.Generator())) == 4
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert [module.training for module in body.modules()] == flags
+    for name, value in body.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(p.grad is None for p in body.parameters())
+
+
+def test_dry_run_that_fails_restores_the_flags():
+    """Check that an error in the module itself comes through and leaves the flags."""
+    body = nn.Sequential(nn.Dropout(), nn.Linear(3, 4))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        find_feature_dim(body, torch.zeros(2, 7))
+    assert all(module.training for module in body.modules())
+
+
+def test_dry_run_shapes_lazy_layers():
+    """Check that lazy layers know their input afterwards."""
+    body = nn.Sequential(nn.LazyLinear(6), nn.ReLU(), nn.LazyLinear(2))
+    assert find_feature_dim(body, torch.zeros(2, 5)) == 2
+    assert body[0].in_features == 5
+    assert body(torch.zeros(1, 5)).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "got"),
+    [
+        (lambda X: X[:, 0], r"a tensor of shape \(2,\)"),
+        (lambda X: X[:, :, None], r"a tensor of shape \(2, 3, 1\)"),
+        (lambda X: X[:1], r"a tensor of shape \(1, 3\)"),
+        (lambda X: X[:, :0], r"a tensor of shape \(2, 0\)"),
+        (lambda X: X.mean(), r"a tensor of shape \(\)"),
+        (lambda X: X.long(), r"a tensor of dtype torch\.int64"),
+        (lambda X: (X, X), "tuple"),
+        (lambda X: {"features": X}, "dict"),
+        (lambda X: None, "NoneType"),
+    ],
+)
+def test_dry_run_explains_what_is_wrong(function, got):
+    """Check that the error says what is expected and what the module gave."""
+    with pytest.raises(ValueError, match=rf"features.*\(2, D\); got {got}"):
+        find_feature_dim(Function(function), torch.zeros(2, 3))
