@@ -133,23 +133,19 @@ class ConformalCalibration:
         groups = np.cumsum(~rare) - 1
         if not rare.any():
             return groups
+        if counts.sum() < needed.max():
+            at = "" if self.confidence is None else f" at confidence={self.confidence:g}"
+            raise ValueError(
+                f"{counts.sum()} calibration samples are too few: false_rejection_rate="
+                f"{rates[np.argmax(needed)]:g}{at} takes at least {needed.max()}. Give "
+                "more data, a larger share (cv), cv=5 (every sample calibrates), or a "
+                "larger false_rejection_rate."
+            )
         # Rare classes may be too few even together: then the next larger ones join.
-        by_count = np.argsort(counts, kind="stable")
-        for class_ in by_count:
-            if rare.any() and counts[rare].sum() >= needed[rare].max():
+        for class_ in np.argsort(counts, kind="stable"):
+            if counts[rare].sum() >= needed[rare].max():
                 break
             rare[class_] = True
-        else:
-            if counts.sum() < needed.max():
-                at = (
-                    "" if self.confidence is None else f" at confidence={self.confidence:g}"
-                )
-                raise ValueError(
-                    f"{counts.sum()} calibration samples are too few: false_rejection_rate="
-                    f"{rates[np.argmax(needed)]:g}{at} takes at least {needed.max()}. Give "
-                    "more data, a larger share (cv), cv=5 (every sample calibrates), or a "
-                    "larger false_rejection_rate."
-                )
         names = [f"{classes[i]!r} ({counts[i]})" for i in np.flatnonzero(rare)]
         warnings.warn(
             f"Classes with too few calibration samples share one threshold: "

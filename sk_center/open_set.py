@@ -93,7 +93,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Number of folds to fit in parallel, where ``cv`` is an int or a splitter.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of the held-out share. The estimator has its own.
+        Seed of the held-out share, and of all in the estimator whose ``random_state`` is
+        None: one int makes two fits equal. With None the estimator is left as it is.
 
     Attributes
     ----------
@@ -243,12 +244,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             y = self._encode(y)
             rates = self._check_rates()
             self.outlier_label_ = self._check_outlier_label(rates)
-            if frozen:
-                scores, y = self._fit_frozen(X, y)
-            elif isinstance(self.cv, Real) and not isinstance(self.cv, Integral):
-                scores, y = self._fit_held_out(X, y, params)
-            else:
-                scores, y = self._fit_folds(X, y, params)
+            rng = check_random_state(self.random_state)
+            splits, refit = self._split(X, y, rng)
+            scores, y = self._fit_splits(X, y, params, splits, refit, rng)
             calibration = CALIBRATIONS[self.calibration](rates, self.confidence)
             self.calibration_ = calibration.fit(scores, y, self.classes_)
             self.thresholds_ = calibration.thresholds_
@@ -523,34 +521,23 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return label
 
-    def _fit_frozen(self, X, y):
-        """Calibrate on all samples; a score that learns gets a share of them first."""
-        absent = np.setdiff1d(np.arange(len(self.classes_)), y)
-        if len(absent):
-            raise ValueError(
-                f"y holds no sample of the classes {self.classes_[absent].tolist()} of the "
-                "frozen estimator; every class needs samples to calibrate."
-            )
-        self.estimator_ = self.estimator
-        score = self._make_score(self.estimator_)
-        learn = held_out = np.arange(len(y))
-        if score.learns:
-            is_share = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
-            share = self.cv if is_share else 0.5
-            learn, held_out = split_classes(y, share, check_random_state(self.random_state))
-        features = consumed(self.estimator_, score, _safe_indexing(X, learn))
-        self.score_ = score.fit(features, y[learn])
-        return self._own_scores(X, y, held_out)
-
-    def _fit_held_out(self, X, y, params):
-        """Fit on a part of every class and calibrate on the rest."""
-        rng = check_random_state(self.random_state)
-        train, held_out = split_classes(y, self.cv, rng)
-        self.estimator_, self.score_ = self._fit_part(X, y, train, params)
-        return self._own_scores(X, y, held_out)
-
-    def _fit_folds(self, X, y, params):
-        """Calibrate out of fold; fit on all samples or keep the one part."""
+    def _split(self, X, y, rng):
+        """Return which samples train and which calibrate, and whether all train then."""
+        everything = np.arange(len(y))
+        is_share = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
+        if isinstance(self.estimator, FrozenEstimator):
+            absent = np.setdiff1d(np.arange(len(self.classes_)), y)
+            if len(absent):
+                raise ValueError(
+                    f"y holds no sample of the classes {self.classes_[absent].tolist()} of "
+                    "the frozen estimator; every class needs samples to calibrate."
+                )
+            # Only the score trains, if it has something to learn.
+            if not self._make_score(self.estimator).learns:
+                return [(everything, everything)], False
+            return [split_classes(y, self.cv if is_share else 0.5, rng)], False
+        if is_share:
+            return [split_classes(y, self.cv, rng)], False
         splitter = check_cv(self.cv, self.classes_[y], classifier=True)
         splits = list(splitter.split(X, self.classes_[y]))
         if not self.refit and len(splits) != 1:
@@ -558,21 +545,39 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"refit=False takes a cv with one split, whose estimator is kept; "
                 f"cv={self.cv!r} gives {len(splits)}."
             )
-        fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._fit_part)(X, y, train, params) for train, _ in splits
+        return splits, self.refit
+
+    def _fit_splits(self, X, y, params, splits, refit, rng):
+        """Fit on each training part, and return own scores and classes of the rest."""
+        fitted = Parallel(n_jobs=self.n_jobs if len(splits) > 1 else None)(
+            delayed(self._fit_part)(self._make_estimator(rng), X, y, train, params)
+            for train, _ in splits
         )
         own = [
             own_scores(estimator, score, X, y, test)
             for (estimator, score), (_, test) in zip(fitted, splits)
         ]
-        if self.refit:
-            fitted = [self._fit_part(X, y, np.arange(len(y)), params)]
+        if refit:
+            everything = np.arange(len(y))
+            fitted = [self._fit_part(self._make_estimator(rng), X, y, everything, params)]
         self.estimator_, self.score_ = fitted[0]
         return tuple(np.concatenate(parts) for parts in zip(*own))
 
-    def _fit_part(self, X, y, train, params):
+    def _make_estimator(self, rng):
+        """Return a clone to fit, with seeds where it has none and this one has."""
+        estimator = clone(self.estimator)
+        if self.random_state is None:
+            return estimator
+        seeds = {
+            name: rng.randint(np.iinfo(np.int32).max)
+            for name, value in sorted(estimator.get_params().items())
+            if value is None and name.split("__")[-1] == "random_state"
+        }
+        return estimator.set_params(**seeds)
+
+    def _fit_part(self, estimator, X, y, train, params):
         """Return the estimator and the score fitted on some of the samples."""
-        estimator = clone(self.estimator).fit(
+        estimator.fit(
             _safe_indexing(X, train),
             self.classes_[y[train]],
             **_check_method_params(X, params, indices=train),
@@ -581,9 +586,6 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return estimator, score.fit(
             consumed(estimator, score, _safe_indexing(X, train)), y[train]
         )
-
-    def _own_scores(self, X, y, rows):
-        return own_scores(self.estimator_, self.score_, X, y, rows)
 
     def _class_scores(self, X):
         check_is_fitted(self)
