@@ -487,6 +487,8 @@ class CenterLossClassifier(
         """Return X as something the net takes, or (X, y) where y is given."""
         if isinstance(X, Dataset):
             dataset = LabelledDataset(check_dataset(X))
+            if reset and len(dataset):
+                self._sample_shape = tuple(np.shape(dataset[0][0]))
             return dataset if isinstance(y, str) else (dataset, y)
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
@@ -577,6 +579,7 @@ class CenterLossClassifier(
         """Train the net, then find centers_ and tau_."""
         if goes_on:
             net = self.net_
+            self._rng = deepcopy(self._rng)  # a failure restores the one not drawn from
             # What may change between two calls of a warm start.
             names = ("max_epochs", "batch_size", "lambda_center", "verbose")
             net.set_params(**{name: getattr(self, name) for name in names})

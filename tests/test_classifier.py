@@ -1,0 +1,949 @@
+"""Tests of CenterLossClassifier: its numbers, what it takes, what it refuses."""
+
+import subprocess
+import sys
+import warnings
+from functools import cache
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial.distance import cdist
+from scipy.special import log_softmax, softmax
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris, make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback, EpochScoring, LRScheduler
+from skorch.exceptions import DeviceWarning
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+from sk_center import CenterLossClassifier
+from sk_center.classifier import find_device, match_temperature
+
+X, y = load_iris(return_X_y=True)
+X = StandardScaler().fit_transform(X).astype(np.float32)
+X_new = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+names = np.array(["setosa", "versicolor", "virginica"])[y]
+# Images of 6 x 6 pixels.
+images = load_digits().images[:200, None, 1:7, 1:7].astype(np.uint8)
+digits = load_digits().target[:200]
+
+
+def small(**params):
+    """Return a classifier that trains in a blink."""
+    defaults = {"hidden_layer_sizes": (16, 4), "max_epochs": 8, "lr": 0.01}
+    return CenterLossClassifier(**{**defaults, "random_state": 0, **params})
+
+
+@cache
+def fitted(**params):
+    """Return a small classifier fitted on iris; tests must not change it."""
+    return small(**params).fit(X, y)
+
+
+def features_of(model, X):
+    """Return logits and features in float64, straight from the torch module."""
+    with torch.no_grad():
+        logits, features = model.module_.eval()(torch.as_tensor(X, dtype=torch.float32))
+    return logits.double().numpy(), features.double().numpy()
+
+
+def assert_same_model(one, other, X=X_new):
+    """Assert that two models predict the same to the last bit."""
+    assert_array_equal(one.decision_function(X), other.decision_function(X))
+    assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    assert_array_equal(one.predict(X), other.predict(X))
+
+
+class Samples(Dataset):
+    """A user's dataset of samples with or without labels."""
+
+    def __init__(self, X, y=None):
+        self.X, self.y = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        return self.X[i] if self.y is None else (self.X[i], self.y[i])
+
+
+class Wide(nn.Module):
+    """A module with a parameter of its own."""
+
+    def __init__(self, width=5):
+        super().__init__()
+        self.layer = nn.Linear(4, width)
+
+    def forward(self, X):
+        return self.layer(X)
+
+
+# The numbers
+
+
+def test_decision_is_minus_the_distance_to_the_centers():
+    """Check decision_function, predict and center_distances against scipy's cdist."""
+    model = fitted()
+    _, features = features_of(model, X_new)
+    expected = cdist(features, model.centers_)
+    assert_allclose(model.center_distances(X_new), expected, rtol=1e-5)
+    assert_allclose(model.decision_function(X_new), -expected, rtol=1e-5)
+    assert_array_equal(model.predict(X_new), expected.argmin(axis=1))
+    assert model.decision_function(X_new).shape == (40, 3)
+
+
+def test_transform_gives_the_features():
+    """Check transform against the module itself, and that the shape is (n, D)."""
+    model = fitted()
+    assert model.transform(X_new).shape == (40, 4)
+    assert_allclose(model.transform(X_new), features_of(model, X_new)[1], rtol=1e-6)
+
+
+def test_probabilities_are_softmax_of_distances():
+    """Check predict_proba and predict_log_proba against scipy's softmax."""
+    model = fitted()
+    scores = -cdist(features_of(model, X_new)[1], model.centers_) / model.tau_
+    assert_allclose(model.predict_proba(X_new), softmax(scores, axis=1), rtol=1e-4)
+    assert_allclose(model.predict_log_proba(X_new), log_softmax(scores, axis=1), rtol=1e-4)
+    assert_allclose(model.predict_proba(X_new).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_two_classes():
+    """Check that decision, labels and probabilities of two classes rank alike."""
+    X, y = make_classification(300, 4, random_state=0)
+    model = small(max_epochs=3).fit(X, y)
+    distances = cdist(features_of(model, X)[1], model.centers_)
+    decision = model.decision_function(X)
+    assert decision.shape == (300,)
+    assert_allclose(decision, distances[:, 0] - distances[:, 1], rtol=1e-4, atol=1e-5)
+    assert_array_equal(model.predict(X), (decision > 0).astype(int))
+    p = model.predict_proba(X)[:, 1]
+    assert_allclose(p, 1 / (1 + np.exp(-decision / model.tau_)), rtol=1e-4)
+    assert (np.diff(p[np.argsort(decision)]) >= 0).all()
+
+
+def test_softmax_head():
+    """Check predict_with="softmax" against the head's logits; distances stay."""
+    model = fitted(predict_with="softmax", lambda_center=0)
+    logits, features = features_of(model, X_new)
+    assert_allclose(model.decision_function(X_new), logits, rtol=1e-5, atol=1e-6)
+    assert_allclose(model.predict_proba(X_new), softmax(logits, axis=1), rtol=1e-5)
+    assert_array_equal(model.predict(X_new), logits.argmax(axis=1))
+    expected = cdist(features, model.centers_)
+    assert_allclose(model.center_distances(X_new), expected, rtol=1e-5)
+    two = small(predict_with="softmax").fit(X[y < 2], y[y < 2])
+    logits, _ = features_of(two, X_new)
+    expected = logits[:, 1] - logits[:, 0]
+    assert_allclose(two.decision_function(X_new), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("module", ["auto", "batch norm"])
+def test_centers_are_the_class_means(weighted, module):
+    """Check centers_ against the (weighted) means of the features in eval mode."""
+    if module == "batch norm":
+        module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+    weight = np.random.default_rng(0).exponential(size=len(y)) if weighted else None
+    model = small(module=module).fit(X, y, sample_weight=weight)
+    _, features = features_of(model, X)
+    for k, center in enumerate(model.centers_):
+        of_class = None if weight is None else weight[y == k]
+        expected = np.average(features[y == k], axis=0, weights=of_class)
+        assert_allclose(center, expected, rtol=1e-4, atol=1e-5)
+    # The net that goes on training goes on from there.
+    assert_array_equal(model.module_.center.predict(), model.centers_)
+    assert model.centers_.dtype == np.float32
+
+
+def test_center_loss_makes_compact_clouds():
+    """Check that the larger lambda, the smaller the clouds against their distances."""
+
+    def spread(lambda_center):
+        model = small(lambda_center=lambda_center, max_epochs=100).fit(X, y)
+        own = model.center_distances(X)[np.arange(len(y)), y]
+        return own.mean() / cdist(model.centers_, model.centers_).max()
+
+    found = [spread(lambda_center) for lambda_center in (0, 0.1, 1, 10)]
+    assert (np.diff(found) < 0).all()
+    assert found[0] > 1.5 * found[-1]
+
+
+def test_temperature_is_of_least_cross_entropy():
+    """Check tau against a fine grid of temperatures in float64."""
+    rng = np.random.default_rng(0)
+    d = rng.exponential(size=(50, 4)) * 7
+    p = softmax(-d / 1.3 + rng.normal(size=d.shape), axis=1)
+    weight = rng.exponential(size=50)
+    for given in (None, weight):
+        taus = np.geomspace(0.1, 10, 20_001)
+        losses = [
+            -np.average((p * log_softmax(-d / tau, axis=1)).sum(axis=1), weights=given)
+            for tau in taus[::20]
+        ]
+        coarse = taus[::20][np.argmin(losses)]
+        assert_allclose(match_temperature(d, p, given), coarse, rtol=5e-3)
+    exact = softmax(-d / 1.3, axis=1)
+    assert_allclose(match_temperature(d, exact), 1.3, rtol=1e-4)
+
+
+def test_temperature_without_distances():
+    """Check that clouds that coincide still give a temperature."""
+    assert match_temperature(np.zeros((5, 2)), np.full((5, 2), 0.5)) == 1
+
+
+def test_probabilities_speak_like_the_head():
+    """Check that the log-loss on new data is near that of the softmax head."""
+    X, y = load_digits(return_X_y=True)
+    model = make_pipeline(StandardScaler(), CenterLossClassifier(random_state=0))
+    model.fit(X[::2], y[::2])
+    center = log_loss(y[1::2], model.predict_proba(X[1::2]))
+    model[-1].predict_with = "softmax"
+    softmax_head = log_loss(y[1::2], model.predict_proba(X[1::2]))
+    assert center < softmax_head + 0.02
+
+
+# What it takes
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda X: X.astype(np.float64),
+        lambda X: pd.DataFrame(X.astype(np.float64), columns=list("abcd")),
+        lambda X: X.tolist(),
+        lambda X: np.asfortranarray(X),
+        torch.from_numpy,
+        lambda X: torch.from_numpy(X).requires_grad_(),
+    ],
+    ids=["float64", "DataFrame", "list", "Fortran", "tensor", "tensor with gradient"],
+)
+def test_kinds_of_arrays(convert):
+    """Check that the same numbers train the same model in whatever form they come."""
+    model = small().fit(convert(X), y)
+    assert_array_equal(model.predict_proba(convert(X_new)), fitted().predict_proba(X_new))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.int16, np.bool_, np.float16])
+def test_dtypes_of_numbers(dtype):
+    """Check that integers and halves train as their float32 values do."""
+    numbers = (X * 4 + 9).astype(dtype)
+    expected = small().fit(numbers.astype(np.float32), y)
+    assert_same_model(small().fit(numbers, y), expected, numbers.astype(np.float32))
+    model = small().fit(numbers, y)
+    assert_array_equal(model.predict_proba(numbers), expected.predict_proba(numbers))
+
+
+def test_bfloat16_tensor():
+    """Check that a bfloat16 tensor, which numpy does not know, trains as its values."""
+    halves = torch.from_numpy(X).bfloat16()
+    assert_same_model(small().fit(halves, y), small().fit(halves.float().numpy(), y))
+
+
+def test_memmap(tmp_path):
+    """Check that a memmap trains the same model, and is not read into memory."""
+    np.save(tmp_path / "X.npy", X.astype(np.float64))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    seen = []
+
+    class Spy(CenterLossClassifier):
+        def _train(self, X, *args, **kwargs):
+            seen.append(np.shares_memory(X, mapped))
+            return super()._train(X, *args, **kwargs)
+
+    model = Spy(**small().get_params()).fit(mapped, y)
+    assert seen == [True]
+    assert_same_model(model, fitted())
+    assert_array_equal(model.predict_proba(mapped), fitted().predict_proba(X))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images(channels):
+    """Check 4-D X of pixels: a ConvNet learns it, other shapes are refused."""
+    pixels = np.repeat(images, channels, axis=1)
+    model = CenterLossClassifier(
+        hidden_layer_sizes=(32, 8), max_epochs=25, random_state=0, module__channels=(8, 16)
+    ).fit(pixels, digits)
+    assert type(model.module_.body).__name__ == "ConvNet"
+    assert model.score(pixels, digits) > 0.95
+    assert model.transform(pixels[:3]).shape == (3, 8)
+    with pytest.raises(ValueError, match=r"samples of shape .* is expecting"):
+        model.predict(pixels[:, :, :5])
+
+
+def test_other_shapes_take_a_module():
+    """Check that X of three dimensions asks for a module, and works with one."""
+    sequences = np.repeat(X[:, :, None], 3, axis=2)
+    with pytest.raises(ValueError, match=r"got samples of shape \(4, 3\).*pass a module"):
+        small().fit(sequences, y)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+    assert small(module=module).fit(sequences, y).score(sequences, y) > 0.7
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        names,
+        names.astype(object),
+        y + 7,
+        y * 10 - 5,
+        y.astype(float),
+        np.array([False, True, True])[y],
+        pd.Series(names),
+        pd.Series(names, dtype="category"),
+        torch.from_numpy(y),
+        y.tolist(),
+        names.tolist(),
+    ],
+    ids=lambda labels: f"{type(labels).__name__} {getattr(labels, 'dtype', '')}",
+)
+def test_kinds_of_labels(labels):
+    """Check that predictions are labels of the kind given, in sorted classes_."""
+    model = small().fit(X, labels)
+    given = np.asarray(labels)
+    assert_array_equal(model.classes_, np.unique(given))
+    assert model.predict(X).dtype == model.classes_.dtype
+    assert (model.predict(X) == given).mean() > 0.85
+    assert model.score(X, labels) > 0.85
+
+
+@pytest.mark.parametrize("form", ["pairs", "samples", "targets", "tensors"])
+def test_dataset(form):
+    """Check that a torch Dataset trains the same model as the arrays it holds."""
+    labels = y if form in ("targets", "tensors") else names
+    dataset = {
+        "pairs": Samples(X, names),
+        "samples": Samples(X),
+        "targets": Samples(X, np.zeros(len(y))),
+        "tensors": TensorDataset(torch.from_numpy(X), torch.from_numpy(y)),
+    }[form]
+    if form == "targets":
+        dataset.targets = y  # as torchvision has them: known without loading a sample
+    # After one epoch, a DataLoader has moved on torch's random numbers.
+    model = small(max_epochs=1).fit(dataset, labels if form == "samples" else None)
+    assert_array_equal(model.classes_, np.unique(labels))
+    expected = fitted(max_epochs=1)
+    assert_array_equal(model.predict_proba(X_new), expected.predict_proba(X_new))
+    assert_array_equal(model.predict_proba(Samples(X_new)), expected.predict_proba(X_new))
+    assert_array_equal(
+        model.predict_proba(Samples(X_new, np.zeros(40))), expected.predict_proba(X_new)
+    )
+
+
+def test_dataset_with_weights_and_workers():
+    """Check weights, zeros among them, and worker processes with a Dataset."""
+    weight = np.arange(len(y)) % 3.0
+    expected = small(max_epochs=1).fit(X, y, sample_weight=weight)
+    model = small(max_epochs=1).fit(Samples(X), y, sample_weight=weight)
+    assert_same_model(model, expected)
+    params = {"iterator_train__num_workers": 1, "iterator_valid__num_workers": 1}
+    model = small(max_epochs=1, **params).fit(Samples(X), y, sample_weight=weight)
+    assert_same_model(model, expected)
+
+
+def test_feature_names_and_pandas_output():
+    """Check feature names in and out, and set_output."""
+    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
+    model = small().fit(frame, y)
+    assert_array_equal(model.feature_names_in_, ["a", "b", "c", "d"])
+    assert model.n_features_in_ == 4
+    expected = [f"centerlossclassifier{i}" for i in range(4)]
+    assert_array_equal(model.get_feature_names_out(), expected)
+    out = model.set_output(transform="pandas").transform(frame)
+    assert list(out.columns) == expected
+    assert_array_equal(out, fitted().transform(X))
+
+
+# Weights
+
+
+def test_scale_of_weights_does_not_matter():
+    """Check that only the ratios of sample weights count."""
+    weight = np.random.default_rng(0).exponential(size=len(y))
+    one = small().fit(X, y, sample_weight=weight)
+    other = small().fit(X, y, sample_weight=weight * 1024)
+    assert_same_model(one, other)
+    assert np.abs(one.predict_proba(X_new) - fitted().predict_proba(X_new)).max() > 1e-3
+
+
+def test_samples_of_no_weight_do_not_exist():
+    """Check that weight zero removes a sample, and a class that has no other."""
+    weight = np.where(y == 1, 0.0, 1.0)
+    model = small().fit(X, y, sample_weight=weight)
+    assert_array_equal(model.classes_, [0, 2])
+    assert_same_model(model, small().fit(X[y != 1], y[y != 1]))
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        small().fit(X, y, sample_weight=np.zeros(len(y)))
+    with pytest.raises(ValueError, match="greater than one; got 1 class"):
+        small().fit(X, y, sample_weight=(y == 1).astype(float))
+
+
+def test_class_weight():
+    """Check that class weights train as sample weights do, "balanced" as computed."""
+    few = np.r_[0:50, 50:75, 100:110]
+    by_class = {0: 1.0, 1: 2.0, 2: 5.0}
+    balanced = 85 / 3 / np.array([50, 25, 10])
+    for class_weight, weight in [
+        (by_class, np.array([1.0, 2, 5])[y[few]]),
+        ("balanced", balanced[y[few]]),
+    ]:
+        model = small(class_weight=class_weight).fit(X[few], y[few])
+        expected = small().fit(X[few], y[few], sample_weight=weight)
+        assert_allclose(model.transform(X_new), expected.transform(X_new), rtol=1e-3)
+        assert_allclose(model.centers_, expected.centers_, rtol=1e-3, atol=1e-4)
+
+
+def test_class_weight_states_costs():
+    """Check that a dict multiplies the probabilities, and "balanced" does not."""
+    by_class = {0: 1.0, 1: 2.0, 2: 5.0}
+    model = small(class_weight=by_class).fit(X, y)
+    plain = softmax(-model.center_distances(X_new).astype(float) / model.tau_, axis=1)
+    expected = plain * [1, 2, 5]
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert_allclose(model.predict_proba(X_new), expected, rtol=1e-4)
+    assert_array_equal(model.predict(X_new), expected.argmax(axis=1))
+    model = small(class_weight="balanced").fit(X, y)
+    assert_array_equal(model.decision_function(X_new), -model.center_distances(X_new))
+
+
+# Going on
+
+
+def test_partial_fit_equals_epochs_of_fit():
+    """Check that calls of partial_fit train as the epochs of a warm start do."""
+    model = small()
+    for _ in range(3):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    assert len(model.history_) == model.n_iter_ == 3
+    warm = small(max_epochs=1, warm_start=True)
+    for _ in range(3):
+        warm.fit(X, y)
+    assert len(warm.history_) == 3
+    # A warm start puts the centers at the class means after each fit; weights of the
+    # first epoch are the same.
+    assert model.history_[0, "train_loss"] == warm.history_[0, "train_loss"]
+    assert_array_equal(model.module_.center.predict(), model.centers_)
+
+
+def test_partial_fit_on_a_stream():
+    """Check that it learns from a stream, whose first part lacks a class."""
+    model = small(lr=0.02)
+    order = np.random.default_rng(0).permutation(len(y))
+    first = np.flatnonzero(y < 2)
+    model.partial_fit(X[first], names[first], classes=np.unique(names))
+    assert set(model.predict(X)) <= {"setosa", "versicolor"}
+    assert_array_equal(model.predict_proba(X)[:, 2], 0)
+    assert np.isinf(model.centers_[2]).all()
+    for _ in range(15):
+        for part in np.array_split(order, 3):
+            model.partial_fit(X[part], names[part])
+    assert np.isfinite(model.centers_).all()
+    assert model.score(X, names) > 0.9
+
+
+def test_partial_fit_refuses_other_classes():
+    """Check the errors of partial_fit, after which the model is as it was."""
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        small().partial_fit(X, y)
+    with pytest.raises(ValueError, match="early_stopping"):
+        small(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2])
+    model = small().partial_fit(X[y < 2], y[y < 2], classes=[0, 1])
+    before = model.predict_proba(X_new)
+    with pytest.raises(ValueError, match=r"labels \[2\], which are not among the classes"):
+        model.partial_fit(X, y)
+    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\] differ"):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="X has 3 features"):
+        model.partial_fit(X[:, :3], y.clip(max=1))
+    assert_array_equal(model.predict_proba(X_new), before)
+
+
+def test_warm_start_goes_on():
+    """Check that a warm start adds epochs to the same net, with changed parameters."""
+    model = small(warm_start=True, max_epochs=4).fit(X, y)
+    net, first = model.net_, model.history_[0, "train_loss"]
+    model.set_params(max_epochs=2, lr=0.003).fit(X, y)
+    assert model.net_ is net
+    assert model.n_iter_ == len(model.history_) == 6
+    assert model.history_[4, "train_loss"] < first
+    assert model.net_.optimizer_.param_groups[0]["lr"] == 0.003
+    with pytest.raises(ValueError, match="not among the classes"):
+        model.fit(X, y + 1)
+    cold = clone(model).set_params(warm_start=False)
+    assert cold.fit(X, y).fit(X, y).n_iter_ == 2
+
+
+def test_early_stopping():
+    """Check that it stops, returns to the best epoch, and holds data out."""
+    labels = np.random.default_rng(0).permutation(y)  # to be learned by heart only
+    model = small(early_stopping=True, n_iter_no_change=3, max_epochs=200, lr=0.02)
+    model.fit(X, labels)
+    losses = model.history_[:, "valid_loss"]
+    best = int(np.argmin(losses))
+    assert len(losses) == model.n_iter_ == best + 1 + 3
+    # The weights are those of the best epoch: one that ends there has the same.
+    again = small(early_stopping=True, max_epochs=best + 1, lr=0.02).fit(X, labels)
+    assert_array_equal(again.transform(X_new), model.transform(X_new))
+    assert "valid_loss" not in fitted().history_[-1]
+
+
+# Parameters
+
+
+def test_net_parameters_come_by_their_skorch_names():
+    """Check module__, optimizer__ and criterion__ parameters through get, set, clone."""
+    model = small(module=Wide, module__width=7, optimizer__weight_decay=0.1)
+    params = clone(model).get_params()
+    assert params["module__width"] == 7
+    assert params["optimizer__weight_decay"] == 0.1
+    model.set_params(module__width=3, criterion__label_smoothing=0.1).fit(X, y)
+    assert model.centers_.shape == (3, 3)
+    assert model.net_.optimizer_.param_groups[0]["weight_decay"] == 0.1
+    assert model.net_.criterion_.label_smoothing == 0.1
+    assert "module__width=3" in repr(model)
+
+
+@pytest.mark.parametrize(
+    ("params", "nearest"),
+    [
+        ({"lambda_centre": 1}, "lambda_center"),
+        ({"max_epoch": 1}, "max_epochs"),
+        ({"optimiser": torch.optim.SGD}, "optimizer"),
+        ({"modul__width": 3}, "module__width"),
+    ],
+)
+def test_misspelt_parameter(params, nearest):
+    """Check that an unknown name is an error at once that names the nearest right one."""
+    with pytest.raises(TypeError, match=f"did you mean '{nearest}'"):
+        CenterLossClassifier(**params)
+    model = CenterLossClassifier()
+    with pytest.raises(ValueError, match=f"did you mean '{nearest}'"):
+        model.set_params(**params)
+
+
+@pytest.mark.parametrize(
+    ("params", "nearest"),
+    [
+        ({"module": Wide, "module__widht": 3}, "module__width"),
+        ({"optimizer__weight_deccay": 3}, "optimizer__weight_decay"),
+        ({"criterion__label_smooting": 3}, "criterion__label_smoothing"),
+        ({"iterator_train__shufle": 3}, "iterator_train__shuffle"),
+        ({"module__dropuot": 0.1}, "module__dropout"),
+    ],
+)
+def test_misspelt_parameter_of_a_part(params, nearest):
+    """Check that fit names the nearest right parameter of module, optimizer and so on."""
+    with pytest.raises(ValueError, match=f"did you mean '{nearest}'"):
+        small(**params).fit(X, y)
+
+
+def test_callbacks():
+    """Check that callbacks run, are copied, and are reached by their names."""
+    scheduler = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    scoring = EpochScoring("accuracy", name="acc", on_train=True, use_caching=False)
+    model = small(callbacks=[("lr", scheduler), scoring], max_epochs=3)
+    model.set_params(callbacks__lr__gamma=0.1).fit(X, names)
+    assert_allclose(model.history_[:, "event_lr"], [0.01, 0.001, 0.0001])
+    assert model.history_[-1, "acc"] > 0.3
+    assert not hasattr(scheduler, "lr_scheduler_")
+    assert small(callbacks="disable").fit(X, y).net_.callbacks_ == []
+
+
+@pytest.mark.parametrize("update", ["ema", "sum", "wen", "cumulative", "fixed"])
+def test_center_parameters(update):
+    """Check that update rule, alpha and first centers reach the module."""
+    anchors = 3 * np.eye(3, 4, dtype=np.float32)
+    model = small(center_update=update, alpha=0.99, center=anchors).fit(X, y)
+    center = model.module_.center
+    assert (center.update, center.alpha) == (update, 0.99)
+    assert np.array_equal(center.predict(), anchors) == (update == "fixed")
+
+
+def test_module_kinds():
+    """Check a class, an instance (left as it is), a lazy module and a function."""
+    instance = nn.Sequential(nn.LazyLinear(6), nn.Tanh(), nn.Linear(6, 2))
+    torch.manual_seed(0)
+    instance(torch.zeros(1, 4))
+    before = {name: value.clone() for name, value in instance.state_dict().items()}
+    model = small(module=instance).fit(X, y)
+    assert model.transform(X_new).shape == (40, 2)
+    for name, value in instance.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert not torch.equal(model.module_.body[0].weight, instance[0].weight)
+    lazy = small(module=nn.LazyLinear, module__out_features=5).fit(X, y)
+    assert lazy.transform(X_new).shape == (40, 5)
+    function = small(module=torch.tanh).fit(X, y)
+    assert_array_equal(function.transform(X_new), torch.tanh(torch.from_numpy(X_new)))
+
+
+def test_start_at_given_weights():
+    """Check that a module instance starts every fit at its own weights."""
+    torch.manual_seed(0)
+    instance = nn.Linear(4, 3)
+    params = {"module": instance, "lr": 1e-12, "max_epochs": 1, "random_state": None}
+    for _ in range(2):
+        model = small(**params).fit(X, y)
+        with torch.no_grad():
+            assert_allclose(model.transform(X), instance(torch.from_numpy(X)), rtol=1e-5)
+
+
+def test_device(monkeypatch):
+    """Check which device "auto" is, and the error for one that does not exist."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert find_device("auto") == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert find_device("auto") == "cpu"
+    assert find_device(torch.device("cuda", 1)) == "cuda:1"
+    with pytest.raises(ValueError, match=r"device must be 'auto' or .* got 'gpu'"):
+        small(device="gpu").fit(X, y)
+
+
+# Reproducible, quiet, persistent
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"module__dropout": 0.3}, {"early_stopping": True}, {"lambda_center": 0}],
+    ids=str,
+)
+def test_two_fits_are_equal(params):
+    """Check that one seed gives one model to the last bit, and another seed another."""
+    one, other = small(**params).fit(X, y), small(**params).fit(X, y)
+    assert_same_model(one, other)
+    assert_array_equal(one.fit(X, y).transform(X_new), other.transform(X_new))
+    different = small(**{**params, "random_state": 1}).fit(X, y)
+    assert (different.transform(X_new) != other.transform(X_new)).any()
+
+
+def test_random_state_instance():
+    """Check that a RandomState moves on from fit to fit, as in scikit-learn."""
+    state = np.random.RandomState(0)
+    model = small(random_state=state)
+    first, second = model.fit(X, y).transform(X_new), model.fit(X, y).transform(X_new)
+    assert (first != second).any()
+    again = small(random_state=np.random.RandomState(0)).fit(X, y)
+    assert_array_equal(again.transform(X_new), first)
+
+
+@pytest.mark.parametrize("seed", [0, None])
+def test_global_generators_are_left_alone(seed):
+    """Check that fit and predict leave torch's and numpy's global state as it was.
+
+    Without a seed, numpy's moves, as scikit-learn's estimators do.
+    """
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+    small(random_state=seed, module__dropout=0.2).fit(X, y).predict(X)
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    if seed is not None:
+        assert_array_equal(np.random.get_state()[1], numpy_before[1])  # noqa: NPY002
+
+
+def test_nothing_is_printed(capsys):
+    """Check that it is silent and does not warn, unless verbose asks for lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small(early_stopping=True).fit(X, y).predict(X)
+        small(class_weight="balanced").fit(X, names).predict(X)
+    assert capsys.readouterr() == ("", "")
+    small(verbose=1).fit(X, y)
+    assert capsys.readouterr().out.count("\n") >= 8
+
+
+def test_predictions_do_not_change_the_model():
+    """Check that predicting, one sample or many, leaves the model as it is."""
+    model = small().fit(X, y)
+    before = model.predict_proba(X_new)
+    model.predict(X)
+    one_by_one = np.concatenate([model.predict_proba(row[None]) for row in X_new])
+    assert_array_equal(model.predict_proba(X_new), before)
+    assert_allclose(one_by_one, before, rtol=1e-4, atol=1e-6)
+
+
+LOAD = """
+import sys
+import joblib
+import numpy as np
+
+model = joblib.load(sys.argv[1])
+X = np.load(sys.argv[2])
+outputs = [model.predict(X), model.predict_proba(X), model.decision_function(X)]
+np.savez(sys.argv[3], *outputs, features=model.transform(X))
+"""
+
+
+def load_elsewhere(tmp_path, model):
+    """Dump a model and return what it predicts in a fresh process."""
+    joblib.dump(model, tmp_path / "model.joblib")
+    np.save(tmp_path / "X.npy", X_new)
+    files = [tmp_path / name for name in ("model.joblib", "X.npy", "out.npz")]
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *files], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return np.load(files[2]), done.stderr
+
+
+def test_joblib_in_a_fresh_process(tmp_path):
+    """Check that a saved model predicts the same to the last bit elsewhere."""
+    model = small(early_stopping=True, optimizer__weight_decay=1e-3).fit(X, names)
+    out, errors = load_elsewhere(tmp_path, model)
+    assert_array_equal(out["arr_0"], model.predict(X_new))
+    assert_array_equal(out["arr_1"], model.predict_proba(X_new))
+    assert_array_equal(out["arr_2"], model.decision_function(X_new))
+    assert_array_equal(out["features"], model.transform(X_new))
+    assert errors == ""
+
+
+def test_pickle_of_a_gpu_loads_without_one(tmp_path, monkeypatch):
+    """Check that a model whose tensors say they lie on a GPU predicts on a CPU."""
+    if torch.cuda.is_available():
+        pytest.skip("the machine has a GPU")
+    model = small().fit(X, y)
+    expected = model.predict_proba(X_new)
+    # A file written on a machine with a GPU differs in two places: the net's device, and
+    # the tags of the tensors that lie there.
+    moved = [*model.module_.state_dict().values()]
+    for state in model.net_.optimizer_.state.values():
+        moved += [state["exp_avg"], state["exp_avg_sq"]]
+    on_gpu = {tensor.untyped_storage().data_ptr() for tensor in moved}
+    monkeypatch.setattr(
+        torch.serialization,
+        "location_tag",
+        lambda storage: "cuda:0" if storage.data_ptr() in on_gpu else "cpu",
+    )
+    monkeypatch.setattr(model.net_, "device", "cuda")
+    joblib.dump(model, tmp_path / "probe.joblib")
+    assert b"cuda:0" in (tmp_path / "probe.joblib").read_bytes()
+    out, _ = load_elsewhere(tmp_path, model)
+    assert_array_equal(out["arr_1"], expected)
+    monkeypatch.undo()
+    with pytest.warns(DeviceWarning):
+        loaded = joblib.load(tmp_path / "probe.joblib")
+    assert str(loaded.net_.device) == "cpu"
+    # It can go on training there, too.
+    assert loaded.set_params(warm_start=True).fit(X, y).n_iter_ == 16
+
+
+def test_grid_search_in_a_pipeline():
+    """Check GridSearchCV over lambda in a Pipeline with two processes."""
+    pipe = make_pipeline(StandardScaler(), small())
+    grid = {
+        "centerlossclassifier__lambda_center": [0, 0.1, 1.0],
+        "centerlossclassifier__hidden_layer_sizes": [(8, 2), (16, 4)],
+    }
+    search = GridSearchCV(pipe, grid, cv=3, n_jobs=2).fit(X, names)
+    assert len(search.cv_results_["params"]) == 6
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    serial = GridSearchCV(pipe, grid, cv=3).fit(X, names)
+    for key in ("mean_test_score", "std_test_score"):
+        assert_array_equal(search.cv_results_[key], serial.cv_results_[key])
+    assert_array_equal(search.predict(X), serial.predict(X))
+
+
+def test_cross_val_predict():
+    """Check out-of-fold distances in the columns of the classes."""
+    out = cross_val_predict(small(), X, names, cv=3, method="decision_function")
+    assert out.shape == (150, 3)
+    assert (np.unique(names)[out.argmax(axis=1)] == names).mean() > 0.8
+
+
+# What it refuses
+
+BAD = {
+    "NaN": (np.where(np.eye(150, 4), np.nan, X), y, "Input X contains NaN"),
+    "inf": (np.where(np.eye(150, 4), np.inf, X), y, "Input X contains infinity"),
+    "too large": (
+        np.where(np.eye(150, 4), 1e300, X.astype(float)),
+        y,
+        "infinity or a value too large",
+    ),
+    "one class": (X, np.zeros(150), r"greater than one; got 1 class, \[0"),
+    "short y": (X, y[:-1], r"inconsistent numbers of samples: \[150, 149\]"),
+    "continuous y": (X, X[:, 0], "Unknown label type: continuous"),
+    "y of two columns": (X, np.c_[y, y], "y should be a 1d array"),
+    "no y": (X, None, "requires y to be passed"),
+    "empty": (X[:0], y[:0], "0 sample"),
+    "no features": (X[:, :0], y, "0 feature"),
+    "one row": (X[0], y[:1], "Expected 2D array|1D array"),
+    "strings": (np.full((150, 4), "a"), y, "could not convert string to float"),
+    "y with NaN": (X, np.where(y == 0, np.nan, y), "Input y contains NaN"),
+    "iterable dataset": (
+        torch.utils.data.ChainDataset([]),
+        y,
+        "must be a map-style Dataset.*partial_fit",
+    ),
+    "dataset without y": (Samples(X), None, "y is needed"),
+    "dataset, short y": (Samples(X), y[:-1], "X has 150 samples, y has 149"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # scikit-learn's
+@pytest.mark.parametrize("name", BAD)
+def test_bad_data(name):
+    """Check that bad data is one clear error, and costs nothing that was fitted."""
+    bad_X, bad_y, message = BAD[name]
+    with pytest.raises(ValueError, match=message):
+        small().fit(bad_X, bad_y)
+    model = small().fit(X, y)
+    state = {key: id(value) for key, value in vars(model).items()}
+    with pytest.raises(ValueError, match=message):
+        model.fit(bad_X, bad_y)
+    assert {key: id(value) for key, value in vars(model).items()} == state
+    assert_same_model(model, fitted())
+
+
+def test_sparse_data():
+    """Check that sparse X is refused with scikit-learn's message."""
+    from scipy.sparse import csr_array
+
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        small().fit(csr_array(X), y)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(3), "sample_weight.shape == "),
+        (-np.ones(150), "Negative values"),
+        (np.full(150, np.nan), "sample_weight contains NaN"),
+    ],
+)
+def test_bad_weights(weight, message):
+    """Check the errors for weights."""
+    with pytest.raises(ValueError, match=message):
+        small().fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lambda_center", -1),
+        ("lambda_center", "a"),
+        ("alpha", 1),
+        ("alpha", -0.1),
+        ("center_update", "mean"),
+        ("hidden_layer_sizes", ()),
+        ("hidden_layer_sizes", (8, 0)),
+        ("hidden_layer_sizes", (8, 2.5)),
+        ("predict_with", "head"),
+        ("max_epochs", 0),
+        ("lr", 0),
+        ("batch_size", 0),
+        ("optimizer", "adam"),
+        ("callbacks", 3),
+        ("class_weight", "even"),
+        ("early_stopping", "yes"),
+        ("validation_fraction", 1.0),
+        ("n_iter_no_change", 0),
+        ("warm_start", 2),
+        ("device", 0),
+        ("random_state", -1),
+        ("module", 3),
+        ("module", "mlp"),
+        ("verbose", "loud"),
+    ],
+)
+def test_bad_parameter(name, value):
+    """Check that the error names the parameter and the value that it got."""
+    model = small().fit(X, y)
+    model.set_params(**{name: value})
+    with pytest.raises(ValueError, match=rf"(?s){name}.*(?i:got) .*") as error:
+        model.fit(X, y)
+    assert repr(value) in str(error.value)
+    model.set_params(**{name: small().get_params()[name]})
+    assert_same_model(model, fitted())
+
+
+@pytest.mark.parametrize(
+    ("module", "got"),
+    [
+        (lambda X: X[:, 0], r"a tensor of shape \(2,\)"),
+        (lambda X: X[:, :, None], r"a tensor of shape \(2, 4, 1\)"),
+        (lambda X: (X, X), "tuple"),
+        (lambda X: X.long(), r"a tensor of dtype torch\.int64"),
+    ],
+)
+def test_module_must_give_features(module, got):
+    """Check that the error says what the module should give and what it gave."""
+    with pytest.raises(ValueError, match=rf"module must map .* \(2, D\); got {got}"):
+        small(module=module).fit(X, y)
+
+
+def test_loss_that_is_not_finite():
+    """Check that the error names the epoch and causes, and the old model stays."""
+    model = small().fit(X, y)
+    model.lr = 1e20
+    with pytest.raises(ValueError, match=r"loss is .* in epoch [12]\..*lr=1e\+20"):
+        model.fit(X, y)
+    assert_same_model(model, fitted())
+
+
+def test_failed_training_step_is_undone():
+    """Check that weights, optimizer and history are back after training failed midway."""
+    model = small(warm_start=True).fit(X, y)
+    model.lr = 1e20
+    with pytest.raises(ValueError, match=r"loss is .* in epoch (9|10)\."):
+        model.fit(X, y)
+    assert_same_model(model, fitted())
+    assert len(model.history_) == model.n_iter_ == 8
+    one = small(warm_start=True).fit(X, y).fit(X, y)
+    model.lr = one.lr
+    assert_same_model(model.fit(X, y), one)
+
+
+def test_callback_that_fails():
+    """Check that the model is as before where a callback raises."""
+
+    class Failing(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise RuntimeError("out of memory")
+
+    model = small().fit(X, y)
+    model.set_params(callbacks=[Failing()])
+    with pytest.raises(RuntimeError, match="out of memory"):
+        model.fit(X, y)
+    model.set_params(callbacks=None)
+    assert_same_model(model, fitted())
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+        "center_distances",
+        "transform",
+    ],
+)
+def test_not_fitted_and_wrong_width(method):
+    """Check the errors of every method before fit and for X of another width."""
+    with pytest.raises(NotFittedError):
+        getattr(CenterLossClassifier(), method)(X)
+    for bad, message in [(X[:, :3], "X has 3 features"), (X * np.nan, "contains NaN")]:
+        with pytest.raises(ValueError, match=message):
+            getattr(fitted(), method)(bad)
+
+
+def test_a_class_of_one_sample():
+    """Check that a class with one sample trains and is predicted for it."""
+    rows = np.r_[0:100, 149]
+    model = small(max_epochs=60).fit(X[rows], y[rows])
+    assert model.center_distances(X[149:150])[0, 2] == pytest.approx(0, abs=1e-3)
+    assert model.predict(X[149:150]) == 2
+
+
+def test_early_stopping_with_a_class_of_one_sample():
+    """Check that a class too small to split is a clear error."""
+    rows = np.r_[0:100, 149]
+    with pytest.raises(ValueError, match="least populated class"):
+        small(early_stopping=True).fit(X[rows], y[rows])
