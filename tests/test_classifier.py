@@ -56,6 +56,17 @@ def features_of(model, X):
     return logits.double().numpy(), features.double().numpy()
 
 
+def spy_on_training(seen):
+    """Return a small classifier that notes the array it trains on."""
+
+    class Spy(CenterLossClassifier):
+        def _train(self, X, *args, **kwargs):
+            seen.append(X)
+            return super()._train(X, *args, **kwargs)
+
+    return Spy(**small().get_params())
+
+
 def assert_same_model(one, other, X=X_new):
     """Assert that two models predict the same to the last bit."""
     assert_array_equal(one.decision_function(X), other.decision_function(X))
@@ -195,6 +206,23 @@ def test_temperature_is_of_least_cross_entropy():
     assert_allclose(match_temperature(d, exact), 1.3, rtol=1e-4)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_temperature_of_a_model(weighted):
+    """Check that tau_ matches the head on the training data, with their weights."""
+    weight = np.where(y == 2, 20.0, 1.0) if weighted else None
+    model = small(max_epochs=4).fit(X, y, sample_weight=weight)
+    logits, features = features_of(model, X)
+    d, p = cdist(features, model.centers_), softmax(logits, axis=1)
+
+    def cross_entropy(tau):
+        own = -(p * log_softmax(-d / tau, axis=1)).sum(axis=1)
+        return np.average(own, weights=weight)
+
+    taus = np.geomspace(model.tau_ / 2, model.tau_ * 2, 2001)
+    expected = taus[np.argmin([cross_entropy(tau) for tau in taus])]
+    assert_allclose(model.tau_, expected, rtol=2e-3)
+
+
 def test_temperature_without_distances():
     """Check that clouds that coincide still give a temperature."""
     assert match_temperature(np.zeros((5, 2)), np.full((5, 2), 0.5)) == 1
@@ -253,16 +281,17 @@ def test_memmap(tmp_path):
     np.save(tmp_path / "X.npy", X.astype(np.float64))
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     seen = []
-
-    class Spy(CenterLossClassifier):
-        def _train(self, X, *args, **kwargs):
-            seen.append(np.shares_memory(X, mapped))
-            return super()._train(X, *args, **kwargs)
-
-    model = Spy(**small().get_params()).fit(mapped, y)
-    assert seen == [True]
+    model = spy_on_training(seen).fit(mapped, y)
+    assert np.shares_memory(seen[0], mapped)
     assert_same_model(model, fitted())
     assert_array_equal(model.predict_proba(mapped), fitted().predict_proba(X))
+
+
+def test_bytes_stay_bytes():
+    """Check that pixels are not blown up to four times their size."""
+    seen = []
+    spy_on_training(seen).fit((X * 4 + 9).astype(np.uint8), y)
+    assert seen[0].dtype == np.uint8
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -410,7 +439,8 @@ def test_class_weight_states_costs():
     expected /= expected.sum(axis=1, keepdims=True)
     assert_allclose(model.predict_proba(X_new), expected, rtol=1e-4)
     assert_array_equal(model.predict(X_new), expected.argmax(axis=1))
-    model = small(class_weight="balanced").fit(X, y)
+    few = np.r_[0:50, 50:75, 100:110]
+    model = small(class_weight="balanced").fit(X[few], y[few])
     assert_array_equal(model.decision_function(X_new), -model.center_distances(X_new))
 
 
@@ -493,6 +523,21 @@ def test_early_stopping():
     again = small(early_stopping=True, max_epochs=best + 1, lr=0.02).fit(X, labels)
     assert_array_equal(again.transform(X_new), model.transform(X_new))
     assert "valid_loss" not in fitted().history_[-1]
+
+
+def test_validation_fraction():
+    """Check how many samples of each class early stopping holds out."""
+    seen = []
+
+    class Look(Callback):
+        def on_epoch_end(self, net, dataset_train, dataset_valid, **kwargs):
+            for part in (dataset_train, dataset_valid):
+                seen.append(np.bincount([int(label) for _, label in part]))
+
+    small(
+        early_stopping=True, validation_fraction=0.3, callbacks=[Look()], max_epochs=1
+    ).fit(X, y)
+    assert_array_equal(seen, [[35, 35, 35], [15, 15, 15]])
 
 
 # Parameters
