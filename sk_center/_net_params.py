@@ -15,7 +15,6 @@ NET_PARAMETERS = (
     "dataset",
     "iterator_train",
     "iterator_valid",
-    "predict_nonlinearity",
     "torch_load_kwargs",
     "train_split",
     "use_caching",
@@ -42,15 +41,15 @@ class NetParamsMixin:
     def _store_net_params(self, params, error):
         """Store keyword arguments, or raise ``error`` that names the nearest right one."""
         for name in params:
-            prefix, _, rest = name.partition("__")
-            if name in NET_PARAMETERS or (rest and prefix in NET_PREFIXES):
+            if _is_net_param(name):
                 continue
             # scikit-learn's checks set each name in the signature of __init__, that of
             # the catch-all too, and expect a refusal in fit at the earliest.
             if name == "skorch_params":
                 continue
             known = [*self._get_param_names(), *NET_PARAMETERS]
-            known += [f"{known_prefix}__{rest}" for known_prefix in NET_PREFIXES if rest]
+            rest = name.partition("__")[2]
+            known += [f"{prefix}__{rest}" for prefix in NET_PREFIXES if rest]
             raise error(
                 f"{name!r} is not a parameter of {type(self).__name__}"
                 f"{_did_you_mean(name, known)}"
@@ -59,12 +58,7 @@ class NetParamsMixin:
 
     def _net_params(self):
         """Return the stored parameters of the net."""
-        names = set(self._get_param_names())
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if name not in names and not name.startswith("_") and not name.endswith("_")
-        }
+        return {name: value for name, value in vars(self).items() if _is_net_param(name)}
 
     def get_params(self, deep=True):
         """Get the parameters, those of the net among them.
@@ -79,7 +73,11 @@ class NetParamsMixin:
         params : dict
             Parameter names mapped to their values.
         """
-        return {**super().get_params(deep=deep), **self._net_params()}
+        # A subclass may settle parameters of the net in an __init__ that takes none.
+        arguments = inspect.signature(type(self).__init__).parameters.values()
+        takes_them = any(argument.kind == argument.VAR_KEYWORD for argument in arguments)
+        net = self._net_params() if takes_them else {}
+        return {**super().get_params(deep=deep), **net}
 
     def set_params(self, **params):
         """Set parameters, those of the net by their skorch names.
@@ -124,7 +122,8 @@ def check_prefixed(params, prefix, target, also=()):
         return
     if target is TensorBatches:
         arguments = {**arguments, **inspect.signature(DataLoader).parameters}
-        arguments.pop("loader")
+        arguments = [name for name in arguments if name not in TensorBatches.EXCLUDED]
+        arguments.remove("loader")
     elif any(argument.kind == argument.VAR_KEYWORD for argument in arguments.values()):
         return
     names = [*arguments, *also]
@@ -136,6 +135,37 @@ def check_prefixed(params, prefix, target, also=()):
                 f"{name!r} is not a parameter of {getattr(target, '__name__', target)}"
                 f"{_did_you_mean(name, right)}"
             )
+
+
+def check_callback_names(params, callbacks):
+    """Raise ValueError if ``callbacks__<name>`` names none of the callbacks.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the net.
+
+    callbacks : list of callbacks or (name, callback) tuples, "disable" or None
+        The callbacks beside the default ones.
+    """
+    names = ["early_stopping", "epoch_timer", "print_log"]
+    for callback in [] if callbacks in (None, "disable") else callbacks:
+        if isinstance(callback, tuple):
+            names.append(callback[0])
+        else:
+            names.append(getattr(callback, "__name__", type(callback).__name__))
+    for name in params:
+        head, _, rest = name.partition("__")
+        callback = rest.partition("__")[0]
+        # skorch numbers callbacks of one class: EpochScoring_1, EpochScoring_2.
+        if head == "callbacks" and not {callback, callback.rpartition("_")[0]} & {*names}:
+            right = [f"callbacks__{known}" for known in names]
+            raise ValueError(f"{name!r} names no callback{_did_you_mean(name, right)}")
+
+
+def _is_net_param(name):
+    prefix, _, rest = name.partition("__")
+    return name in NET_PARAMETERS or (rest != "" and prefix in NET_PREFIXES)
 
 
 def _did_you_mean(name, known):

@@ -53,11 +53,15 @@ class ArrayDataset(skorch.dataset.Dataset):
         return len(self.X)
 
     def __getitem__(self, index):
-        X = self.X[index]
-        if not isinstance(X, torch.Tensor):
-            # np.array also turns the scalar that one number of a 1-D array gives
-            # into an array, and a read-only view into one torch may hold.
-            X = torch.from_numpy(np.array(X))
+        if isinstance(self.X, torch.Tensor):
+            X = self.X[index]
+        else:
+            # An array takes a tensor of one number for that number, and drops the axis.
+            rows = index.numpy() if isinstance(index, torch.Tensor) else index
+            # A copy in the machine's byte order: torch holds neither read-only memory nor
+            # another order, nor the scalar that one number of a 1-D array gives.
+            X = np.array(self.X[rows], dtype=self.X.dtype.newbyteorder("="))
+            X = torch.from_numpy(X)
         if self.dtype is not None:
             X = X.to(self.dtype)
         if self.sample_weight is not None:
@@ -71,7 +75,8 @@ class LabelledDataset(Dataset):
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
-        Yields a sample or a pair of sample and label; the label is replaced.
+        Yields a sample or a pair of sample and label; the label is replaced. The sample,
+        an array or tensor of any dtype, becomes a float32 tensor.
 
     y : ndarray of shape (n_samples,), default=None
         Class index of each sample; zeros where None.
@@ -89,7 +94,7 @@ class LabelledDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index):
-        X = sample_of(self.dataset[index])
+        X = torch.as_tensor(sample_of(self.dataset[index])).to(torch.float32)
         if self.sample_weight is not None:
             X = {"X": X, "sample_weight": np.float32(self.sample_weight[index])}
         return X, self.y[index]
@@ -115,9 +120,13 @@ class TensorBatches:
         generator.
 
     **loader : dict
-        Further arguments of ``torch.utils.data.DataLoader``, such as ``num_workers``.
-        Given any, the ``DataLoader`` is used for every dataset.
+        Further arguments of ``torch.utils.data.DataLoader``, such as ``num_workers``, but
+        none that chooses the samples of a batch. Given any, the ``DataLoader`` is used
+        for every dataset.
     """
+
+    # Arguments of DataLoader that do not go with batches chosen here.
+    EXCLUDED = ("batch_sampler", "drop_last", "sampler")
 
     def __init__(self, dataset, batch_size, shuffle=False, **loader):
         self.dataset = dataset
@@ -158,7 +167,7 @@ def sample_of(item):
 
 
 def check_dataset(dataset):
-    """Return the dataset, or raise ValueError if it cannot be indexed.
+    """Return the dataset, or raise ValueError if it is empty or cannot be indexed.
 
     Parameters
     ----------
@@ -175,6 +184,8 @@ def check_dataset(dataset):
             f"X must be a map-style Dataset with a length; got {type(dataset).__name__}. "
             "Stream an iterable one as arrays through partial_fit."
         )
+    if not len(dataset):
+        raise ValueError("X is an empty Dataset; at least one sample is required.")
     return dataset
 
 
@@ -199,6 +210,7 @@ def labels_of(dataset):
     targets = getattr(dataset, "targets", None)
     if targets is not None and len(targets) == len(dataset):
         return np.asarray(targets)
-    if not isinstance(dataset[0], (tuple, list)):
+    first = dataset[0]
+    if not isinstance(first, (tuple, list)) or len(first) < 2:
         raise ValueError("y is needed: the Dataset yields samples without labels.")
     return np.array([dataset[i][1] for i in range(len(dataset))])

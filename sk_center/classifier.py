@@ -26,11 +26,15 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch.utils.data import Dataset, Subset
 
-from sk_center._net_params import NetParamsMixin, check_prefixed
+from sk_center._net_params import (
+    NetParamsMixin,
+    check_callback_names,
+    check_prefixed,
+)
 from sk_center._state import restored_on_error
 from sk_center.batches import LabelledDataset, TensorBatches, check_dataset, labels_of
 from sk_center.centers import UPDATE_RULES, class_means, distances
-from sk_center.net import CenterLossNet, seeded, unchanged_on_error
+from sk_center.net import WARM_PARAMETERS, CenterLossNet, seeded, unchanged_on_error
 from sk_center.networks import MLP, ConvNet
 
 TEMPERATURE_SAMPLES = 10_000
@@ -63,7 +67,8 @@ class CenterLossClassifier(
         :class:`~sk_center.networks.MLP` for 2-D X and
         :class:`~sk_center.networks.ConvNet` for 4-D X (n_samples, channels, height,
         width). A class is called with the ``module__`` parameters; an instance is
-        copied, so its weights are the start of every fit; a function is used as it is.
+        copied, so its weights are the start of every fit; a function is used as it is,
+        or, where there are ``module__`` parameters, called with them to make the module.
         Modules get float32.
 
     lambda_center : float, default=0.1
@@ -101,7 +106,7 @@ class CenterLossClassifier(
         Copied for each fit; parameters are reached as ``callbacks__<name>__<parameter>``.
 
     class_weight : dict or "balanced", default=None
-        Weights of the classes in both terms of the loss, multiplied with
+        Positive weights of the classes in both terms of the loss, multiplied with
         ``sample_weight``. ``"balanced"`` makes every class weigh the same, which the
         nearest center does by nature. A dict states what mistakes cost: since distances
         know nothing of costs, it also multiplies the probabilities of the classes and
@@ -118,14 +123,16 @@ class CenterLossClassifier(
         Epochs without a smaller validation loss after which early stopping stops.
 
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit instead of starting anew.
+        Whether ``fit`` goes on from the last fit instead of starting anew. ``lr``,
+        ``max_epochs``, ``batch_size``, ``lambda_center`` and ``verbose`` may change in
+        between; changes of the others wait for a fit that starts anew.
 
     device : str or torch.device, default="auto"
         Where to compute. ``"auto"`` is CUDA where there is one, else the CPU.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the first weights, the order of batches, dropout and the validation
-        split. With an int, two fits on one CPU are equal to the last bit. The global
+        split. With an int, two fits on one CPU are equal to the last bit, and the global
         generators of torch and numpy are left as they were.
 
     verbose : int, default=0
@@ -296,11 +303,22 @@ class CenterLossClassifier(
         """
         with restored_on_error(self):
             self._validate_params()
+            if self.early_stopping and self.callbacks == "disable":
+                raise ValueError("early_stopping=True needs callbacks; got 'disable'.")
             goes_on = self.warm_start and hasattr(self, "net_")
             classes = self.classes_ if goes_on else None
             inputs, y, weight = self._check_training_data(
                 X, y, sample_weight, classes=classes, reset=not goes_on
             )
+            counts = np.bincount(y, minlength=len(self.classes_))
+            if not counts.all():
+                raise ValueError(
+                    "With warm_start=True, y must have the classes of the last fit, "
+                    f"{self.classes_.tolist()}; {self.classes_[counts == 0].tolist()} are "
+                    "missing. partial_fit takes a part of the classes."
+                )
+            if self.early_stopping and "train_split" not in self._net_params():
+                self._check_validation(counts)
             if not goes_on:
                 self._rng = check_random_state(self.random_state)
             self._train(inputs, y, weight, epochs=None, goes_on=goes_on)
@@ -324,7 +342,7 @@ class CenterLossClassifier(
             All classes that will ever appear; needed in the first call.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
+            Non-negative weights, taken as they are: each call sees but a part of them.
 
         Returns
         -------
@@ -341,10 +359,15 @@ class CenterLossClassifier(
             self._validate_params()
             if self.early_stopping:
                 raise ValueError("partial_fit does not go with early_stopping=True.")
+            if self.class_weight == "balanced":
+                raise ValueError(
+                    "partial_fit does not go with class_weight='balanced', which takes all "
+                    "labels; give the weights as a dict."
+                )
             goes_on = hasattr(self, "net_")
             classes = self._check_classes(classes)
             inputs, y, weight = self._check_training_data(
-                X, y, sample_weight, classes=classes, reset=not goes_on
+                X, y, sample_weight, classes=classes, reset=not goes_on, streams=True
             )
             if not goes_on:
                 self._rng = check_random_state(self.random_state)
@@ -369,6 +392,8 @@ class CenterLossClassifier(
 
     def decision_function(self, X):
         """Return minus the distance to each center; larger is closer.
+
+        A dict as ``class_weight`` adds ``tau_ * log(weight / max(weight))``.
 
         Parameters
         ----------
@@ -399,7 +424,10 @@ class CenterLossClassifier(
             Probability of each class.
         """
         scores = self._scores(X)
-        return softmax(scores / (self.tau_ if self.predict_with == "center" else 1), axis=1)
+        if self.predict_with == "center":
+            # Infinitely far from all centers is still equally far.
+            scores = (scores / self.tau_).clip(min=np.finfo(scores.dtype).min)
+        return softmax(scores, axis=1)
 
     def predict_log_proba(self, X):
         """Return the logarithm of :meth:`predict_proba`.
@@ -454,6 +482,9 @@ class CenterLossClassifier(
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
     @property
     def module_(self):
         """The trained torch module: features, head and centers."""
@@ -481,14 +512,16 @@ class CenterLossClassifier(
         dataset = self.net_.get_dataset(self._check_inputs(X, reset=False))
         with torch.inference_mode():
             batches = [output(*batch) for batch in self.net_.forward_iter(dataset)]
-        return torch.cat(batches).numpy()
+        return torch.cat(batches).float().numpy()
 
     def _check_inputs(self, X, y="no_validation", reset=True):
         """Return X as something the net takes, or (X, y) where y is given."""
         if isinstance(X, Dataset):
             dataset = LabelledDataset(check_dataset(X))
-            if reset and len(dataset):
-                self._sample_shape = tuple(np.shape(dataset[0][0]))
+            self._check_sample_shape(tuple(dataset[0][0].shape), reset)
+            if reset:
+                for name in ("n_features_in_", "feature_names_in_"):
+                    vars(self).pop(name, None)
             return dataset if isinstance(y, str) else (dataset, y)
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
@@ -497,17 +530,23 @@ class CenterLossClassifier(
         dtype = "numeric" if isinstance(X, np.memmap) else [np.float32, np.uint8]
         checked = validate_data(self, X, y, dtype=dtype, allow_nd=True, reset=reset)
         array = checked if isinstance(y, str) else checked[0]
-        if reset:
-            self._sample_shape = array.shape[1:]
-        elif array.shape[1:] != self._sample_shape:
-            raise ValueError(
-                f"X has samples of shape {array.shape[1:]}, but {type(self).__name__} is "
-                f"expecting {self._sample_shape} features as input."
-            )
+        self._check_sample_shape(array.shape[1:], reset)
         return checked
 
-    def _check_training_data(self, X, y, sample_weight, classes=None, reset=True):
-        """Return the net's input, class indices and weights of mean one (or None)."""
+    def _check_sample_shape(self, shape, reset):
+        """Remember the shape of a sample, or compare it with the one seen in fit."""
+        if reset:
+            self._sample_shape = shape
+        elif shape != self._sample_shape:
+            raise ValueError(
+                f"X has samples of shape {shape}, but {type(self).__name__} is expecting "
+                f"{self._sample_shape} features as input."
+            )
+
+    def _check_training_data(
+        self, X, y, sample_weight, classes=None, reset=True, streams=False
+    ):
+        """Return the net's input, class indices and weights (or None)."""
         if isinstance(X, Dataset) and y is None:
             y = labels_of(check_dataset(X))
         if isinstance(y, torch.Tensor):
@@ -544,23 +583,41 @@ class CenterLossClassifier(
             )
         self.classes_ = classes
         y = np.searchsorted(classes, y)
-        return X, y, self._combine_weights(y, sample_weight)
+        return X, y, self._combine_weights(y, sample_weight, streams)
 
-    def _combine_weights(self, y, sample_weight):
-        """Return the weights of samples and classes together, of mean one, or None."""
+    def _combine_weights(self, y, sample_weight, streams):
+        """Return the weights of samples and classes together, or None.
+
+        Their mean is one, but in a stream, of whose weights only a part is known.
+        """
         self._log_costs = np.zeros(len(self.classes_), dtype=np.float32)
         if self.class_weight is not None:
-            labels = self.classes_[y]
-            present = np.unique(labels)
-            per_class = np.ones(len(self.classes_))
-            per_class[np.isin(self.classes_, present)] = compute_class_weight(
-                self.class_weight, classes=present, y=labels
+            per_class = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=self.classes_[y]
             )
+            if not (np.isfinite(per_class).all() and per_class.min() > 0):
+                raise ValueError(
+                    f"class_weight must be positive; got {self.class_weight!r}. To leave a "
+                    "class out, leave its samples out."
+                )
             if self.class_weight != "balanced":
-                with np.errstate(divide="ignore"):
-                    self._log_costs += np.log(per_class / per_class.max())
+                self._log_costs += np.log(per_class / per_class.max())
             sample_weight = per_class[y] * (1 if sample_weight is None else sample_weight)
-        return None if sample_weight is None else sample_weight / sample_weight.mean()
+        if sample_weight is None or streams:
+            return sample_weight
+        return sample_weight / sample_weight.mean()
+
+    def _check_validation(self, counts):
+        """Raise ValueError if a part of every class cannot be held out."""
+        n_samples, n_classes = counts.sum(), len(counts)
+        n_held_out = np.ceil(self.validation_fraction * n_samples)
+        if counts.min() < 2 or not n_classes <= n_held_out <= n_samples - n_classes:
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={self.validation_fraction} "
+                f"cannot hold out a part of every class: {n_samples} samples of "
+                f"{n_classes} classes, {counts.min()} of class "
+                f"{self.classes_[counts.argmin()].item()!r}."
+            )
 
     def _check_classes(self, classes):
         """Return the classes that partial_fit works with."""
@@ -580,11 +637,6 @@ class CenterLossClassifier(
         if goes_on:
             net = self.net_
             self._rng = deepcopy(self._rng)  # a failure restores the one not drawn from
-            # What may change between two calls of a warm start.
-            names = ("max_epochs", "batch_size", "lambda_center", "verbose")
-            net.set_params(**{name: getattr(self, name) for name in names})
-            if net.lr != self.lr:
-                net.set_params(lr=self.lr)
         else:
             net = self._make_net(X)
         device = torch.device(net.device)
@@ -595,10 +647,19 @@ class CenterLossClassifier(
                 X if weight is None else {"X": X, "sample_weight": weight}, y
             )
         with seeded(self._rng.randint(2**31 - 1), device), unchanged_on_error(net, goes_on):
-            if not goes_on:
+            if goes_on:
+                changed = {
+                    name: getattr(self, name)
+                    for name in WARM_PARAMETERS
+                    if getattr(self, name) != getattr(net, name)
+                }
+                net.set_params(**changed)
+            else:
                 net.measure(dataset, y)
                 net.initialize()
             net.partial_fit(dataset, y, epochs=epochs)
+            if "train_loss" not in net.history_[-1]:
+                raise KeyboardInterrupt  # skorch ends quietly in the middle of an epoch
             centers, tau = self._place_centers(net, dataset, y, weight, streams)
         self.net_, self.centers_, self.tau_ = net, centers, tau
         self.n_iter_ = len(net.history_)
@@ -611,19 +672,19 @@ class CenterLossClassifier(
         else:
             features = (features for _, features in net.forward_iter(dataset))
             centers = class_means(features, y, len(self.classes_), weight)
-            seen = np.isin(np.arange(len(self.classes_)), y)
+            seen = np.ones(len(centers), dtype=bool)
         if not np.isfinite(centers[seen]).all():
             raise ValueError(
                 "The features of the trained network are not finite. Scale the inputs "
                 f"(StandardScaler helps) or lower lr={self.lr}."
             )
         if not streams and center.update != "fixed":
-            center.center[seen] = torch.from_numpy(centers[seen]).to(center.center.device)
+            center.center.copy_(torch.from_numpy(centers))
         centers[~seen] = np.inf  # no sample so far: infinitely far from everything
         n_rows = min(len(y), TEMPERATURE_SAMPLES, max(2**22 // len(centers), 100))
         rows = np.linspace(0, len(y) - 1, n_rows).astype(int)
         outputs = list(net.forward_iter(Subset(dataset, rows)))
-        logits, features = (torch.cat(output) for output in zip(*outputs))
+        logits, features = (torch.cat(output).float() for output in zip(*outputs))
         d = distances(features, torch.from_numpy(centers[seen])).numpy()
         p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
         return centers, match_temperature(d, p, None if weight is None else weight[rows])
@@ -643,8 +704,12 @@ class CenterLossClassifier(
         check_prefixed(params, "optimizer", self.optimizer, also=("param_groups",))
         for prefix in ("iterator_train", "iterator_valid", "criterion"):
             check_prefixed(params, prefix, params.get(prefix, NET_DEFAULTS[prefix]))
+        for name in ("criterion", "iterator_train", "iterator_valid", "dataset"):
+            if name in params and not callable(params[name]):
+                raise ValueError(f"{name} must be a class; got {params[name]!r}.")
         callbacks = deepcopy(self.callbacks)
-        if self.early_stopping and callbacks != "disable":
+        check_callback_names(params, callbacks)
+        if self.early_stopping:
             stopping = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
             callbacks = [*(callbacks or []), ("early_stopping", stopping)]
             split = ValidSplit(
@@ -695,11 +760,17 @@ def find_device(device):
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return str(torch.device(device))
+        found = torch.device(device)
     except RuntimeError as error:
         raise ValueError(
             f"device must be 'auto' or a torch device; got {device!r}."
         ) from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r} needs a CUDA device, and torch finds none; 'auto' takes "
+            "the CPU then."
+        )
+    return str(found)
 
 
 def match_temperature(distances, probabilities, sample_weight=None):

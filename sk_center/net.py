@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from copy import deepcopy
+from threading import RLock
 
 import numpy as np
 import torch
@@ -18,10 +19,14 @@ from skorch.utils import to_device, to_tensor
 
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.losses import center_loss
-from sk_center.networks import CenterModule, Function, find_feature_dim
+from sk_center.networks import CenterModule, Function, find_feature_dim, widest_output
 
-# Rows of an inference batch: as many as keep its input near four megabytes.
+# Numbers in the widest layer of an inference batch: four megabytes.
 INFERENCE_NUMBERS = 2**20
+# What may change between two calls that train the same net.
+WARM_PARAMETERS = ("batch_size", "lambda_center", "lr", "max_epochs", "verbose")
+# torch's random generators belong to the process, not to the thread that trains.
+_RANDOM = RLock()
 
 
 class CenterLossNet(NeuralNetClassifier):
@@ -269,6 +274,7 @@ class CenterLossNet(NeuralNetClassifier):
             update=self.center_update,
             center=self.center,
         )
+        self._width = widest_output(self.module_, self.example_)
         return self
 
     def initialize_criterion(self):
@@ -396,14 +402,14 @@ class CenterLossNet(NeuralNetClassifier):
 
     def _records_batches(self):
         """Whether a callback looks at batches, as they come or later in the history."""
-        hooks = ("on_batch_begin", "on_batch_end")
         readers = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
-        return any(
-            isinstance(callback, readers)
-            or any(
-                getattr(type(callback), hook) is not getattr(Callback, hook)
-                for hook in hooks
-            )
+
+        def overrides(looker, base):
+            hooks = ("on_batch_begin", "on_batch_end")
+            return any(getattr(type(looker), h) is not getattr(base, h) for h in hooks)
+
+        return overrides(self, NeuralNetClassifier) or any(
+            isinstance(callback, readers) or overrides(callback, Callback)
             for _, callback in self.callbacks_
         )
 
@@ -426,14 +432,28 @@ class CenterLossNet(NeuralNetClassifier):
         iterator = super().get_iterator(dataset, training=training)
         chosen = "batch_size" in self.get_params_for("iterator_valid")
         if not training and not chosen and isinstance(iterator, TensorBatches):
-            numbers = max(int(np.prod(self.example_.shape[1:])), 1)
-            iterator.batch_size = max(iterator.batch_size, INFERENCE_NUMBERS // numbers)
+            iterator.batch_size = max(self.batch_size, INFERENCE_NUMBERS // self._width)
         return iterator
+
+    def __getstate__(self):
+        # skorch pickles modules on its own, for nets that move from a GPU to a machine
+        # without one. On a CPU that only keeps cloudpickle, and so joblib's workers and
+        # notebooks, from carrying modules that no other process can import.
+        on_cpu = torch.device(self.device or "cpu").type == "cpu"
+        return vars(self).copy() if on_cpu else super().__getstate__()
+
+    def __setstate__(self, state):
+        if "__cuda_dependent_attributes__" in state:
+            super().__setstate__(state)
+        else:
+            vars(self).update(state)
 
 
 @contextmanager
 def seeded(seed, device):
     """Seed torch's generators for a block and give them their state back after it.
+
+    Of several threads, one at a time is let into the block.
 
     Parameters
     ----------
@@ -447,7 +467,7 @@ def seeded(seed, device):
     index = device.index
     if on_cuda and index is None:
         index = torch.cuda.current_device()
-    with torch.random.fork_rng(devices=[index] if on_cuda else []):
+    with _RANDOM, torch.random.fork_rng(devices=[index] if on_cuda else []):
         torch.default_generator.manual_seed(seed)
         if on_cuda:
             with torch.cuda.device(index):
@@ -457,7 +477,9 @@ def seeded(seed, device):
 
 @contextmanager
 def unchanged_on_error(net, initialized=True):
-    """Give an initialised net back its weights, optimizer and history if a block raises.
+    """Give an initialised net back what it was if a block raises.
+
+    That is its weights, optimizer, history and the parameters that may change.
 
     Parameters
     ----------
@@ -470,6 +492,7 @@ def unchanged_on_error(net, initialized=True):
     if not initialized:
         yield
         return
+    params = {name: getattr(net, name) for name in WARM_PARAMETERS}
     module = deepcopy(net.module_.state_dict())
     optimizer = deepcopy(net.optimizer_.state_dict())
     n_epochs = len(net.history_)
@@ -479,4 +502,5 @@ def unchanged_on_error(net, initialized=True):
         net.module_.load_state_dict(module)
         net.optimizer_.load_state_dict(optimizer)
         del net.history_[n_epochs:]
+        vars(net).update(params)
         raise

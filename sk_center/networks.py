@@ -169,17 +169,83 @@ class CenterModule(nn.Module):
         features : tensor of shape (n_samples, D)
             What the body makes of the batch.
         """
-        features = self.body(X)
+        # A body may work in another precision, as under autocast.
+        features = self.body(X).to(self.head.weight.dtype)
         return self.head(features), features
 
 
+def dry_run(module, example, hook=None):
+    """Return what a module in eval mode makes of a batch, and leave no trace in it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module; a dry run also gives lazy layers their shape.
+
+    example : tensor of shape (n_samples, ...)
+        A batch of at least one sample.
+
+    hook : callable, default=None
+        Called with the output of every module inside.
+
+    Returns
+    -------
+    output : object
+        The output.
+    """
+    parameter = next(module.parameters(), None)
+    if parameter is not None:
+        example = example.to(parameter.device)
+    modes = {part: part.training for part in module.modules()}
+    handles = [
+        part.register_forward_hook(lambda part, inputs, output: hook(output))
+        for part in modes
+        if hook is not None
+    ]
+    try:
+        with torch.no_grad():
+            return module.eval()(example)
+    finally:
+        for part, training in modes.items():
+            part.training = training
+        for handle in handles:
+            handle.remove()
+
+
+def widest_output(module, example):
+    """Return how many numbers a sample becomes where it becomes most.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+
+    example : tensor of shape (n_samples, ...)
+        A batch of at least one sample.
+
+    Returns
+    -------
+    width : int
+        Largest number of elements a sample has in the input or in any output of a module
+        inside: what decides the memory of a batch.
+    """
+    sizes = [example.numel()]
+
+    def note(output):
+        if isinstance(output, torch.Tensor):
+            sizes.append(output.numel())
+
+    dry_run(module, example, note)
+    return max(sizes) // len(example)
+
+
 def find_feature_dim(body, example):
-    """Return D after a dry run that leaves the state of ``body`` as it was.
+    """Return the number of features D, found by a dry run.
 
     Parameters
     ----------
     body : torch.nn.Module
-        Feature extractor; the dry run also gives lazy layers their shape.
+        Feature extractor.
 
     example : tensor of shape (n_samples, ...)
         A batch of at least one sample.
@@ -195,16 +261,7 @@ def find_feature_dim(body, example):
         If ``body`` does not map the batch to a floating tensor of shape
         (n_samples, D).
     """
-    parameter = next(body.parameters(), None)
-    if parameter is not None:
-        example = example.to(parameter.device)
-    modes = {module: module.training for module in body.modules()}
-    try:
-        with torch.no_grad():
-            features = body.eval()(example)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    features = dry_run(body, example)
     n_samples = len(example)
     if not isinstance(features, torch.Tensor):
         got = type(features).__name__

@@ -21,6 +21,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, EpochScoring, LRScheduler
+from skorch.dataset import ValidSplit
 from skorch.exceptions import DeviceWarning
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
@@ -96,6 +97,13 @@ class Wide(nn.Module):
 
     def forward(self, X):
         return self.layer(X)
+
+
+class Trailing(Wide):
+    """The same, with a parameter that ends as fitted attributes do."""
+
+    def __init__(self, width_=5):
+        super().__init__(width_)
 
 
 # The numbers
@@ -378,6 +386,55 @@ def test_dataset_with_weights_and_workers():
     assert_same_model(model, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.uint8, torch.int64, torch.float16])
+def test_dataset_of_any_dtype(dtype):
+    """Check that modules get float32 whatever a Dataset holds."""
+    numbers = torch.from_numpy(X * 4 + 9).to(dtype)
+    model = small(max_epochs=1).fit(TensorDataset(numbers, torch.from_numpy(y)))
+    expected = small(max_epochs=1).fit(numbers.float().numpy(), y)
+    assert_same_model(model, expected, numbers.float().numpy())
+    model.predict(TensorDataset(numbers))
+
+
+def test_dataset_after_a_frame():
+    """Check that a fit on a Dataset forgets the columns seen before, and knows its own."""
+    model = small(max_epochs=1).fit(pd.DataFrame(X, columns=list("abcd")), y)
+    wide = np.repeat(X, 2, axis=1)
+    model.fit(TensorDataset(torch.from_numpy(wide)), y)
+    assert not hasattr(model, "n_features_in_")
+    assert not hasattr(model, "feature_names_in_")
+    assert model.predict(wide).shape == (150,)
+    for other in (X, TensorDataset(torch.from_numpy(X))):
+        with pytest.raises(ValueError, match=r"samples of shape \(4,\).*\(8,\)"):
+            model.predict(other)
+
+
+def test_byte_order(tmp_path):
+    """Check that a memmap of the other byte order trains as its values do."""
+    X.astype(">f4").tofile(tmp_path / "X.bin")
+    swapped = np.memmap(tmp_path / "X.bin", dtype=">f4", shape=X.shape, mode="r")
+    assert_same_model(small().fit(swapped, y), fitted())
+
+
+def test_autocast():
+    """Check that training and predicting under autocast give float32 and a model."""
+    # Without the cache, which would keep the casts of the first weights.
+    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
+        model = small(max_epochs=20).fit(X, y)
+        assert model.transform(X).dtype == np.float32
+        assert model.score(X, y) > 0.8
+    assert model.centers_.dtype == np.float32
+
+
+def test_far_outsiders():
+    """Check that what lies beyond all distances still gets probabilities."""
+    far = np.full((2, 4), 1e30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        p = fitted().predict_proba(far)
+    assert_array_equal(p.sum(axis=1), 1)
+
+
 def test_feature_names_and_pandas_output():
     """Check feature names in and out, and set_output."""
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
@@ -479,6 +536,40 @@ def test_partial_fit_on_a_stream():
     assert model.score(X, names) > 0.9
 
 
+def test_partial_fit_sample_by_sample():
+    """Check that one sample at a time is a batch like any other."""
+    order = np.random.default_rng(0).permutation(len(y))[:20]
+    model = small(batch_size=1)
+    for i in order[:18]:
+        model.partial_fit(X[i : i + 1], y[i : i + 1], classes=[0, 1, 2])
+    model.partial_fit(X[order[18:]], y[order[18:]])
+    # An epoch ends with two samples at once, since a last batch of one joins another.
+    epoch = small(batch_size=1, iterator_train__shuffle=False, max_epochs=1)
+    epoch.fit(X[order], y[order])
+    assert_array_equal(model.transform(X_new), epoch.transform(X_new))
+    assert model.n_iter_ == 19
+
+
+def test_weights_in_partial_fit():
+    """Check that weights are taken as they are, and costs do not depend on the chunk."""
+    heavy, light = small(optimizer=torch.optim.SGD), small(optimizer=torch.optim.SGD)
+    heavy.partial_fit(X, y, classes=[0, 1, 2], sample_weight=np.ones(len(y)))
+    light.partial_fit(X, y, classes=[0, 1, 2], sample_weight=np.full(len(y), 1e-6))
+    start = small(optimizer=torch.optim.SGD, lr=1e-12)
+    start.partial_fit(X, y, classes=[0, 1, 2])
+    assert_allclose(light.transform(X), start.transform(X), rtol=1e-3, atol=1e-4)
+    assert np.abs(heavy.transform(X) - start.transform(X)).max() > 0.01
+    model = small(class_weight={0: 10, 2: 5}, max_epochs=1)
+    for part in (y < 2, y > 0, y == 1):
+        model.partial_fit(X[part], y[part], classes=[0, 1, 2])
+        if np.isfinite(model.centers_).all():  # after the second chunk
+            costs = model.decision_function(X_new) + model.center_distances(X_new)
+            expected = model.tau_ * np.log([1, 0.1, 0.5])
+            assert_allclose(costs, np.tile(expected, (40, 1)), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="class_weight='balanced'"):
+        small(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
+
+
 def test_partial_fit_refuses_other_classes():
     """Check the errors of partial_fit, after which the model is as it was."""
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
@@ -507,6 +598,8 @@ def test_warm_start_goes_on():
     assert model.net_.optimizer_.param_groups[0]["lr"] == 0.003
     with pytest.raises(ValueError, match="not among the classes"):
         model.fit(X, y + 1)
+    with pytest.raises(ValueError, match=r"classes of the last fit, .* \[2\] are missing"):
+        model.fit(X[y < 2], y[y < 2])
     cold = clone(model).set_params(warm_start=False)
     assert cold.fit(X, y).fit(X, y).n_iter_ == 2
 
@@ -602,6 +695,27 @@ def test_callbacks():
     assert small(callbacks="disable").fit(X, y).net_.callbacks_ == []
 
 
+class Note(CenterLossClassifier):
+    """A subclass with a short signature."""
+
+    def __init__(self, width=16):
+        super().__init__(hidden_layer_sizes=(width, 4), max_epochs=2, module__dropout=0.1)
+        self.width = width
+
+
+def test_attributes_are_no_parameters():
+    """Check that only net parameters are taken for parameters, whatever their names."""
+    model = small(module=Trailing, module__width_=3)
+    assert clone(model).get_params()["module__width_"] == 3
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    assert model.fit(X, y).centers_.shape == (3, 3)
+    model.remark = "best so far"
+    assert "remark" not in clone(model).get_params()
+    subclass = clone(Note(width=8)).fit(X, y)
+    assert subclass.module_.body[0].out_features == 8
+
+
 @pytest.mark.parametrize("update", ["ema", "sum", "wen", "cumulative", "fixed"])
 def test_center_parameters(update):
     """Check that update rule, alpha and first centers reach the module."""
@@ -644,9 +758,11 @@ def test_device(monkeypatch):
     """Check which device "auto" is, and the error for one that does not exist."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert find_device("auto") == "cuda"
+    assert find_device(torch.device("cuda", 1)) == "cuda:1"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert find_device("auto") == "cpu"
-    assert find_device(torch.device("cuda", 1)) == "cuda:1"
+    with pytest.raises(ValueError, match="device='cuda' needs a CUDA device"):
+        small(device="cuda").fit(X, y)
     with pytest.raises(ValueError, match=r"device must be 'auto' or .* got 'gpu'"):
         small(device="gpu").fit(X, y)
 
@@ -666,6 +782,18 @@ def test_two_fits_are_equal(params):
     assert_array_equal(one.fit(X, y).transform(X_new), other.transform(X_new))
     different = small(**{**params, "random_state": 1}).fit(X, y)
     assert (different.transform(X_new) != other.transform(X_new)).any()
+
+
+def test_threads():
+    """Check that fits in threads are equal to fits one after the other."""
+    seeds = [0, 1, 2, 0, 1, 2]
+    state = torch.get_rng_state()
+    found = joblib.Parallel(n_jobs=3, backend="threading")(
+        joblib.delayed(small(random_state=seed).fit)(X, y) for seed in seeds
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+    for seed, model in zip(seeds, found):
+        assert_same_model(model, small(random_state=seed).fit(X, y))
 
 
 def test_random_state_instance():
@@ -777,6 +905,36 @@ def test_pickle_of_a_gpu_loads_without_one(tmp_path, monkeypatch):
     assert loaded.set_params(warm_start=True).fit(X, y).n_iter_ == 16
 
 
+SCRIPT = """
+import copy
+import numpy as np
+import torch
+from sklearn.model_selection import cross_validate
+from sk_center import CenterLossClassifier
+
+class Net(torch.nn.Linear):
+    pass
+
+X = np.random.default_rng(0).normal(size=(60, 4))
+y = np.arange(60) % 2
+model = CenterLossClassifier(Net, max_epochs=1, module__in_features=4,
+                             module__out_features=2, random_state=0)
+found = cross_validate(model, X, y, cv=2, n_jobs=2, return_estimator=True)
+print(found["estimator"][0].predict(X).shape)
+function = CenterLossClassifier(lambda X: X.sin(), max_epochs=1).fit(X, y)
+print((copy.deepcopy(function).predict(X) == function.predict(X)).all())
+"""
+
+
+def test_modules_of_a_script_travel():
+    """Check that workers return nets whose module is defined in a script or notebook."""
+    script = SCRIPT.replace(
+        "import cloudpickle", "from joblib.externals import cloudpickle"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["(60,)", "True"], done.stderr
+
+
 def test_grid_search_in_a_pipeline():
     """Check GridSearchCV over lambda in a Pipeline with two processes."""
     pipe = make_pipeline(StandardScaler(), small())
@@ -820,6 +978,8 @@ BAD = {
     "one row": (X[0], y[:1], "Expected 2D array|1D array"),
     "strings": (np.full((150, 4), "a"), y, "could not convert string to float"),
     "y with NaN": (X, np.where(y == 0, np.nan, y), "Input y contains NaN"),
+    "empty dataset": (Samples(X[:0], y[:0]), y[:0], "empty Dataset"),
+    "dataset of samples in tuples": (TensorDataset(torch.zeros(9, 4)), None, "y is needed"),
     "iterable dataset": (
         torch.utils.data.ChainDataset([]),
         y,
@@ -944,6 +1104,23 @@ def test_failed_training_step_is_undone():
     assert_same_model(model.fit(X, y), one)
 
 
+def test_keyboard_interrupt():
+    """Check that Ctrl-C in the middle of an epoch ends the call and keeps the model."""
+
+    class Interrupted(nn.Linear):
+        def forward(self, X):
+            if self.training:
+                raise KeyboardInterrupt
+            return super().forward(X)
+
+    model = small().fit(X, y)
+    model.set_params(module=Interrupted(4, 3))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    model.set_params(module="auto")
+    assert_same_model(model, fitted())
+
+
 def test_callback_that_fails():
     """Check that the model is as before where a callback raises."""
 
@@ -987,8 +1164,39 @@ def test_a_class_of_one_sample():
     assert model.predict(X[149:150]) == 2
 
 
-def test_early_stopping_with_a_class_of_one_sample():
-    """Check that a class too small to split is a clear error."""
-    rows = np.r_[0:100, 149]
-    with pytest.raises(ValueError, match="least populated class"):
-        small(early_stopping=True).fit(X[rows], y[rows])
+@pytest.mark.parametrize(
+    ("rows", "fraction", "message"),
+    [
+        (np.r_[0:100, 149], 0.1, "101 samples of 3 classes, 1 of class 'virginica'"),
+        (np.r_[0:150:10], 0.1, "15 samples of 3 classes, 5 of class 'setosa'"),
+        (np.r_[0:150:25], 0.9, "6 samples of 3 classes, 2 of class 'setosa'"),
+    ],
+)
+def test_early_stopping_with_too_few_samples(rows, fraction, message):
+    """Check that what is too small to hold a part out is a clear error."""
+    model = small(early_stopping=True, validation_fraction=fraction)
+    with pytest.raises(ValueError, match=f"fraction={fraction} cannot .*{message}"):
+        model.fit(X[rows], names[rows])
+    # A split of the user's own needs no such share.
+    model.set_params(train_split=ValidSplit(2, stratified=True), max_epochs=1)
+    model.fit(X[:100], names[:100])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"early_stopping": True, "callbacks": "disable"}, "needs callbacks"),
+        ({"callbacks__stop__patience": 7}, "names no callback"),
+        ({"criterion": 3}, "criterion must be a class; got 3"),
+        ({"iterator_train": 3}, "iterator_train must be a class; got 3"),
+        ({"iterator_train__drop_last": True}, "not a parameter of TensorBatches"),
+        ({"class_weight": {0: -5}}, "class_weight must be positive"),
+        ({"class_weight": {0: 0}}, "class_weight must be positive"),
+        ({"class_weight": {0: np.nan}}, "class_weight must be positive"),
+        ({"class_weight": {7: 2}}, "class_weight"),
+    ],
+)
+def test_parameters_that_do_not_go_together(params, message):
+    """Check the errors for parameters that are wrong in fit only."""
+    with pytest.raises(ValueError, match=message):
+        small(**params).fit(X, y)

@@ -205,6 +205,28 @@ def test_callback_that_looks_at_batches_gets_them():
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_net_that_looks_at_batches_gets_them():
+    """Check that a net with a hook of its own is called for each batch."""
+    seen = []
+
+    class Looking(CenterLossNet):
+        def on_batch_end(self, net, batch=None, training=None, **kwargs):
+            seen.append(len(batch[1]))
+
+    Looking(lambda X: X, max_epochs=1, batch_size=50).fit(X, y)
+    assert seen == [50, 50, 50]
+
+
+def test_memory_of_inference_follows_the_widest_layer():
+    """Check that batches shrink where the network or the classes are wide."""
+    wide = fitted(module__hidden_layer_sizes=(2**15, 4), max_epochs=1)
+    sizes = [len(y) for _, y in wide.get_iterator(wide.get_dataset(np.tile(X, (9, 1))))]
+    assert max(sizes) == wide.batch_size == 128
+    wide = fitted(module__hidden_layer_sizes=(2**12, 4), max_epochs=1)
+    sizes = [len(y) for _, y in wide.get_iterator(wide.get_dataset(np.tile(X, (9, 1))))]
+    assert max(sizes) == 2**20 // 2**12
+
+
 @pytest.mark.parametrize("callbacks", [[], [WatchBatches()]])
 def test_train_loss_is_the_mean_over_samples(callbacks):
     """Check that batches of different sizes are weighted by their sizes."""
