@@ -1,6 +1,7 @@
 """From scores to p-values: how many true members look as untypical as this sample?"""
 
 import warnings
+from bisect import bisect_left
 from math import ceil, floor
 
 import numpy as np
@@ -36,7 +37,7 @@ class ConformalCalibration:
 
     groups_ : ndarray of shape (n_classes,)
         Index of the calibration group of each class: its own, or the one that classes
-        too rare to calibrate alone share.
+        too rare to calibrate alone share, with the smallest of their rates.
 
     n_samples_ : ndarray of shape (n_classes,)
         Number of calibration samples in the group of each class.
@@ -86,20 +87,24 @@ class ConformalCalibration:
         """
         counts = np.bincount(y, minlength=len(classes))
         self.groups_ = self._group(counts, classes)
-        groups = self.groups_[y]
+        groups, scores = self.groups_[y], _comparable(scores)
         members = [
             np.sort(scores[groups == group]) for group in range(self.groups_.max() + 1)
         ]
+        # On average over a group, its smallest rate is what keeps the rates of all. A
+        # rate of 0 turns down nothing anyway.
+        rates = self.false_rejection_rate.copy()
+        for group in self.groups_:
+            those = (self.groups_ == group) & (rates > 0)
+            rates[those] = rates[those].min(initial=1)
         self._scores = [members[group] for group in self.groups_]
         self.n_samples_ = np.array([len(scores) for scores in self._scores])
         ranks = [
             rejected_ranks(n, rate, self.confidence)
-            for n, rate in zip(self.n_samples_, self.false_rejection_rate)
+            for n, rate in zip(self.n_samples_, rates)
         ]
         self.thresholds_ = np.where(
-            self.confidence is None,
-            self.false_rejection_rate,
-            ranks / (self.n_samples_ + 1),
+            self.confidence is None, rates, ranks / (self.n_samples_ + 1)
         )
         self.score_thresholds_ = np.array(
             [s[rank - 1] if rank else -np.inf for s, rank in zip(self._scores, ranks)]
@@ -121,7 +126,7 @@ class ConformalCalibration:
         """
         below = [
             np.searchsorted(members, column, side="right")
-            for members, column in zip(self._scores, scores.T)
+            for members, column in zip(self._scores, _comparable(scores).T)
         ]
         return (1 + np.transpose(below)) / (self.n_samples_ + 1)
 
@@ -146,7 +151,8 @@ class ConformalCalibration:
             if counts[rare].sum() >= needed[rare].max():
                 break
             rare[class_] = True
-        names = [f"{classes[i]!r} ({counts[i]})" for i in np.flatnonzero(rare)]
+        labels = np.asarray(classes).tolist()
+        names = [f"{labels[i]!r} ({counts[i]})" for i in np.flatnonzero(rare)]
         warnings.warn(
             f"Classes with too few calibration samples share one threshold: "
             f"{', '.join(names)}; {needed[rare].max()} are needed for one class. The bound "
@@ -157,6 +163,11 @@ class ConformalCalibration:
         groups = np.cumsum(~rare) - 1
         groups[rare] = (~rare).sum()
         return groups
+
+
+def _comparable(scores):
+    """Return the scores with -inf where one is no number: nothing looks less typical."""
+    return np.where(np.isnan(scores), -np.inf, scores)
 
 
 def samples_needed(false_rejection_rate, confidence=None):
@@ -207,9 +218,14 @@ def rejected_ranks(n_samples, false_rejection_rate, confidence=None):
         ``P(Beta(k, n_samples + 1 - k) <= false_rejection_rate) >= confidence``; scores
         below the k-th smallest are turned down. 0 turns down nothing.
     """
-    k = np.arange(n_samples + 1)
     if confidence is None:
-        # The quotient, as in the p-value: k = floor(rate * (n + 1)) rounds differently.
-        return int(np.flatnonzero(k / (n_samples + 1) <= false_rejection_rate)[-1])
-    held = betainc(k[1:], n_samples + 1.0 - k[1:], false_rejection_rate) >= confidence
-    return int(held.sum())
+        # The quotient, as in the p-value: floor(rate * (n + 1)) rounds differently.
+        k = floor(false_rejection_rate * (n_samples + 1)) + 1
+        while k / (n_samples + 1) > false_rejection_rate:
+            k -= 1
+        return k
+
+    def fails(k):
+        return betainc(k, n_samples + 1.0 - k, false_rejection_rate) < confidence
+
+    return bisect_left(range(1, n_samples + 1), True, key=fails)

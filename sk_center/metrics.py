@@ -43,7 +43,7 @@ def auroc_score(y_true, y_score, *, labels, sample_weight=None):
     0.5
     """
     known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
-    return float(roc_auc_score(known, y_score, sample_weight=sample_weight))
+    return float(roc_auc_score(known, _ranks(y_score), sample_weight=sample_weight))
 
 
 def fpr_at_tpr(y_true, y_score, *, labels, tpr=0.95, sample_weight=None):
@@ -89,7 +89,7 @@ def fpr_at_tpr(y_true, y_score, *, labels, tpr=0.95, sample_weight=None):
         raise ValueError(f"tpr must be in (0, 1]; got {tpr!r}.")
     known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
     fprs, tprs, _ = roc_curve(
-        known, y_score, sample_weight=sample_weight, drop_intermediate=False
+        known, _ranks(y_score), sample_weight=sample_weight, drop_intermediate=False
     )
     # Sums of weights round: 0.95 may have become 0.9499999999999999.
     return float(fprs[np.flatnonzero(tprs >= tpr - 1e-12)[0]])
@@ -151,10 +151,13 @@ def oscr_curve(y_true, y_pred, y_score, *, labels, sample_weight=None):
     array([0. , 0. , 0. , 0.5, 1. ])
     """
     known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
-    correct = known & (np.asarray(y_pred) == np.asarray(y_true))
+    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
+    check_consistent_length(y_true, y_pred)
+    correct = known & (y_pred == y_true)
     weight = np.ones(len(known)) if sample_weight is None else sample_weight
     order = np.argsort(-y_score, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(y_score[order])), len(order) - 1)
+    steps = y_score[order][1:] != y_score[order][:-1]
+    last = np.append(np.flatnonzero(steps), len(order) - 1)
     ccr = np.cumsum((weight * correct)[order])[last] / weight[known].sum()
     fpr = np.cumsum((weight * ~known)[order])[last] / weight[~known].sum()
     return np.append(0, ccr), np.append(0, fpr), np.append(np.inf, y_score[order][last])
@@ -207,19 +210,30 @@ def oscr_score(y_true, y_pred, y_score, *, labels, sample_weight=None):
 
 
 def _check(y_true, y_score, labels, sample_weight):
-    """Return who is known, finite scores and weights (or None)."""
+    """Return who is known, scores without NaN and weights (or None)."""
     y_true, y_score = column_or_1d(y_true), column_or_1d(y_score)
     check_consistent_length(y_true, y_score, sample_weight)
     y_score = y_score.astype(np.float64)
     if np.isnan(y_score).any():
         raise ValueError("y_score contains NaN.")
-    known = np.isin(y_true, np.asarray(labels))
-    if known.all() or not known.any():
-        missing = "unknown" if known.all() else "known"
-        raise ValueError(
-            f"y_true holds no {missing} sample: its labels are "
-            f"{np.unique(y_true)[:10].tolist()}, the known ones {list(labels)[:10]}."
-        )
+    labels = list(labels)
+    known = np.isin(y_true, labels)
+    counts = np.ones(len(known), dtype=bool)
     if sample_weight is not None:
-        sample_weight = _check_sample_weight(sample_weight, y_true, dtype=np.float64)
+        sample_weight = _check_sample_weight(
+            sample_weight, y_true, dtype=np.float64, ensure_non_negative=True
+        )
+        counts = sample_weight > 0
+    for missing, those in (("known", known), ("unknown", ~known)):
+        if not (those & counts).any():
+            raise ValueError(
+                f"y_true holds no {missing} sample (of positive weight): its labels are "
+                f"{np.unique(y_true)[:10].tolist()}, the known ones "
+                f"{np.asarray(labels)[:10].tolist()}."
+            )
     return known, y_score, sample_weight
+
+
+def _ranks(y_score):
+    """Return integers in the same order, since scikit-learn's curves take no infinity."""
+    return np.unique(y_score, return_inverse=True)[1]

@@ -1,15 +1,23 @@
 """A meta-estimator that lets any classifier answer "none of the classes I know"."""
 
+import sys
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    clone,
+    is_classifier,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_random_state, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import _safe_set_output
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -28,7 +36,7 @@ from sklearn.utils.validation import (
 
 from sk_center._state import restored_on_error
 from sk_center.calibration import ConformalCalibration
-from sk_center.scores import SCORES, BaseScore, CenterDistance, Combined
+from sk_center.scores import SCORES, BaseScore, CenterDistance, Combined, MaxSoftmax
 
 CALIBRATIONS = {"conformal": ConformalCalibration}
 
@@ -49,8 +57,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     conformity_score : {"auto", "center_distance", "mahalanobis", "max_softmax"}, \
             BaseScore or list of those, default="auto"
         How typical of a class a sample looks, see :mod:`sk_center.scores`. A score of
-        features sees ``estimator.transform(X)`` where that exists, else X. A list is
-        combined by :class:`~sk_center.scores.Combined`. ``"auto"`` is
+        features sees ``estimator.transform(X)`` where that exists, of another Pipeline
+        what its last step sees, and else X. A list is combined by
+        :class:`~sk_center.scores.Combined`. ``"auto"`` is
         ``["center_distance", "mahalanobis"]`` where the estimator gives features or no
         probabilities, else ``"max_softmax"``.
 
@@ -59,22 +68,23 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     false_rejection_rate : float or dict, default=0.05
         Largest share of the true members of a class to turn away, in [0, 1); a dict
-        gives one for each class. Larger rejects more outsiders and more members.
-        0 never rejects.
+        gives one for each class, and may hold further labels. Larger rejects more
+        outsiders and more members. 0 never rejects.
 
     confidence : float, default=None
         None: the bound holds on average over calibration sets. A float in (0, 1), such as
         0.9: it holds for this calibration set with at least this probability, which takes
         a stricter threshold.
 
-    cv : float, int, cross-validation generator or iterable, default=0.2
-        Which samples calibrate.
+    cv : float, int, cross-validation generator, iterable or None, default=0.2
+        Which samples calibrate, each at most once.
 
         - A float is the share that is held out of every class. The estimator trains on
           the rest, and the bound is exact.
-        - An int or a splitter: every sample is scored by an estimator that did not train
-          on it, and calibrates; then the estimator is fitted on all of them. The bound
-          then is approximate, since the final estimator is none of those that calibrated.
+        - An int, a splitter or None (5 folds): every sample is scored by an estimator
+          that did not train on it, and calibrates; then the estimator is fitted on all of
+          them. The bound then is approximate, since the final estimator is none of those
+          that calibrated.
 
         With a FrozenEstimator all samples given to ``fit`` calibrate, and must not have
         trained it. Only where the score itself has something to learn, such as a
@@ -168,7 +178,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit", "predict"])],
+        "estimator": [HasMethods(["fit"])],
         "conformity_score": [StrOptions({"auto", *SCORES}), BaseScore, list],
         "calibration": [StrOptions(set(CALIBRATIONS))],
         "false_rejection_rate": [Interval(Real, 0, 1, closed="left"), dict],
@@ -210,7 +220,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...)
+        X : array-like of shape (n_samples, ...) or map-style torch Dataset
             Samples of the known classes, of any form that the estimator takes and that
             can be indexed by rows.
 
@@ -219,7 +229,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         **params : dict
             Parameters of the ``fit`` of the estimator, such as ``sample_weight``; those
-            of one value per sample are split with the samples.
+            of one value per sample are split with the samples. Weights are for training:
+            all calibration samples count alike, but those of weight zero not at all.
 
         Returns
         -------
@@ -237,11 +248,23 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self._validate_params()
             if _routing_enabled():
                 params = process_routing(self, "fit", **params).estimator.fit
+            if not is_classifier(self.estimator):
+                raise ValueError(f"estimator must be a classifier; got {self.estimator!r}.")
             X, y = indexable(X, column_or_1d(y, warn=True))
             check_classification_targets(y)
-            frozen = isinstance(self.estimator, FrozenEstimator)
-            self.classes_ = self.estimator.classes_ if frozen else np.unique(y)
-            y = self._encode(y)
+            X, y, params = without_zero_weight(X, y, params)
+            if isinstance(self.estimator, FrozenEstimator):
+                check_is_fitted(self.estimator)
+                self.classes_ = np.unique(self.estimator.classes_)
+                unknown = np.setdiff1d(y, self.classes_)
+                if len(unknown):
+                    raise ValueError(
+                        f"y holds the labels {unknown.tolist()}, which are not among the "
+                        f"classes of the frozen estimator, {self.classes_.tolist()}."
+                    )
+            else:
+                self.classes_ = np.unique(y)
+            y = np.searchsorted(self.classes_, y)
             rates = self._check_rates()
             self.outlier_label_ = self._check_outlier_label(rates)
             rng = check_random_state(self.random_state)
@@ -251,6 +274,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self.calibration_ = calibration.fit(scores, y, self.classes_)
             self.thresholds_ = calibration.thresholds_
             self.score_thresholds_ = calibration.score_thresholds_
+            self._warn_of_thresholds()
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(self.estimator_, name):
                     setattr(self, name, getattr(self.estimator_, name))
@@ -277,7 +301,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if not self.thresholds_.any():
             return predicted
         accepted = self.predict_set(X)
-        index = self._encode(predicted)
+        index = np.searchsorted(self.classes_, predicted)
         others = np.flatnonzero(
             accepted.any(axis=1) & ~accepted[np.arange(len(index)), index]
         )
@@ -303,6 +327,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         p_values : ndarray of shape (n_samples, n_classes)
             In (0, 1]. For true members of class i, ``P(p_values[:, i] <= t) <= t``.
         """
+        check_is_fitted(self)
         return self.calibration_.p_values(self._class_scores(X))
 
     def predict_set(self, X):
@@ -319,7 +344,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Boolean. No class: an outsider; several: ambiguous. The true class is in the
             set with probability at least ``1 - false_rejection_rate``.
         """
-        return self.p_values(X) > self.thresholds_
+        p_values = self.p_values(X)
+        return p_values > self.thresholds_
 
     def is_outlier(self, X):
         """Return which samples every class turns down.
@@ -441,6 +467,42 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         return self.fit(X, y, **params).transform(X)
 
+    @available_if(_estimator_has("get_feature_names_out"))
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the features that ``transform`` gives.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the input features, as the estimator takes them.
+
+        Returns
+        -------
+        names : ndarray of str
+            Names of the features.
+        """
+        check_is_fitted(self)
+        return self.estimator_.get_feature_names_out(input_features)
+
+    @available_if(_estimator_has("transform"))
+    def set_output(self, *, transform=None):
+        """Set what ``transform`` returns, as in scikit-learn's transformers.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            Kind of container; None leaves it.
+
+        Returns
+        -------
+        self : OpenSetClassifier
+            This estimator.
+        """
+        for estimator in (self.estimator, getattr(self, "estimator_", None)):
+            if estimator is not None:
+                _safe_set_output(estimator, transform=transform)
+        return self
+
     def get_metadata_routing(self):
         """Get the metadata routing of this object.
 
@@ -462,16 +524,6 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.classifier_tags = inner.classifier_tags
         tags.non_deterministic = inner.non_deterministic
         return tags
-
-    def _encode(self, y):
-        """Return the class index of each label."""
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y holds the labels {unknown.tolist()}, which are not among the classes "
-                f"of the frozen estimator, {self.classes_.tolist()}."
-            )
-        return np.searchsorted(self.classes_, y)
 
     def _check_rates(self):
         """Return the false rejection rate of each class."""
@@ -539,11 +591,25 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if is_share:
             return [split_classes(y, self.cv, rng)], False
         splitter = check_cv(self.cv, self.classes_[y], classifier=True)
-        splits = list(splitter.split(X, self.classes_[y]))
+        splits = [
+            (everything[train], everything[test])  # a split may come as masks
+            for train, test in splitter.split(X, self.classes_[y])
+        ]
         if not self.refit and len(splits) != 1:
             raise ValueError(
                 f"refit=False takes a cv with one split, whose estimator is kept; "
                 f"cv={self.cv!r} gives {len(splits)}."
+            )
+        if not self.refit and len(np.unique(y[splits[0][0]])) < len(self.classes_):
+            raise ValueError(
+                "refit=False takes a training part with samples of every class; cv gives "
+                f"one of {self.classes_[np.unique(y[splits[0][0]])].tolist()}."
+            )
+        if np.bincount(np.concatenate([test for _, test in splits])).max() > 1:
+            raise ValueError(
+                f"cv must hold each sample out at most once; {type(self.cv).__name__} gave "
+                "some several times. The bound is for calibration samples drawn "
+                "independently."
             )
         return splits, self.refit
 
@@ -563,6 +629,22 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator_, self.score_ = fitted[0]
         return tuple(np.concatenate(parts) for parts in zip(*own))
 
+    def _warn_of_thresholds(self):
+        """Warn if the thresholds are such that no sample can be turned down by all."""
+        thresholds = self.score_thresholds_
+        if not (isinstance(self.score_, MaxSoftmax) and np.isfinite(thresholds).all()):
+            return
+        # Probabilities below the thresholds of all classes sum to less than these do.
+        if thresholds.sum() <= 1:
+            warnings.warn(
+                "No sample will ever be rejected: true members get probabilities so small "
+                f"that the thresholds {np.round(thresholds, 3).tolist()} leave no room. "
+                "Use conformity_score='center_distance' or 'mahalanobis', or a larger "
+                "false_rejection_rate.",
+                UserWarning,
+                stacklevel=3,
+            )
+
     def _make_estimator(self, rng):
         """Return a clone to fit, with seeds where it has none and this one has."""
         estimator = clone(self.estimator)
@@ -573,19 +655,22 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             for name, value in sorted(estimator.get_params().items())
             if value is None and name.split("__")[-1] == "random_state"
         }
-        return estimator.set_params(**seeds)
+        estimator.set_params(**seeds)  # returns nothing where the estimator is frozen
+        return estimator
 
     def _fit_part(self, estimator, X, y, train, params):
         """Return the estimator and the score fitted on some of the samples."""
-        estimator.fit(
-            _safe_indexing(X, train),
-            self.classes_[y[train]],
-            **_check_method_params(X, params, indices=train),
-        )
+        part = rows_of(X, train)
+        params = _check_method_params(X, params, indices=train)
+        estimator.fit(part, self.classes_[y[train]], **params)
+        trained = self.classes_[np.unique(y[train])]
+        if not np.array_equal(getattr(estimator, "classes_", trained), trained):
+            raise ValueError(
+                f"The estimator knows the classes {list(estimator.classes_)}, but y holds "
+                f"{trained.tolist()}."
+            )
         score = self._make_score(estimator)
-        return estimator, score.fit(
-            consumed(estimator, score, _safe_indexing(X, train)), y[train]
-        )
+        return estimator, score.fit(consumed(estimator, score, part), y[train])
 
     def _class_scores(self, X):
         check_is_fitted(self)
@@ -613,20 +698,14 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             score = score if features or no_choice else "max_softmax"
         if not isinstance(score, list):
             return named_score(score, estimator)
-        scores = [named_score(part, estimator) for part in score]
-        if len({part.consumes for part in scores}) != 1:
-            raise ValueError(
-                "The conformity scores of a list must consume the same; got "
-                f"{[(type(part).__name__, part.consumes) for part in scores]}."
-            )
-        return Combined(scores)
+        return Combined([named_score(part, estimator) for part in score])
 
 
 def named_score(score, estimator):
     """Return a score to fit: a clone of the one given, or the one of that name."""
     if isinstance(score, BaseScore):
         return clone(score)
-    if score not in SCORES:
+    if not isinstance(score, str) or score not in SCORES:
         raise ValueError(
             f"conformity_score must be one of {['auto', *SCORES]}; got {score!r}."
         )
@@ -646,7 +725,7 @@ def centers_of(estimator):
 def consumed(estimator, score, X):
     """Return what the score consumes of X."""
     if score.consumes == "features":
-        return estimator.transform(X) if hasattr(estimator, "transform") else X
+        return features_of(estimator, X)
     if not hasattr(estimator, "predict_proba"):
         raise ValueError(
             f"conformity_score={type(score).__name__} needs predict_proba, which "
@@ -654,6 +733,42 @@ def consumed(estimator, score, X):
             "'mahalanobis', or wrap the estimator in CalibratedClassifierCV."
         )
     return estimator.predict_proba(X)
+
+
+def features_of(estimator, X):
+    """Return what the estimator makes of X, else what its last step sees, else X."""
+    if hasattr(estimator, "transform"):
+        return estimator.transform(X)
+    if isinstance(estimator, FrozenEstimator):
+        return features_of(estimator.estimator, X)
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        return estimator[:-1].transform(X)
+    return X
+
+
+def rows_of(X, rows):
+    """Return some rows of X, of a torch Dataset as a Subset."""
+    data = sys.modules.get("torch.utils.data")  # where X is a Dataset, torch is loaded
+    if data is not None and isinstance(X, data.Dataset):
+        return data.Subset(X, rows)
+    return _safe_indexing(X, rows)
+
+
+def without_zero_weight(X, y, params):
+    """Return the data without the samples that a ``sample_weight`` of zero takes out."""
+    kept = np.ones(len(y), dtype=bool)
+    for name, values in params.items():
+        if name.split("__")[-1] == "sample_weight" and values is not None:
+            kept &= np.asarray(values) != 0
+    if kept.all() or not kept.any():
+        return X, y, params
+    rows = np.flatnonzero(kept)
+    classes = np.unique(y[rows])
+    if len(classes) < 2:
+        raise ValueError(
+            f"sample_weight leaves samples of one class only, {classes.tolist()}."
+        )
+    return rows_of(X, rows), y[rows], _check_method_params(X, params, indices=rows)
 
 
 def own_scores(estimator, score, X, y, rows):
@@ -665,7 +780,7 @@ def own_scores(estimator, score, X, y, rows):
     rows = np.asarray(rows)[np.isin(y[rows], score.classes_)]
     if not len(rows):
         return np.empty(0), y[rows]
-    scores = score.score_classes(consumed(estimator, score, _safe_indexing(X, rows)))
+    scores = score.score_classes(consumed(estimator, score, rows_of(X, rows)))
     return scores[np.arange(len(rows)), np.searchsorted(score.classes_, y[rows])], y[rows]
 
 

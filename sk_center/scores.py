@@ -62,7 +62,7 @@ class BaseScore(BaseEstimator):
             Scores, larger is more typical; float32 for float32 input, else float64.
         """
         check_is_fitted(self)
-        X = check_array(X, dtype=[np.float64, np.float32])
+        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
@@ -180,7 +180,7 @@ class Mahalanobis(BaseScore):
         self.covariance_ = LedoitWolf(assume_centered=True).fit(deviations).covariance_
         variances, axes = np.linalg.eigh(self.covariance_)
         # Features that never vary leave no variance to divide by.
-        floor = np.finfo(float).eps * max(variances.max(), np.finfo(float).tiny)
+        floor = np.finfo(float).eps * (variances.max() or 1.0)
         self._whitening = axes / np.sqrt(np.maximum(variances, floor))
 
     def _score_classes(self, X):
@@ -214,7 +214,11 @@ class MaxSoftmax(BaseScore):
     learns = False
 
     def _fit(self, X, y):
-        pass
+        if X.shape[1] != len(self.classes_):
+            raise ValueError(
+                f"X must hold one probability for each of {len(self.classes_)} classes; "
+                f"got {X.shape[1]} columns."
+            )
 
     def _score_classes(self, X):
         return X
@@ -259,7 +263,17 @@ class Combined(BaseScore):
     def __init__(self, scores):
         self.scores = scores
 
+    @property
+    def consumes(self):
+        """What the scores consume."""
+        return self.scores[0].consumes if self.scores else "features"
+
     def _fit(self, X, y):
+        if len({score.consumes for score in self.scores}) != 1:
+            raise ValueError(
+                "scores must be at least one, and consume the same; got "
+                f"{[(type(score).__name__, score.consumes) for score in self.scores]}."
+            )
         self.scores_ = [clone(score).fit(X, y) for score in self.scores]
         own = np.array(
             [score.score_classes(X)[np.arange(len(y)), y] for score in self.scores_]
@@ -269,9 +283,10 @@ class Combined(BaseScore):
         self.spreads_ = np.where(spreads > 0, spreads, 1.0)
 
     def _score_classes(self, X):
-        scores = np.array([score.score_classes(X) for score in self.scores_])
-        scaled = (scores - self.medians_[:, None, None]) / self.spreads_[:, None, None]
-        return scaled.min(axis=0)
+        least = np.inf
+        for score, median, spread in zip(self.scores_, self.medians_, self.spreads_):
+            least = np.minimum(least, (score.score_classes(X) - median) / spread)
+        return least
 
 
 SCORES = {

@@ -928,10 +928,7 @@ print((copy.deepcopy(function).predict(X) == function.predict(X)).all())
 
 def test_modules_of_a_script_travel():
     """Check that workers return nets whose module is defined in a script or notebook."""
-    script = SCRIPT.replace(
-        "import cloudpickle", "from joblib.externals import cloudpickle"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
     assert done.stdout.split() == ["(60,)", "True"], done.stderr
 
 

@@ -1,0 +1,502 @@
+"""Tests of the open-set metrics, against their definitions in loops over float64."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from sk_center.metrics import auroc_score, fpr_at_tpr, oscr_curve, oscr_score
+
+LABELS = [0, 1, 2]
+NAMES = np.array(["cat", "dog", "eel", "fox", "gnu"])
+# Sums of at most a few hundred numbers of the size of one.
+CLOSE = {"rtol": 1e-12, "atol": 1e-14}
+
+
+def random_problem(seed, n_samples=60, n_values=None):
+    """Return true labels 0..4, predictions 0..2 and scores, of few values for ties."""
+    rng = np.random.default_rng(seed)
+    y_true = rng.integers(5, size=n_samples)
+    right = rng.random(n_samples) < 0.7
+    y_pred = np.where(right, y_true % 3, rng.integers(3, size=n_samples))
+    y_score = rng.normal(size=n_samples) + (y_true < 3)
+    if n_values is not None:
+        y_score = np.clip(np.round(y_score), 0, n_values - 1)
+    return y_true, y_pred, y_score
+
+
+def reference_auroc(y_true, y_score, weight=None, correct=None):
+    """Return the weighted share of the pairs that are ordered right, ties half.
+
+    With ``correct``, only pairs of a correctly classified known sample count.
+    """
+    weight = np.ones(len(y_true)) if weight is None else weight
+    correct = np.ones(len(y_true), bool) if correct is None else correct
+    won = total = 0.0
+    for i in range(len(y_true)):
+        for j in range(len(y_true)):
+            if y_true[i] in LABELS and y_true[j] not in LABELS:
+                pair = weight[i] * weight[j]
+                total += pair
+                if correct[i]:
+                    tie = y_score[i] == y_score[j]
+                    won += pair * ((y_score[i] > y_score[j]) + tie / 2)
+    return won / total
+
+
+def rate(weight, chosen, side):
+    """Return the weighted share of one side that is chosen."""
+    chosen_sum = sum(w for w, c, s in zip(weight, chosen, side) if c and s)
+    return chosen_sum / sum(w for w, s in zip(weight, side) if s)
+
+
+def reference_fpr_at_tpr(y_true, y_score, tpr, weight=None):
+    """Return the false positive rate at the highest score that keeps ``tpr``."""
+    weight = np.ones(len(y_true)) if weight is None else weight
+    known = np.array([label in LABELS for label in y_true])
+    for threshold in sorted(set(y_score), reverse=True):
+        if rate(weight, y_score >= threshold, known) >= tpr:
+            return rate(weight, y_score >= threshold, ~known)
+    raise AssertionError("the lowest score keeps all")
+
+
+def reference_oscr_curve(y_true, y_pred, y_score, weight=None):
+    """Return CCR, FPR and thresholds, counted anew at each threshold."""
+    weight = np.ones(len(y_true)) if weight is None else weight
+    known = np.array([label in LABELS for label in y_true])
+    thresholds = [np.inf, *sorted(set(y_score), reverse=True)]
+    right = np.asarray(y_true) == np.asarray(y_pred)
+    ccr = [rate(weight, (y_score >= t) & right, known) for t in thresholds]
+    fpr = [rate(weight, y_score >= t, ~known) for t in thresholds]
+    return ccr, fpr, thresholds
+
+
+def scores_of(y_true, y_pred, y_score, **params):
+    """Return the three numbers of a problem."""
+    return (
+        auroc_score(y_true, y_score, **params),
+        fpr_at_tpr(y_true, y_score, tpr=0.8, **params),
+        oscr_score(y_true, y_pred, y_score, **params),
+    )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_auroc_counts_pairs(seed, n_values, weighted):
+    """Check AUROC against all pairs of known and unknown, ties half."""
+    y_true, _, y_score = random_problem(seed, n_values=n_values)
+    weight = np.random.default_rng(seed).uniform(0.1, 3, 60) if weighted else None
+    auroc = auroc_score(y_true, y_score, labels=LABELS, sample_weight=weight)
+    assert_allclose(auroc, reference_auroc(y_true, y_score, weight), **CLOSE)
+
+
+def test_auroc_is_that_of_scikit_learn():
+    """Check that known is the positive class of scikit-learn's AUROC."""
+    y_true, _, y_score = random_problem(0)
+    expected = roc_auc_score(y_true < 3, y_score)
+    assert_allclose(auroc_score(y_true, y_score, labels=LABELS), expected, **CLOSE)
+
+
+# 1/3 and 0.8 are shares that some problem reaches exactly, up to rounding.
+@pytest.mark.parametrize("tpr", [0.01, 1 / 3, 0.5, 0.8, 0.95, 1, 1.0])
+@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_fpr_at_tpr_scans_thresholds(seed, n_values, tpr):
+    """Check the false positive rate against a scan of all scores from the top."""
+    y_true, _, y_score = random_problem(seed, n_values=n_values)
+    fpr = fpr_at_tpr(y_true, y_score, labels=LABELS, tpr=tpr)
+    assert_allclose(fpr, reference_fpr_at_tpr(y_true, y_score, tpr), **CLOSE)
+
+
+@pytest.mark.parametrize("n_known", [3, 7, 10, 20, 49, 100, 300])
+def test_fpr_at_each_tpr_that_is_reached_exactly(n_known):
+    """Check that tpr = k / n takes the k highest known samples and not one more."""
+    # An unknown sample under each known one tells at which of them the threshold is.
+    y_true = np.tile([0, 3], n_known)
+    y_score = -np.arange(2 * n_known)
+    fprs = [
+        fpr_at_tpr(y_true, y_score, labels=LABELS, tpr=k / n_known)
+        for k in range(1, n_known + 1)
+    ]
+    assert_allclose(fprs, np.arange(n_known) / n_known, **CLOSE)
+
+
+@pytest.mark.parametrize("n_known", [3, 10, 49])
+def test_fpr_at_each_tpr_along_the_diagonal(n_known):
+    """Check thresholds between corners of the ROC curve, which its drawing may skip."""
+    y_true = np.tile([0, 3], n_known)
+    y_score = -np.repeat(np.arange(n_known), 2)
+    shares = np.arange(1, n_known + 1) / n_known
+    fprs = [fpr_at_tpr(y_true, y_score, labels=LABELS, tpr=tpr) for tpr in shares]
+    assert_allclose(fprs, shares, **CLOSE)
+
+
+@pytest.mark.parametrize("weight", [0.1, 0.3, 0.7])
+@pytest.mark.parametrize("n_known", [4, 10, 30])
+def test_fpr_at_tpr_when_weights_round(n_known, weight):
+    """Check that a tpr that is reached up to the rounding of sums is reached."""
+    # 0.7 + 0.7 + 0.7 < 0.75 * 2.8 in floating point.
+    y_true = np.tile([0, 3], n_known)
+    y_score = -np.arange(2 * n_known)
+    weights = np.full(2 * n_known, weight)
+    fprs = [
+        fpr_at_tpr(y_true, y_score, labels=LABELS, tpr=k / n_known, sample_weight=weights)
+        for k in range(1, n_known + 1)
+    ]
+    assert_allclose(fprs, np.arange(n_known) / n_known, **CLOSE)
+
+
+@pytest.mark.parametrize("tpr", [0.3, 0.5, 0.95])
+@pytest.mark.parametrize("seed", range(5))
+def test_fpr_at_tpr_with_weights(seed, tpr):
+    """Check the weighted false positive rate against a scan of all scores."""
+    y_true, _, y_score = random_problem(seed, n_values=6)
+    weight = np.random.default_rng(seed).uniform(0.1, 3, 60)
+    fpr = fpr_at_tpr(y_true, y_score, labels=LABELS, tpr=tpr, sample_weight=weight)
+    assert_allclose(fpr, reference_fpr_at_tpr(y_true, y_score, tpr, weight), **CLOSE)
+
+
+def test_default_tpr_is_95_percent():
+    """Check that fpr_at_tpr without a tpr is the FPR at 95 % TPR."""
+    # 20 known samples, an unknown one under each: 95 % are the 19 highest of them.
+    y_true = np.tile([0, 3], 20)
+    assert fpr_at_tpr(y_true, -np.arange(40), labels=LABELS) == 18 / 20
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_oscr_curve_counts_at_each_threshold(seed, n_values, weighted):
+    """Check CCR and FPR against a count at infinity and at each distinct score."""
+    y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
+    weight = np.random.default_rng(seed).uniform(0.1, 3, 60) if weighted else None
+    curve = oscr_curve(y_true, y_pred, y_score, labels=LABELS, sample_weight=weight)
+    ccr, fpr, thresholds = reference_oscr_curve(y_true, y_pred, y_score, weight)
+    assert_allclose(curve[0], ccr, **CLOSE)
+    assert_allclose(curve[1], fpr, **CLOSE)
+    assert_array_equal(curve[2], thresholds)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_oscr_counts_pairs(seed, n_values, weighted):
+    """Check OSCR against all pairs, where a misclassified known sample loses."""
+    y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
+    weight = np.random.default_rng(seed).uniform(0.1, 3, 60) if weighted else None
+    oscr = oscr_score(y_true, y_pred, y_score, labels=LABELS, sample_weight=weight)
+    expected = reference_auroc(y_true, y_score, weight, correct=y_true == y_pred)
+    assert_allclose(oscr, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("n_values", [None, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_oscr_curve_rises_to_the_accuracy(seed, n_values):
+    """Check that the curve never falls, from (0, 0) to (accuracy on known, 1)."""
+    y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
+    ccr, fpr, thresholds = oscr_curve(y_true, y_pred, y_score, labels=LABELS)
+    assert ccr.shape == fpr.shape == thresholds.shape == (len(set(y_score)) + 1,)
+    assert (np.diff(ccr) >= 0).all()
+    assert (np.diff(fpr) >= 0).all()
+    assert (np.diff(thresholds) < 0).all()
+    assert (ccr[0], fpr[0], thresholds[0]) == (0, 0, np.inf)
+    known = y_true < 3
+    assert_allclose(ccr[-1], accuracy_score(y_true[known], y_pred[known]), **CLOSE)
+    assert fpr[-1] == 1
+
+
+@pytest.mark.parametrize("n_values", [None, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_oscr_is_bounded_by_auroc_and_accuracy(seed, n_values):
+    """Check that OSCR is AUROC when all known are right, and never above either bound."""
+    y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
+    known = y_true < 3
+    auroc = auroc_score(y_true, y_score, labels=LABELS)
+    assert_allclose(oscr_score(y_true, y_true, y_score, labels=LABELS), auroc, **CLOSE)
+    oscr = oscr_score(y_true, y_pred, y_score, labels=LABELS)
+    assert (y_true[known] != y_pred[known]).any()
+    assert oscr < auroc
+    assert oscr <= accuracy_score(y_true[known], y_pred[known])
+
+
+def test_class_given_to_unknown_samples_does_not_matter():
+    """Check that predicting the true class of an unknown sample earns nothing."""
+    y_true, y_pred, y_score = random_problem(0)
+    other = np.where(y_true < 3, y_pred, y_true)
+    first, second = (
+        oscr_curve(y_true, predicted, y_score, labels=LABELS)
+        for predicted in (y_pred, other)
+    )
+    for expected, actual in zip(first, second):
+        assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("sign", "auroc", "fpr", "oscr"), [(1, 1.0, 0.0, 0.5), (-1, 0.0, 1.0, 0.0)]
+)
+def test_separated_scores(sign, auroc, fpr, oscr):
+    """Check the best and the worst case, which tell which side is the positive one."""
+    y_true, y_pred = [0, 1, 2, 0, 3, 4], [0, 1, 0, 1, 0, 0]
+    y_score = sign * np.array([4, 5, 6, 7, 1, 2])
+    assert auroc_score(y_true, y_score, labels=LABELS) == auroc
+    assert fpr_at_tpr(y_true, y_score, labels=LABELS, tpr=0.25) == fpr
+    assert fpr_at_tpr(y_true, y_score, labels=LABELS) == fpr
+    assert oscr_score(y_true, y_pred, y_score, labels=LABELS) == oscr
+
+
+@pytest.mark.parametrize("n_values", [None, 4])
+def test_flipped_scores_reverse_the_auroc(n_values):
+    """Check that minus the scores give one minus the AUROC."""
+    y_true, _, y_score = random_problem(1, n_values=n_values)
+    auroc, flipped = (
+        auroc_score(y_true, score, labels=LABELS) for score in (y_score, -y_score)
+    )
+    assert abs(auroc - 0.5) > 0.05
+    assert_allclose(auroc + flipped, 1, **CLOSE)
+
+
+def test_only_the_order_of_scores_counts():
+    """Check that a rising function of the scores changes none of the numbers."""
+    y_true, y_pred, y_score = random_problem(2)
+    expected = scores_of(y_true, y_pred, y_score, labels=LABELS)
+    assert_array_equal(scores_of(y_true, y_pred, np.exp(y_score), labels=LABELS), expected)
+    order = np.random.default_rng(0).permutation(60)
+    shuffled = (y_true[order], y_pred[order], y_score[order])
+    assert_array_equal(scores_of(*shuffled, labels=LABELS), expected)
+
+
+def test_scores_that_differ_in_the_last_bit_are_no_ties():
+    """Check that neighbouring floats count as ordered, as the thresholds see them."""
+    above = np.nextafter(0.5, 1)
+    assert auroc_score([0, 3], [above, 0.5], labels=LABELS) == 1
+    assert fpr_at_tpr([0, 3], [above, 0.5], labels=LABELS) == 0
+    assert oscr_score([0, 3], [0, 0], [above, 0.5], labels=LABELS) == 1
+
+
+@pytest.mark.parametrize("n_values", [None, 3])
+def test_integer_weights_repeat_samples(n_values):
+    """Check that a weight of k is k samples, and a weight of 0 none."""
+    y_true, y_pred, y_score = random_problem(3, n_values=n_values)
+    weight = np.random.default_rng(3).integers(4, size=60)
+    assert (weight == 0).any()
+    repeated = (np.repeat(values, weight) for values in (y_true, y_pred, y_score))
+    assert_allclose(
+        scores_of(y_true, y_pred, y_score, labels=LABELS, sample_weight=weight),
+        scores_of(*repeated, labels=LABELS),
+        **CLOSE,
+    )
+    # A factor common to all weights, as a weight of one per cent has, cancels.
+    assert_allclose(
+        scores_of(y_true, y_pred, y_score, labels=LABELS, sample_weight=weight / 100),
+        scores_of(y_true, y_pred, y_score, labels=LABELS, sample_weight=weight),
+        **CLOSE,
+    )
+
+
+def test_zero_weights_drop_extreme_samples():
+    """Check that samples without weight neither win, lose nor set a threshold."""
+    y_true, y_pred, y_score = random_problem(4)
+    expected = scores_of(y_true, y_pred, y_score, labels=LABELS)
+    extreme = (
+        np.append(y_true, [0, 3, 0, 3]),
+        np.append(y_pred, [0, 0, 0, 0]),
+        np.append(y_score, [99, 99, -99, -99]),
+    )
+    weight = np.append(np.ones(60), np.zeros(4))
+    assert_allclose(
+        scores_of(*extreme, labels=LABELS, sample_weight=weight), expected, **CLOSE
+    )
+
+
+@pytest.mark.parametrize("dtype", [None, object])
+def test_string_labels(dtype):
+    """Check that names of classes do as numbers do, in any order of the labels."""
+    y_true, y_pred, y_score = random_problem(5)
+    names = NAMES.astype(dtype) if dtype else NAMES
+    params = {"labels": names[[2, 0, 1]]}
+    assert_array_equal(
+        scores_of(names[y_true], names[y_pred], y_score, **params),
+        scores_of(y_true, y_pred, y_score, labels=LABELS),
+    )
+
+
+def test_outsider_is_a_wrong_class():
+    """Check that a known sample predicted as outsider is not classified correctly."""
+    # "outsider" is longer than every label, and must not be cut to their width.
+    ccr, fpr, _ = oscr_curve(
+        ["o", "b", "c"], ["outsider", "b", "outsider"], [3.0, 2.0, 1.0], labels=["o", "b"]
+    )
+    assert_array_equal(ccr, [0, 0, 0.5, 0.5])
+    assert_array_equal(fpr, [0, 0, 0, 1])
+
+
+def test_known_class_that_never_occurs():
+    """Check that labels may name more classes than y_true holds."""
+    y_true, y_pred, y_score = random_problem(6)
+    assert_array_equal(
+        scores_of(y_true, y_pred, y_score, labels=[0, 1, 2, 11, 12]),
+        scores_of(y_true, y_pred, y_score, labels=LABELS),
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_scores_of_any_dtype(dtype):
+    """Check that scores of other dtypes count by their value, unsigned ones too."""
+    y_true, y_pred, y_score = random_problem(7, n_values=5)
+    assert_array_equal(
+        scores_of(y_true, y_pred, y_score.astype(dtype), labels=LABELS),
+        scores_of(y_true, y_pred, y_score, labels=LABELS),
+    )
+
+
+def test_lists_give_plain_floats():
+    """Check that lists do as arrays do, and that numbers come back as floats."""
+    y_true, y_pred, y_score = random_problem(8)
+    weight = np.random.default_rng(8).uniform(0.1, 3, 60)
+    from_lists = scores_of(
+        y_true.tolist(),
+        y_pred.tolist(),
+        y_score.tolist(),
+        labels=LABELS,
+        sample_weight=weight.tolist(),
+    )
+    assert [type(value) for value in from_lists] == [float] * 3
+    assert from_lists == scores_of(
+        y_true, y_pred, y_score, labels=np.array(LABELS), sample_weight=weight
+    )
+
+
+@pytest.mark.parametrize("column", [0, 1, 2], ids=["y_true", "y_pred", "y_score"])
+def test_a_column_does_as_a_flat_array_does(column):
+    """Check that an array of shape (n, 1) does not broadcast against the others."""
+    problem = list(random_problem(10))
+    expected = scores_of(*problem, labels=LABELS)
+    problem[column] = problem[column][:, None]
+    assert_array_equal(scores_of(*problem, labels=LABELS), expected)
+
+
+@pytest.mark.parametrize("n_low", [1, 20])
+@pytest.mark.parametrize("n_high", [0, 1, 20])
+def test_infinite_scores(n_high, n_low):
+    """Check that infinite scores lie beyond all others, and tie with their like."""
+    y_true, y_pred, y_score = random_problem(11)
+    y_score[:n_high] = np.inf
+    y_score[n_high : n_high + n_low] = -np.inf
+    expected = (
+        reference_auroc(y_true, y_score),
+        reference_fpr_at_tpr(y_true, y_score, 0.8),
+        reference_auroc(y_true, y_score, correct=y_true == y_pred),
+    )
+    actual = scores_of(y_true, y_pred, y_score, labels=LABELS)
+    assert_allclose(actual, expected, **CLOSE)
+    # Numbers as far out give the same curve, but for the thresholds.
+    finite = np.clip(y_score, -99, 99)
+    curve, other = (
+        oscr_curve(y_true, y_pred, score, labels=LABELS) for score in (y_score, finite)
+    )
+    assert_array_equal(curve[0], other[0])
+    assert_array_equal(curve[1], other[1])
+    assert_array_equal(np.clip(curve[2][1:], -99, 99), other[2][1:])
+
+
+def test_inputs_stay_as_they_are():
+    """Check that the metrics do not write into their arguments."""
+    problem = random_problem(9)
+    copies = [values.copy() for values in problem]
+    scores_of(*problem, labels=LABELS)
+    for values, copy in zip(problem, copies):
+        assert_array_equal(values, copy)
+
+
+METRICS = {
+    "auroc_score": auroc_score,
+    "fpr_at_tpr": fpr_at_tpr,
+    # Perfect predictions: these tests are about what all four take.
+    "oscr_curve": lambda y, y_score, **params: oscr_curve(y, y, y_score, **params),
+    "oscr_score": lambda y, y_score, **params: oscr_score(y, y, y_score, **params),
+}
+
+
+@pytest.fixture(params=METRICS)
+def metric(request):
+    """Return each metric in turn."""
+    return METRICS[request.param]
+
+
+@pytest.mark.parametrize("spread", [[3, 4], ["x", "y"]])
+def test_no_known_sample_raises(metric, spread):
+    """Check that an error tells which side is missing, and both sets of labels."""
+    labels = ["a", "b"] if isinstance(spread[0], str) else [0, 1]
+    message = rf"no known sample.*{spread[0]!r}.*{spread[1]!r}.*{labels[0]!r}"
+    with pytest.raises(ValueError, match=message):
+        metric(spread, [1.0, 2.0], labels=labels)
+
+
+@pytest.mark.parametrize("known", [[0, 1], ["x", "y"]])
+def test_no_unknown_sample_raises(metric, known):
+    """Check that an error tells that there is nothing to reject."""
+    with pytest.raises(ValueError, match=rf"no unknown sample.*{known[0]!r}"):
+        metric(known, [1.0, 2.0], labels=known)
+
+
+def test_nan_score_raises(metric):
+    """Check that a NaN among the scores is an error that names them."""
+    with pytest.raises(ValueError, match=r"y_score.*NaN"):
+        metric([0, 1, 3], [1.0, np.nan, 2.0], labels=LABELS)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_wrong_number_of_scores_raises(metric, length):
+    """Check that scores of another number than the labels are an error."""
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        metric([0, 1, 3], np.arange(length), labels=LABELS)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_wrong_number_of_weights_raises(metric, length):
+    """Check that weights of another number than the labels are an error."""
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        metric([0, 1, 3], [1, 2, 3], labels=LABELS, sample_weight=np.ones(length))
+
+
+@pytest.mark.parametrize("curve", [oscr_curve, oscr_score])
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_wrong_number_of_predictions_raises(curve, length):
+    """Check that predictions must be as many as the labels, one is not for all."""
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        curve([0, 1, 3], np.zeros(length, int), [1, 2, 3], labels=LABELS)
+
+
+def test_scores_of_two_columns_raise(metric):
+    """Check that a score for each class, which is not what is asked, is an error."""
+    with pytest.raises(ValueError, match="1d array"):
+        metric([0, 1, 3], np.zeros((3, 2)), labels=LABELS)
+
+
+def test_nan_weight_raises(metric):
+    """Check that a weight must be a number."""
+    with pytest.raises(ValueError, match=r"sample_weight.*NaN"):
+        metric([0, 1, 3], [1, 2, 3], labels=LABELS, sample_weight=[1, np.nan, 1])
+
+
+def test_negative_weight_raises(metric):
+    """Check that no weight may be negative, though their sum be positive."""
+    with pytest.raises(ValueError, match=r"(?i)negative.*sample_weight"):
+        metric([0, 1, 3], [1, 2, 3], labels=LABELS, sample_weight=[2, -1, 1])
+
+
+@pytest.mark.parametrize(
+    ("side", "weight"), [("known", [0, 0, 1]), ("unknown", [1, 0.5, 0])]
+)
+def test_side_without_weight_raises(metric, side, weight):
+    """Check that samples without weight do not count as samples of their side."""
+    with pytest.raises(ValueError, match=rf"no {side} sample"):
+        metric([0, 1, 3], [1, 2, 3], labels=LABELS, sample_weight=weight)
+
+
+@pytest.mark.parametrize("tpr", [0, 0.0, -0.5, 1.0000001, 95, np.nan, np.inf])
+def test_tpr_out_of_range_raises(tpr):
+    """Check that the error names tpr, what it takes and what it got."""
+    with pytest.raises(ValueError, match=rf"tpr must be in \(0, 1\]; got {tpr!r}\."):
+        fpr_at_tpr([0, 1, 3], [1, 2, 3], labels=LABELS, tpr=tpr)

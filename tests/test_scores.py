@@ -1,0 +1,640 @@
+"""Tests of the scores, against scipy, scikit-learn and formulas in numpy float64."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial.distance import cdist, mahalanobis
+from scipy.stats import ortho_group
+from sklearn.base import clone
+from sklearn.covariance import LedoitWolf
+from sklearn.exceptions import NotFittedError
+
+from sk_center.scores import (
+    SCORES,
+    BaseScore,
+    CenterDistance,
+    Combined,
+    Mahalanobis,
+    MaxSoftmax,
+    class_means,
+)
+
+N_CLASSES, N_FEATURES, N_SAMPLES = 3, 4, 60
+FEATURE_SCORES = {
+    "center_distance": CenterDistance(),
+    "mahalanobis": Mahalanobis(),
+    "combined": Combined([CenterDistance(), Mahalanobis()]),
+}
+ALL_SCORES = {**FEATURE_SCORES, "max_softmax": MaxSoftmax()}
+# float64 against float64, through the inverse of a well-conditioned matrix.
+CLOSE = {"rtol": 1e-9, "atol": 1e-12}
+
+
+def random_problem(seed=0, n_samples=N_SAMPLES, n_features=N_FEATURES):
+    """Return correlated features of uneven spread, class indices and new samples."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(n_features, n_features)) * np.arange(1, n_features + 1)
+    y = rng.permutation(np.arange(n_samples) % N_CLASSES)
+    offsets = 5 * rng.normal(size=(N_CLASSES, n_features))
+    X = rng.normal(size=(n_samples, n_features)) @ mixing + offsets[y]
+    return X, y, 10 * rng.normal(size=(7, n_features))
+
+
+def probabilities(seed=0, n_samples=N_SAMPLES):
+    """Return rows that sum to one, and class indices."""
+    rng = np.random.default_rng(seed)
+    return rng.dirichlet(np.ones(N_CLASSES), n_samples), np.arange(n_samples) % N_CLASSES
+
+
+def problem_of(score):
+    """Return training samples of the kind that a score consumes, labels, new samples."""
+    if score.consumes == "features":
+        return random_problem()
+    return *probabilities(), probabilities(1, 7)[0]
+
+
+def reference_means(X, y):
+    """Return the mean of each class, class by class and feature by feature."""
+    return np.array(
+        [
+            [sum(x[d] for x, k in zip(X, y) if k == label) / sum(k == label for k in y)]
+            for label in sorted(set(y))
+            for d in range(X.shape[1])
+        ]
+    ).reshape(-1, X.shape[1])
+
+
+def reference_mahalanobis(X, y, new):
+    """Return minus the distances of scipy under the covariance of scikit-learn."""
+    means = reference_means(X, y)
+    labels = sorted(set(y))
+    deviations = np.array([x - means[labels.index(k)] for x, k in zip(X, y)])
+    inverse = np.linalg.inv(LedoitWolf(assume_centered=True).fit(deviations).covariance_)
+    return -np.array([[mahalanobis(x, mean, inverse) for mean in means] for x in new])
+
+
+def reference_distance(X, y, new):
+    """Return minus the Euclidean distances to the class means, by scipy."""
+    return -cdist(new, reference_means(X, y))
+
+
+def interpolated(values, share):
+    """Return a quantile by linear interpolation between the sorted values."""
+    values = sorted(values)
+    position = share * (len(values) - 1)
+    low = int(position)
+    high = min(low + 1, len(values) - 1)
+    return values[low] + (position - low) * (values[high] - values[low])
+
+
+def reference_combined(X, y, new, references):
+    """Return the least of several reference scores, each on its own scale."""
+    scaled = []
+    for reference in references:
+        own = [row[k] for row, k in zip(reference(X, y, X), y)]
+        median, q05 = interpolated(own, 0.5), interpolated(own, 0.05)
+        scaled.append((reference(X, y, new) - median) / (median - q05))
+    return np.min(scaled, axis=0)
+
+
+REFERENCES = {
+    "center_distance": reference_distance,
+    "mahalanobis": reference_mahalanobis,
+    "combined": lambda *problem: reference_combined(
+        *problem, [reference_distance, reference_mahalanobis]
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_class_means(seed):
+    """Check the means of classes of uneven size against sums in loops."""
+    rng = np.random.default_rng(seed)
+    y = np.append(rng.integers(4, size=30), np.arange(4))
+    X = rng.normal(size=(34, 5))
+    assert_allclose(class_means(X, y), reference_means(X, y), **CLOSE)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_center_distance(seed):
+    """Check minus the distances to the class means against scipy."""
+    X, y, new = random_problem(seed)
+    score = CenterDistance().fit(X, y)
+    assert_allclose(score.centers_, reference_means(X, y), **CLOSE)
+    assert_allclose(score.score_classes(new), reference_distance(X, y, new), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_features"),
+    [(60, 4), (500, 4), (9, 30), (4, 6), (60, 1)],
+    ids=["some", "many", "more features than samples", "least samples", "one feature"],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_mahalanobis(seed, n_samples, n_features):
+    """Check minus the distances against scipy, with scikit-learn's shrunk covariance."""
+    X, y, new = random_problem(seed, n_samples, n_features)
+    score = Mahalanobis().fit(X, y)
+    deviations = X - reference_means(X, y)[y]
+    shrunk = LedoitWolf(assume_centered=True).fit(deviations).covariance_
+    assert_allclose(score.means_, reference_means(X, y), **CLOSE)
+    assert_allclose(score.covariance_, shrunk, **CLOSE)
+    assert_allclose(score.score_classes(new), reference_mahalanobis(X, y, new), **CLOSE)
+
+
+def test_mahalanobis_of_spherical_clouds_is_scaled_distance():
+    """Check that where no direction is special only the unit of length changes."""
+    # Within each class the deviations are plus and minus each axis: no covariance, and
+    # a variance of 2 * 3^2 / 6 on each of three axes.
+    deviations = 3 * np.concatenate([np.eye(3), -np.eye(3)])
+    X = np.concatenate([deviations, deviations + np.array([10, 0, 20])])
+    y = np.repeat([0, 1], 6)
+    new = random_problem(n_features=3)[2]
+    expected = CenterDistance().fit(X, y).score_classes(new) / np.sqrt(3)
+    assert_allclose(Mahalanobis().fit(X, y).score_classes(new), expected, **CLOSE)
+
+
+def test_mahalanobis_of_large_sample():
+    """Check that with many samples the shape of the clouds is what divides."""
+    rng = np.random.default_rng(0)
+    covariance = np.array([[4.0, 1.5, 0], [1.5, 1.0, 0.2], [0, 0.2, 9.0]])
+    y = np.arange(40_000) % 2
+    X = rng.multivariate_normal(np.zeros(3), covariance, size=len(y)) + 50 * y[:, None]
+    new = rng.normal(size=(5, 3)) * 5
+    inverse = np.linalg.inv(covariance)
+    expected = [
+        [-mahalanobis(x, mean, inverse) for mean in (np.zeros(3), np.full(3, 50))]
+        for x in new
+    ]
+    # Means and variances of 40,000 samples are known to one per cent or so, which
+    # counts whole for a distance of the size of one.
+    actual = Mahalanobis().fit(X, y).score_classes(new)
+    assert_allclose(actual, expected, rtol=0.02, atol=0.02)
+
+
+def test_mahalanobis_covariance_is_that_within_classes():
+    """Check that moving a whole class apart changes the scores of no other class."""
+    X, y, new = random_problem()
+    score = Mahalanobis().fit(X, y)
+    apart = Mahalanobis().fit(X + 100 * (y == 1)[:, None], y)
+    assert_allclose(apart.covariance_, score.covariance_, **CLOSE)
+    others = [0, 2]
+    assert_allclose(
+        apart.score_classes(new)[:, others], score.score_classes(new)[:, others], **CLOSE
+    )
+
+
+@pytest.mark.parametrize("name", ["mahalanobis", "center_distance", "combined"])
+def test_rotation_and_shift_change_nothing(name):
+    """Check that the scores do not depend on the axes or on the origin."""
+    X, y, new = random_problem()
+    axes = ortho_group.rvs(N_FEATURES, random_state=0)
+    shift = np.arange(N_FEATURES)
+    score, moved = clone(FEATURE_SCORES[name]), clone(FEATURE_SCORES[name])
+    expected = score.fit(X, y).score_classes(new)
+    moved.fit(X @ axes + shift, y)
+    assert_allclose(moved.score_classes(new @ axes + shift), expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"), [("mahalanobis", 1), ("combined", 1), ("center_distance", 1000)]
+)
+def test_unit_of_features(name, factor):
+    """Check that only the center distance is in the unit of the features."""
+    X, y, new = random_problem()
+    score, scaled = clone(FEATURE_SCORES[name]), clone(FEATURE_SCORES[name])
+    expected = factor * score.fit(X, y).score_classes(new)
+    scaled.fit(1000 * X, y)
+    assert_allclose(scaled.score_classes(1000 * new), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("name", FEATURE_SCORES)
+def test_far_from_the_origin(name):
+    """Check that features around a million do not cost the accuracy of the scores."""
+    # On a grid of 1/64, moving by 2^20 rounds nothing: the data are the same.
+    X, y, new = random_problem()
+    X, new = np.round(64 * X) / 64, np.round(64 * new) / 64
+    score = clone(FEATURE_SCORES[name]).fit(X + 2**20, y)
+    # The means are rounded to 2^20 * 2^-53, 1e-10.
+    expected = REFERENCES[name](X, y, new)
+    assert_allclose(score.score_classes(new + 2**20), expected, rtol=1e-8, atol=1e-8)
+
+
+def test_close_to_a_far_center():
+    """Check a small distance far out, where |x|^2 + |c|^2 - 2xc has no digit right."""
+    centers = 2.0**20 + np.array([[0.0, 0, 0], [8, 8, 8]])
+    near, far_below, far_above = 2.0**-10, 8 - 2.0**-10, 8 + 2.0**-10
+    score = CenterDistance(centers).fit(centers, [0, 1])
+    expected = -np.sqrt(3) * np.array([[near, far_below], [far_above, near]])
+    assert_allclose(score.score_classes(centers + near), expected, rtol=1e-14)
+
+
+def test_max_softmax_is_the_probability():
+    """Check that the scores are the probabilities, and the sample's the largest."""
+    P, y = probabilities()
+    score = MaxSoftmax().fit(P, y)
+    new, _ = probabilities(1, 9)
+    assert_array_equal(score.score_classes(new), new)
+    assert_array_equal(score.score_samples(new), [max(row) for row in new])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_combined(seed):
+    """Check the least scaled score against the formula in plain numpy."""
+    X, y, new = random_problem(seed)
+    new = np.concatenate([new, X[:20]])
+    score = Combined([CenterDistance(), Mahalanobis()]).fit(X, y)
+    references = [reference_distance, reference_mahalanobis]
+    expected = reference_combined(X, y, new, references)
+    assert_allclose(score.score_classes(new), expected, **CLOSE)
+    for reference, median, spread in zip(references, score.medians_, score.spreads_):
+        own = [row[k] for row, k in zip(reference(X, y, X), y)]
+        assert_allclose(median, interpolated(own, 0.5), **CLOSE)
+        assert_allclose(spread, interpolated(own, 0.5) - interpolated(own, 0.05), **CLOSE)
+    # The formula alone would not show it if one of the two never were the least.
+    for part in score.scores:
+        assert (Combined([part]).fit(X, y).score_classes(new) > expected + 0.01).any()
+
+
+def test_combined_of_one_score_keeps_its_order():
+    """Check that one score alone is only moved and stretched, twice the same as once."""
+    X, y, new = random_problem()
+    alone = Mahalanobis().fit(X, y).score_samples(new)
+    once = Combined([Mahalanobis()]).fit(X, y).score_samples(new)
+    twice = Combined([Mahalanobis(), Mahalanobis()]).fit(X, y).score_samples(new)
+    assert_array_equal(np.argsort(once), np.argsort(alone))
+    assert_array_equal(twice, once)
+
+
+def test_combined_where_own_scores_do_not_vary():
+    """Check that a score without spread is moved by its median and not stretched."""
+    # One sample per class lies on its own center: every own score is 0.
+    X, y = np.array([[0.0, 1], [2, 3], [9, 9]]), [0, 1, 2]
+    _, _, new = random_problem(n_features=2)
+    score = Combined([CenterDistance()]).fit(X, y)
+    assert_array_equal(score.spreads_, [1])
+    assert_allclose(score.score_classes(new), -cdist(new, X), **CLOSE)
+    # Probabilities that are all alike leave none either.
+    P, y = np.full((6, 2), 0.5), [0, 1, 0, 1, 0, 1]
+    score = Combined([MaxSoftmax()]).fit(P, y)
+    assert_allclose(score.score_classes([[0.75, 0.25]]), [[0.25, -0.25]], **CLOSE)
+
+
+def test_combined_leaves_the_given_scores_alone():
+    """Check that fit works on clones, as scikit-learn's meta-estimators do."""
+    X, y, new = random_problem()
+    parts = [CenterDistance(), Mahalanobis()]
+    score = Combined(parts).fit(X, y)
+    assert score.scores is parts
+    for part in parts:
+        with pytest.raises(NotFittedError):
+            part.score_classes(new)
+    assert [type(part) for part in score.scores_] == [CenterDistance, Mahalanobis]
+
+
+class FirstFeature(BaseScore):
+    """A score of a user: minus the gap between the first feature and the class index."""
+
+    def _fit(self, X, y):
+        self.seen_ = X.dtype, set(y.tolist())
+
+    def _score_classes(self, X):
+        return -np.abs(X[:, :1] - np.arange(len(self.classes_)))
+
+
+def test_score_of_a_user():
+    """Check what a subclass gets and gives, alone and combined."""
+    X, y, new = random_problem()
+    score = FirstFeature().fit(X.astype(np.float32), np.array(["c", "a", "b"])[y])
+    assert score.seen_ == (np.float64, {0, 1, 2})
+    assert_array_equal(score.classes_, ["a", "b", "c"])
+    expected = [[-abs(x[0] - k) for k in range(3)] for x in new]
+    assert_array_equal(score.score_classes(new), expected)
+    combined = Combined([FirstFeature(), CenterDistance()]).fit(X, y)
+
+    def reference(X, y, new):
+        return np.array([[-abs(x[0] - k) for k in range(3)] for x in new])
+
+    expected = reference_combined(X, y, new, [reference, reference_distance])
+    assert_allclose(combined.score_classes(new), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_score_samples_is_that_of_the_most_typical_class(name):
+    """Check that a sample is as known as the class it is most typical of says."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    classes = score.score_classes(new)
+    assert classes.shape == (7, N_CLASSES)
+    expected = [max(row) for row in classes.tolist()]
+    assert_array_equal(score.score_samples(new), expected)
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_samples_are_scored_one_by_one(name):
+    """Check that the score of a sample does not depend on the others."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    singly = np.concatenate([score.score_classes(new[i : i + 1]) for i in range(7)])
+    assert_allclose(singly, score.score_classes(new), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+@pytest.mark.parametrize(
+    "labels", [["ant", "bee", "cow"], [-5, 0, 70], [-0.5, 0.5, 1.5]], ids=str
+)
+def test_any_labels(labels, name):
+    """Check that names and numbers with gaps do as class indices do."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, np.array(labels)[y])
+    assert_array_equal(score.classes_, labels)
+    expected = clone(ALL_SCORES[name]).fit(X, y).score_classes(new)
+    assert_array_equal(score.score_classes(new), expected)
+
+
+def test_boolean_labels():
+    """Check that False comes before True."""
+    score = CenterDistance().fit([[0.0], [10.0], [30.0]], [True, False, True])
+    assert_array_equal(score.classes_, [False, True])
+    assert_array_equal(score.score_classes([[11.0]]), [[-1, -4]])
+
+
+def test_columns_follow_the_sorted_labels():
+    """Check that classes are sorted, in which order they come in notwithstanding."""
+    score = CenterDistance().fit([[0.0], [10.0], [30.0]], ["dog", "cat", "ant"])
+    assert_array_equal(score.classes_, ["ant", "cat", "dog"])
+    assert_array_equal(score.centers_, [[30], [10], [0]])
+    assert_array_equal(score.score_classes([[1.0]]), [[-29, -9, -1]])
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_float32_in_float32_out(name):
+    """Check that the dtype of samples passes through, and others become float64."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    narrow = new.astype(np.float32)
+    classes = score.score_classes(narrow)
+    assert classes.dtype == score.score_samples(narrow).dtype == np.float32
+    # Scores are computed in float64 and rounded; a combination rounds its parts, and
+    # then moves and stretches them.
+    exact = score.score_classes(narrow.astype(np.float64))
+    assert exact.dtype == score.score_samples(new).dtype == np.float64
+    tolerance = 2.0**-24 if name != "combined" else 2.0**-20
+    assert_allclose(classes, exact, rtol=tolerance)
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+@pytest.mark.parametrize("dtype", [np.float16, np.int32, np.uint8, bool])
+def test_other_dtypes_become_float64(dtype, name):
+    """Check that integers and half floats count by their value, in float64."""
+    X, y, _ = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    new = np.eye(X.shape[1])[:2]
+    classes = score.score_classes(new.astype(dtype))
+    assert classes.dtype == np.float64
+    assert_array_equal(classes, score.score_classes(new))
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_lists_do_as_arrays_do(name):
+    """Check that lists are accepted, in fit and after."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    listed = clone(ALL_SCORES[name]).fit(X.tolist(), y.tolist())
+    assert_array_equal(listed.score_classes(new.tolist()), score.score_classes(new))
+
+
+@pytest.mark.parametrize("name", FEATURE_SCORES)
+def test_constant_feature(name):
+    """Check that a feature that never varies breaks no score."""
+    X, y, new = random_problem()
+    X[:, 2] = 5
+    score = clone(FEATURE_SCORES[name]).fit(X, y)
+    assert_allclose(score.score_classes(new), REFERENCES[name](X, y, new), **CLOSE)
+
+
+def test_constant_feature_that_is_not_shrunk():
+    """Check that a variance of exactly zero gives large distances, but finite ones."""
+    # Deviations of one and minus one make Ledoit and Wolf's shrinkage exactly zero.
+    X, y = np.array([[-1.0, 5], [1, 5], [9, 5], [11, 5]]), [0, 0, 1, 1]
+    score = Mahalanobis().fit(X, y)
+    assert_array_equal(score.covariance_, [[1, 0], [0, 0]])
+    within = score.score_classes([[0.0, 5], [1, 5], [7, 5]])
+    assert_allclose(within, [[0, -10], [-1, -9], [-7, -3]], **CLOSE)
+    off = score.score_classes([[0.0, 5.001], [0, 6], [0, -1e6]])
+    assert np.isfinite(off).all()
+    # Off the line on which all samples lie, farther is less typical, and any of it is
+    # less than what the feature that varies can do.
+    assert (np.diff(off, axis=0) < 0).all()
+    assert (off < -1000).all()
+
+
+def test_one_sample_per_class():
+    """Check that a class of one sample has it as its center."""
+    X = np.array([[0.0, 1], [2, 3], [9, 9]])
+    score = CenterDistance().fit(X, [0, 1, 2])
+    assert_array_equal(score.centers_, X)
+    assert_array_equal(score.score_samples(X), [0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["center_distance", "mahalanobis", "combined"])
+def test_one_sample_in_one_class(name):
+    """Check that a class of one sample among larger ones takes part."""
+    X, y, new = random_problem()
+    keep = np.append(np.flatnonzero(y != 1), np.flatnonzero(y == 1)[:1])
+    X, y = X[keep], y[keep]
+    score = clone(FEATURE_SCORES[name]).fit(X, y)
+    assert_allclose(score.score_classes(new), REFERENCES[name](X, y, new), **CLOSE)
+
+
+@pytest.mark.parametrize("name", FEATURE_SCORES)
+def test_single_class(name):
+    """Check that one class alone has one column."""
+    X, _, new = random_problem()
+    y = np.zeros(len(X), int)
+    score = clone(FEATURE_SCORES[name]).fit(X, y)
+    assert_allclose(score.score_classes(new), REFERENCES[name](X, y, new), **CLOSE)
+
+
+@pytest.mark.parametrize("kind", [np.array, np.ndarray.tolist, np.float32])
+def test_given_centers(kind):
+    """Check that given centers are taken as they are, in the order of sorted classes."""
+    X, y, new = random_problem()
+    centers = np.arange(12.0).reshape(3, 4)
+    score = CenterDistance(kind(centers)).fit(X, np.array(["cat", "ant", "bee"])[y])
+    assert_array_equal(score.centers_, centers)
+    assert score.centers_.dtype == np.float64
+    assert_array_equal(score.classes_, ["ant", "bee", "cat"])
+    assert_allclose(score.score_classes(new), -cdist(new, centers), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("centers", "shape"),
+    [(np.zeros((2, 4)), r"\(2, 4\)"), (np.zeros((3, 5)), r"\(3, 5\)"), (0.0, r"\(\)")],
+)
+def test_given_centers_of_wrong_shape_raise(centers, shape):
+    """Check that the error names centers, the shape they must have and theirs."""
+    X, y, _ = random_problem()
+    message = rf"centers must .* \(n_classes, n_features\) = \(3, 4\); got {shape}"
+    with pytest.raises(ValueError, match=message):
+        CenterDistance(centers).fit(X, y)
+
+
+def test_what_scores_consume_and_learn():
+    """Check what each score asks for, by which OpenSetClassifier feeds them."""
+    assert CenterDistance().consumes == Mahalanobis().consumes == "features"
+    assert MaxSoftmax().consumes == "probabilities"
+    assert CenterDistance().learns
+    assert not CenterDistance(np.zeros((3, 4))).learns
+    assert Mahalanobis().learns
+    assert not MaxSoftmax().learns
+    combined = Combined([CenterDistance(np.zeros((3, 4)))])
+    # The scale is learned, even where no part learns.
+    assert combined.learns
+    assert combined.consumes == "features"
+
+
+def test_scores_by_name():
+    """Check the names that OpenSetClassifier takes for the scores here."""
+    assert SCORES["center_distance"] is CenterDistance
+    assert SCORES["mahalanobis"] is Mahalanobis
+    assert SCORES["max_softmax"] is MaxSoftmax
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_clone(name):
+    """Check that a clone has the parameters and nothing that was fitted."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    copy = clone(score)
+    assert type(copy) is type(score)
+    assert copy.get_params().keys() == score.get_params().keys()
+    with pytest.raises(NotFittedError):
+        copy.score_classes(new)
+    assert_array_equal(copy.fit(X, y).score_classes(new), score.score_classes(new))
+
+
+def test_parameters():
+    """Check that parameters are stored as given, and can be set."""
+    centers = [[1, 2], [3, 4]]
+    score = CenterDistance(centers)
+    assert score.get_params() == {"centers": centers}
+    assert score.centers is centers
+    assert clone(score).get_params() == {"centers": centers}
+    assert score.set_params(centers=None).learns
+    assert CenterDistance().get_params() == {"centers": None}
+    assert Mahalanobis().get_params() == MaxSoftmax().get_params() == {}
+    parts = [MaxSoftmax()]
+    assert Combined(parts).get_params(deep=False) == {"scores": parts}
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_fit_again_forgets(name):
+    """Check that a second fit gives what a first one gives."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name])
+    score.fit(X[:30, :2], y[:30] % 2)
+    assert score.fit(X, y) is score
+    assert score.n_features_in_ == X.shape[1]
+    expected = clone(ALL_SCORES[name]).fit(X, y).score_classes(new)
+    assert_array_equal(score.score_classes(new), expected)
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_pickle(name):
+    """Check that a fitted score survives pickling."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    restored = pickle.loads(pickle.dumps(score))
+    assert_array_equal(restored.score_classes(new), score.score_classes(new))
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_arguments_stay_as_they_are(name):
+    """Check that no score writes into the samples."""
+    problem = problem_of(ALL_SCORES[name])
+    copies = [values.copy() for values in problem]
+    score = clone(ALL_SCORES[name]).fit(*problem[:2])
+    score.score_samples(problem[2])
+    for values, copy in zip(problem, copies):
+        assert_array_equal(values, copy)
+
+
+@pytest.mark.parametrize("method", ["score_classes", "score_samples"])
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_unfitted_raises(name, method):
+    """Check that an unfitted score says so."""
+    score = clone(ALL_SCORES[name])
+    with pytest.raises(NotFittedError, match=f"{type(score).__name__} instance is not"):
+        getattr(score, method)(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("method", ["score_classes", "score_samples"])
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_wrong_width_raises(name, method):
+    """Check that an error names both numbers of features, as scikit-learn's does."""
+    X, y, _ = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    width = X.shape[1]
+    for wrong in (width - 1, width + 1):
+        message = rf"X has {wrong} features, but {type(score).__name__} .* {width} features"
+        with pytest.raises(ValueError, match=message):
+            getattr(score, method)(np.zeros((2, wrong)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_non_finite_samples_raise(name, bad):
+    """Check that NaN and infinity are errors, in fit and after."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    new[1, 1] = bad
+    with pytest.raises(ValueError, match=r"Input (X )?contains (NaN|infinity)"):
+        score.score_classes(new)
+    with pytest.raises(ValueError, match=r"Input (X )?contains (NaN|infinity)"):
+        score.score_samples(new)
+    X[1, 1] = bad
+    with pytest.raises(ValueError, match=r"Input (X )?contains (NaN|infinity)"):
+        clone(score).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
+def test_wrong_shapes_raise(name):
+    """Check that flat samples, none at all and missing labels are errors."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, y)
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        score.score_classes(new[0])
+    with pytest.raises(ValueError, match="0 sample"):
+        score.score_classes(new[:0])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        clone(score).fit(X, y[:-1])
+    with pytest.raises(ValueError, match="y contains NaN"):
+        clone(score).fit(X, np.append(y[:-1], np.nan))
+
+
+def test_combined_consumes_what_its_scores_consume():
+    """Check that a combination of scores of probabilities asks for probabilities."""
+    assert Combined([MaxSoftmax(), MaxSoftmax()]).consumes == "probabilities"
+
+
+def test_mahalanobis_without_variance_within_classes():
+    """Check that classes without spread still tell near from far."""
+    X = np.array([[0.0, 1], [2, 3], [9, 9]])
+    score = Mahalanobis().fit(X, [0, 1, 2])
+    classes = score.score_classes(X + 0.5)
+    assert np.isfinite(classes).all()
+    assert_array_equal(classes.argmax(axis=1), [0, 1, 2])
+
+
+def test_no_scores_to_combine_raise():
+    """Check that an empty list is an error that names the parameter."""
+    with pytest.raises(ValueError, match="scores"):
+        Combined([]).fit([[0.0], [1]], [0, 1])
+
+
+def test_max_softmax_of_other_classes_raises():
+    """Check that there must be one probability for each class."""
+    with pytest.raises(ValueError, match="3"):
+        MaxSoftmax().fit(np.full((4, 3), 1 / 3), [0, 0, 1, 1])
