@@ -55,7 +55,6 @@ ON_FEW_SAMPLES = {
     "check_supervised_y_2d": FEW,
 }
 OF_LINEAR_MODEL = {
-    "check_classifiers_one_label_sample_weights": FEW_FIRST,
     "check_estimator_sparse_array": FEW_FIRST,
     "check_estimator_sparse_matrix": FEW_FIRST,
     "check_estimator_sparse_tag": FEW_FIRST,
