@@ -233,6 +233,12 @@ def ranking_of(model, X):
     return model.p_values(X)
 
 
+@pytest.fixture(autouse=True)
+def same_in_every_run():
+    """Seed what a model without a random_state draws from."""
+    np.random.seed(0)  # noqa: NPY002
+
+
 @pytest.mark.parametrize("freeze", [False, True], ids=["cloned", "frozen"])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_methods_follow_from_p_values(name, freeze):
@@ -499,6 +505,7 @@ def test_mahalanobis_sees_the_features_of_the_net():
         (MaxSoftmax(), "max_softmax"),
         ([Mahalanobis()], "mahalanobis"),
         (["mahalanobis"], "mahalanobis"),
+        (["max_softmax"], "max_softmax"),
         ([Mahalanobis(), "center_distance"], FEATURES),
     ],
     ids=str,
@@ -919,6 +926,22 @@ def test_all_classes_rare():
     expected = reference_p_values(own, y, scores, groups=(0, 0, 0))
     assert_array_equal(model.p_values(queries()), expected)
     assert model.is_outlier(np.full((1, 3), 50.0)).all()
+
+
+def test_rates_of_classes_that_share_a_threshold():
+    """Check that of the rates of classes that calibrate together the least holds."""
+    X, y = clouds((60, 40, 6))
+    model = OpenSetClassifier(
+        frozen(GaussianNB()),
+        conformity_score=CenterDistance(centers=MEANS),
+        false_rejection_rate={0: 0.3, 1: 0.2, 2: 0.1},
+    )
+    with pytest.warns(UserWarning, match=rf"{FEW}.*2 \(6\).*9 are needed"):
+        model.fit(X, y)
+    assert_array_equal(model.calibration_.groups_, [0, 1, 1])
+    assert_array_equal(model.thresholds_, [0.3, 0.1, 0.1])
+    expected = model.p_values(queries()) > [0.3, 0.1, 0.1]
+    assert_array_equal(model.predict_set(queries()), expected)
 
 
 def test_class_of_one_sample_trains():
@@ -1421,14 +1444,7 @@ def test_dump_and_load(name, tmp_path):
 
 @pytest.mark.parametrize(
     "method",
-    [
-        "predict",
-        "score_samples",
-        "predict_proba",
-        "predict_log_proba",
-        "decision_function",
-        "transform",
-    ],
+    [*METHODS, "predict_proba", "predict_log_proba", "decision_function", "transform"],
 )
 def test_not_fitted(method):
     """Check that methods of a model that is not fitted say so."""
@@ -1695,15 +1711,20 @@ def test_fit_is_quiet(cv, capfd):
 def test_classifier_that_cannot_reject_warns():
     """Check that no threshold of probabilities that is out of reach goes unnoticed."""
     X, y = clouds()
-    with pytest.warns(UserWarning, match=f"{NEVER} .*thresholds.*'center_distance'"):
-        model = OpenSetClassifier(DecisionTreeClassifier(random_state=0), cv=0.5).fit(X, y)
+    tree = DecisionTreeClassifier(random_state=0)
+    model = OpenSetClassifier(tree, cv=0.5, random_state=1)
+    with pytest.warns(
+        UserWarning, match=f"{NEVER} .*thresholds.*'center_distance'"
+    ) as found:
+        model.fit(X, y)
+    assert [warning.filename for warning in found] == [__file__]
     assert model.score_thresholds_.sum() <= 1
     assert not model.is_outlier(queries()).any()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.set_params(conformity_score="center_distance").fit(X, y)
         assert model.is_outlier(queries()).any()
-        OpenSetClassifier(model.estimator, false_rejection_rate=0).fit(X, y)
+        OpenSetClassifier(tree, false_rejection_rate=0).fit(X, y)
 
 
 def test_regressor_raises():
