@@ -344,8 +344,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Boolean. No class: an outsider; several: ambiguous. The true class is in the
             set with probability at least ``1 - false_rejection_rate``.
         """
-        p_values = self.p_values(X)
-        return p_values > self.thresholds_
+        return self.p_values(X) > self.thresholds_
 
     def is_outlier(self, X):
         """Return which samples every class turns down.
@@ -758,7 +757,8 @@ def without_zero_weight(X, y, params):
     """Return the data without the samples that a ``sample_weight`` of zero takes out."""
     kept = np.ones(len(y), dtype=bool)
     for name, values in params.items():
-        if name.split("__")[-1] == "sample_weight" and values is not None:
+        # One of another length is for the estimator to refuse.
+        if name.split("__")[-1] == "sample_weight" and np.shape(values) == kept.shape:
             kept &= np.asarray(values) != 0
     if kept.all() or not kept.any():
         return X, y, params

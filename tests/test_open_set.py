@@ -369,7 +369,7 @@ def test_int_cv_against_cross_val_predict():
     assert_array_equal(model.p_values(queries()), reference_p_values(own, y, scores))
 
 
-@pytest.mark.parametrize("kind", ["splitter", "iterable", "lists"])
+@pytest.mark.parametrize("kind", ["splitter", "iterable", "lists", "masks"])
 @pytest.mark.parametrize("name", SCORES)
 def test_one_split_without_refit(name, kind):
     """Check that refit=False keeps the estimator that the split's training part made."""
@@ -378,7 +378,9 @@ def test_one_split_without_refit(name, kind):
     cv = PredefinedSplit(test_fold)
     train, test = next(cv.split())
     if kind != "splitter":
-        cv = [(train, test)] if kind == "iterable" else [(train.tolist(), test.tolist())]
+        masks = [(test_fold == -1, test_fold == 0)]
+        lists = [(train.tolist(), test.tolist())]
+        cv = {"iterable": [(train, test)], "lists": lists, "masks": masks}[kind]
     model = OpenSetClassifier(
         Recorder(), conformity_score=SCORES[name], cv=cv, refit=False
     ).fit(X, y)
@@ -396,6 +398,17 @@ def test_several_splits_without_refit_raise(cv):
     model = OpenSetClassifier(GaussianNB(), cv=cv, refit=False)
     with pytest.raises(ValueError, match=rf"refit=False takes .* gives {n_splits}"):
         model.fit(*clouds())
+
+
+@pytest.mark.parametrize("cv", [ShuffleSplit(3, random_state=0), "list"])
+def test_samples_held_out_twice_raise(cv):
+    """Check that calibration samples that repeat are an error that says why."""
+    X, y = clouds()
+    train, test = np.arange(0, 150, 2), np.arange(1, 150, 2)
+    # One sample is held out with its own half and once more.
+    cv = [(train, test), (test, np.append(train, 1))] if cv == "list" else cv
+    with pytest.raises(ValueError, match="cv must hold each sample out at most once"):
+        OpenSetClassifier(GaussianNB(), cv=cv).fit(X, y)
 
 
 def test_refit_does_not_matter_to_a_float_cv():
@@ -568,11 +581,13 @@ def test_unknown_score_raises(score):
         OpenSetClassifier(GaussianNB(), conformity_score=score).fit(*clouds())
 
 
-def test_unknown_score_in_a_list_raises():
-    """Check that a misspelt score in a list is an error that shows it."""
-    model = OpenSetClassifier(GaussianNB(), conformity_score=["mahalanobis", "distance"])
-    with pytest.raises(ValueError, match=r"conformity_score.*got 'distance'"):
-        model.fit(*clouds((200, 200, 200)))
+@pytest.mark.parametrize("score", ["distance", 3, ["mahalanobis"]])
+def test_unknown_score_in_a_list_raises(score):
+    """Check that what is no score in a list is an error that shows it."""
+    model = OpenSetClassifier(GaussianNB(), conformity_score=["mahalanobis", score], cv=0.5)
+    with pytest.raises(ValueError, match=r"conformity_score.*got ") as raised:
+        model.fit(*clouds())
+    assert str(raised.value).endswith(f"got {score!r}.")
 
 
 def turned_down(model, X):
@@ -1478,6 +1493,8 @@ def test_delegated_methods(name, has, freeze, fit):
     methods = ("predict_proba", "predict_log_proba", "decision_function", "transform")
     for method in (*methods, "fit_transform"):
         assert hasattr(model, method) == (method in has.split())
+    names_features = hasattr(estimator, "get_feature_names_out")
+    assert hasattr(model, "get_feature_names_out") == names_features
     for method in methods:
         if fit and method in has.split():
             expected = getattr(model.estimator_, method)(queries())
@@ -1553,11 +1570,28 @@ def test_column_selected_by_name():
     assert_array_equal(model.p_values(X), twin.p_values(queries()[:, :2]))
 
 
-def test_names_are_absent_where_the_estimator_has_none():
-    """Check that nothing is exposed that the estimator does not expose."""
-    model = OpenSetClassifier(Nearest(), cv=0.5).fit(*clouds())
+def test_estimator_that_exposes_nothing():
+    """Check that an estimator does that has no attributes of scikit-learn's."""
+
+    class Bare(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.nearest_ = Nearest().fit(X, y)
+            return self
+
+        def predict(self, X):
+            return self.nearest_.predict(X)
+
+    X, y = clouds()
+    model, twin = (
+        OpenSetClassifier(estimator, cv=0.5, random_state=0).fit(X, y)
+        for estimator in (Bare(), Nearest())
+    )
+    assert_array_equal(model.classes_, [0, 1, 2])
     assert not hasattr(model, "n_features_in_")
     assert not hasattr(model, "feature_names_in_")
+    for method in METHODS:
+        expected = getattr(twin, method)(queries())
+        assert_array_equal(getattr(model, method)(queries()), expected)
 
 
 @pytest.mark.parametrize("cv", [0.5, 4])
@@ -1727,6 +1761,24 @@ def test_classifier_that_cannot_reject_warns():
         OpenSetClassifier(tree, false_rejection_rate=0).fit(X, y)
 
 
+def test_warning_that_nothing_can_be_rejected():
+    """Check that it comes exactly where no probabilities lie below all the thresholds."""
+    X, y = clouds((100, 100, 100))
+    # Wrong labels are members of small probability.
+    y[:40] = (y[:40] + 1) % 3
+    warned = []
+    for rate in np.linspace(0.1, 0.2, 21):
+        model = OpenSetClassifier(GaussianNB(), false_rejection_rate=rate, cv=5)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            thresholds = model.fit(X, y).score_thresholds_
+        warned.append(len(found) == 1)
+        # As far below each of the thresholds as numbers that sum to one can be.
+        lowest = thresholds - (thresholds.sum() - 1) / 3
+        assert warned[-1] != (lowest < thresholds).all()
+    assert set(warned) == {False, True}
+
+
 def test_regressor_raises():
     """Check that only a classifier is taken, also one whose predict appears after fit."""
     X, y = clouds()
@@ -1752,6 +1804,16 @@ def test_weight_zero_does_not_calibrate():
     pipe = OpenSetClassifier(make_pipeline(StandardScaler(), GaussianNB()), cv=0.5)
     pipe.fit(X, y, gaussiannb__sample_weight=(y != 2).astype(float))
     assert_array_equal(pipe.classes_, [0, 1])
+
+
+def test_weights_that_leave_too_little_raise():
+    """Check that weights of zero for all, or all but one class, are an error."""
+    X, y = clouds()
+    model = OpenSetClassifier(net(), cv=0.5)
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        model.fit(X, y, sample_weight=np.zeros(len(y)))
+    with pytest.raises(ValueError, match=r"one class only, \[1\]"):
+        model.fit(X, y, sample_weight=y == 1)
 
 
 def test_classes_that_differ_raise():
@@ -1783,6 +1845,12 @@ def test_features_are_what_the_last_step_sees():
         conformity_score="mahalanobis",
         cv=0.5,
     )
+    alone, twin = (
+        OpenSetClassifier(each, conformity_score="mahalanobis", cv=0.5, random_state=0)
+        for each in (make_pipeline(GaussianNB()), GaussianNB())
+    )
+    expected = twin.fit(X, y).p_values(queries())
+    assert_array_equal(alone.fit(X, y).p_values(queries()), expected)
     words = np.array(["red", "green", "blue"])[y][:, None]
     assert text.fit(words, y).predict(words).shape == y.shape
 
@@ -1812,3 +1880,10 @@ def test_set_output():
     assert list(frame.columns) == list(pipe.get_feature_names_out())
     assert pipe.predict(X).shape == y.shape
     assert not hasattr(OpenSetClassifier(GaussianNB()), "set_output")
+    estimator = model.fit(X, y).estimator_
+    assert list(model.set_output(transform="pandas").transform(X).columns) == list(
+        estimator.get_feature_names_out()
+    )
+    assert isinstance(
+        model.fit(X, y).set_output(transform="default").transform(X), np.ndarray
+    )
