@@ -445,6 +445,21 @@ class CenterLossClassifier(
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
+    def logits(self, X):
+        """Return what the softmax head makes of the features, before the softmax.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Samples, of the form seen in ``fit``.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples, n_classes)
+            Logits, whatever ``predict_with`` is.
+        """
+        return self._infer(X, lambda logits, features: logits)
+
     def center_distances(self, X):
         """Return the Euclidean distance of each sample to each center.
 
@@ -504,7 +519,7 @@ class CenterLossClassifier(
         if self.predict_with == "center":
             away = self.center_distances(X)
             return self.tau_ * self._log_costs - away
-        return self._infer(X, lambda logits, features: logits)
+        return self.logits(X)
 
     def _infer(self, X, output):
         """Run the network over batches and return what ``output`` makes of each."""

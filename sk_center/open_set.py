@@ -36,7 +36,16 @@ from sklearn.utils.validation import (
 
 from sk_center._state import restored_on_error
 from sk_center.calibration import ConformalCalibration
-from sk_center.scores import SCORES, BaseScore, CenterDistance, Combined, MaxSoftmax
+from sk_center.scores import (
+    SCORES,
+    BaseScore,
+    CenterDistance,
+    Combined,
+    FunctionScore,
+    MaxSoftmax,
+    PerClass,
+    as_tuple,
+)
 
 CALIBRATIONS = {"conformal": ConformalCalibration}
 
@@ -54,14 +63,25 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Any classifier, also a Pipeline. It is cloned and fitted, unless it is a
         :class:`sklearn.frozen.FrozenEstimator`.
 
-    conformity_score : {"auto", "center_distance", "mahalanobis", "max_softmax"}, \
-            BaseScore or list of those, default="auto"
-        How typical of a class a sample looks, see :mod:`sk_center.scores`. A score of
-        features sees ``estimator.transform(X)`` where that exists, of another Pipeline
-        what its last step sees, and else X. A list is combined by
-        :class:`~sk_center.scores.Combined`. ``"auto"`` is
-        ``["center_distance", "mahalanobis"]`` where the estimator gives features or no
-        probabilities, else ``"max_softmax"``.
+    conformity_score : {"auto", "center_distance", "energy", "knn", "mahalanobis", \
+            "max_logit", "max_softmax", "openmax", "vim"}, score, estimator, callable \
+            or list of those, default="auto"
+        How typical of a class a sample looks.
+
+        - A name or an instance is a score of :mod:`sk_center.scores`.
+        - Any other estimator with ``fit`` and ``score_samples``, such as a
+          :class:`sklearn.mixture.GaussianMixture`, is fitted to each class by
+          :class:`~sk_center.scores.PerClass`.
+        - A callable maps features to scores, see
+          :class:`~sk_center.scores.FunctionScore`.
+        - A list is combined by :class:`~sk_center.scores.Combined`.
+        - ``"auto"`` is ``["center_distance", "mahalanobis"]`` where the estimator gives
+          features or no probabilities, else ``"max_softmax"``.
+
+        Features are ``estimator.transform(X)`` where that exists, of another Pipeline
+        what its last step sees, and else X. Logits are the ``logits`` of a
+        :class:`~sk_center.CenterLossClassifier`, else the ``decision_function``, of which
+        two classes get minus and plus a half.
 
     calibration : {"conformal"}, default="conformal"
         How scores become p-values, see :mod:`sk_center.calibration`.
@@ -179,7 +199,12 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
-        "conformity_score": [StrOptions({"auto", *SCORES}), BaseScore, list],
+        "conformity_score": [
+            StrOptions({"auto", *SCORES}),
+            HasMethods(["fit", "score_samples"]),
+            callable,
+            list,
+        ],
         "calibration": [StrOptions(set(CALIBRATIONS))],
         "false_rejection_rate": [Interval(Real, 0, 1, closed="left"), dict],
         "confidence": [Interval(Real, 0, 1, closed="neither"), None],
@@ -701,12 +726,18 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def named_score(score, estimator):
-    """Return a score to fit: a clone of the one given, or the one of that name."""
+    """Return a score to fit, made of what a user may give for one."""
     if isinstance(score, BaseScore):
         return clone(score)
+    if not isinstance(score, type):
+        if hasattr(score, "fit") and hasattr(score, "score_samples"):
+            return PerClass(clone(score))
+        if callable(score):
+            return FunctionScore(score)
     if not isinstance(score, str) or score not in SCORES:
         raise ValueError(
-            f"conformity_score must be one of {['auto', *SCORES]}; got {score!r}."
+            f"conformity_score must be one of {['auto', *SCORES]}, a score, an estimator "
+            f"with score_samples or a callable; got {score!r}."
         )
     if score == "center_distance":
         return CenterDistance(centers=centers_of(estimator))
@@ -715,16 +746,27 @@ def named_score(score, estimator):
 
 def centers_of(estimator):
     """Return the centers of a center-loss classifier, inside whatever it is, or None."""
+    estimator = last_step(estimator)
+    return getattr(estimator, "centers_", None) if hasattr(estimator, "transform") else None
+
+
+def last_step(estimator):
+    """Return the last step of a Pipeline, also of a frozen one; else the estimator."""
     while isinstance(estimator, (FrozenEstimator, Pipeline)):
         pipeline = isinstance(estimator, Pipeline)
         estimator = estimator[-1] if pipeline else estimator.estimator
-    return getattr(estimator, "centers_", None) if hasattr(estimator, "transform") else None
+    return estimator
 
 
 def consumed(estimator, score, X):
     """Return what the score consumes of X."""
-    if score.consumes == "features":
-        return features_of(estimator, X)
+    give = {"features": features_of, "logits": logits_of, "probabilities": probabilities_of}
+    found = [give[name](estimator, score, X) for name in as_tuple(score.consumes)]
+    return found[0] if len(found) == 1 else np.hstack(found)
+
+
+def probabilities_of(estimator, score, X):
+    """Return the probabilities that the estimator gives."""
     if not hasattr(estimator, "predict_proba"):
         raise ValueError(
             f"conformity_score={type(score).__name__} needs predict_proba, which "
@@ -734,14 +776,38 @@ def consumed(estimator, score, X):
     return estimator.predict_proba(X)
 
 
-def features_of(estimator, X):
+def logits_of(estimator, score, X):
+    """Return the logits of the estimator, one column for each class."""
+    last = last_step(estimator)
+    if hasattr(last, "logits"):
+        return last.logits(X if last is estimator else input_of_last_step(estimator, X))
+    if not hasattr(estimator, "decision_function"):
+        raise ValueError(
+            f"conformity_score={type(score).__name__} needs logits: a decision_function, "
+            f"which {type(estimator).__name__} does not have; use 'max_softmax', "
+            "'center_distance' or 'mahalanobis'."
+        )
+    decision = estimator.decision_function(X)
+    if decision.ndim == 1:
+        return np.column_stack([-decision, decision]) / 2
+    return decision
+
+
+def features_of(estimator, score, X):
     """Return what the estimator makes of X, else what its last step sees, else X."""
     if hasattr(estimator, "transform"):
         return estimator.transform(X)
-    if isinstance(estimator, FrozenEstimator):
-        return features_of(estimator.estimator, X)
-    if isinstance(estimator, Pipeline) and len(estimator) > 1:
-        return estimator[:-1].transform(X)
+    return input_of_last_step(estimator, X)
+
+
+def input_of_last_step(estimator, X):
+    """Return what the last step of a Pipeline sees, also of a frozen one; else X."""
+    while isinstance(estimator, (FrozenEstimator, Pipeline)):
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        else:
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator[-1]
     return X
 
 

@@ -1,10 +1,18 @@
 """How known does a sample look? One score per class, larger is more typical of it."""
 
+from numbers import Integral, Real
+
 import numpy as np
 from scipy.spatial.distance import cdist
+from scipy.special import logsumexp, softmax
+from scipy.stats import weibull_min
 from sklearn.base import BaseEstimator, clone
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
+
+SHRINKAGES = {"ledoit_wolf": LedoitWolf, "oas": OAS, None: EmpiricalCovariance}
 
 
 class BaseScore(BaseEstimator):
@@ -15,8 +23,9 @@ class BaseScore(BaseEstimator):
 
     Attributes
     ----------
-    consumes : {"features", "probabilities"}
-        What ``X`` is in the methods: features of any kind, or class probabilities.
+    consumes : {"features", "logits", "probabilities"} or tuple of those
+        What ``X`` is in the methods: features of any kind, or class logits or class
+        probabilities in the order of the classes; of a tuple, each of those side by side.
 
     learns : bool
         Whether ``fit`` learns from the data. What it learns it must learn from samples
@@ -25,6 +34,7 @@ class BaseScore(BaseEstimator):
 
     consumes = "features"
     learns = True
+    _parameter_constraints: dict = {}
 
     def fit(self, X, y):
         """Learn from training samples.
@@ -42,9 +52,12 @@ class BaseScore(BaseEstimator):
         self : BaseScore
             The fitted score.
         """
+        self._validate_params()
         X, y = check_X_y(X, y, dtype=np.float64)
         self.classes_, y = np.unique(y, return_inverse=True)
         self.n_features_in_ = X.shape[1]
+        if self.consumes in ("logits", "probabilities"):
+            self._check_columns(X.shape[1])
         self._fit(X, y)
         return self
 
@@ -69,6 +82,13 @@ class BaseScore(BaseEstimator):
                 f"{self.n_features_in_} features as input."
             )
         return self._score_classes(X).astype(X.dtype, copy=False)
+
+    def _check_columns(self, n_columns):
+        if n_columns != len(self.classes_):
+            raise ValueError(
+                f"X must hold one column for each of {len(self.classes_)} classes; got "
+                f"{n_columns} columns."
+            )
 
     def score_samples(self, X):
         """Return how known the samples look: the score of their most typical class.
@@ -141,27 +161,45 @@ class Mahalanobis(BaseScore):
     """Minus the Mahalanobis distance to the mean of each class.
 
     ``sqrt((x - mean_k)' S^-1 (x - mean_k))`` with one covariance S for all classes, that
-    of the deviations from the class means [1]_, shrunk after Ledoit and Wolf.
+    of the deviations from the class means [1]_, or with one for each class.
+
+    Parameters
+    ----------
+    covariance : {"tied", "class"}, default="tied"
+        Whether all classes share one covariance or each has its own, which takes many
+        more samples than features in every class.
+
+    shrinkage : {"ledoit_wolf", "oas"} or None, default="ledoit_wolf"
+        Shrinkage of the covariance, an estimator of :mod:`sklearn.covariance`; None is
+        the plain covariance.
+
+    relative : bool, default=False
+        Whether to score by ``d_0^2 - d_k^2``, where d_k is the distance above and d_0
+        that to the mean of all samples with the covariance of all samples [2]_: what is
+        far from everything along directions that tell no classes apart then counts less.
 
     Attributes
     ----------
     means_ : ndarray of shape (n_classes, n_features)
         Mean of each class.
 
-    covariance_ : ndarray of shape (n_features, n_features)
-        The shrunk covariance within classes.
+    covariance_ : ndarray of shape (n_features, n_features) or \
+            (n_classes, n_features, n_features)
+        The shrunk covariance within classes, or that of each class.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
     See Also
     --------
-    sklearn.covariance.LedoitWolf : The covariance estimator.
+    sklearn.covariance.LedoitWolf : The default covariance estimator.
 
     References
     ----------
     .. [1] K. Lee, K. Lee, H. Lee, J. Shin. "A simple unified framework for detecting
        out-of-distribution samples and adversarial attacks". NeurIPS 2018.
+    .. [2] J. Ren, S. Fort, J. Liu, A. G. Roy, S. Padhy, B. Lakshminarayanan. "A simple fix
+       to Mahalanobis distance for improving near-OOD detection". 2021.
 
     Examples
     --------
@@ -174,17 +212,132 @@ class Mahalanobis(BaseScore):
     True
     """
 
+    _parameter_constraints: dict = {
+        "covariance": [StrOptions({"tied", "class"})],
+        "shrinkage": [StrOptions({"ledoit_wolf", "oas"}), None],
+        "relative": ["boolean"],
+    }
+
+    def __init__(self, covariance="tied", *, shrinkage="ledoit_wolf", relative=False):
+        self.covariance = covariance
+        self.shrinkage = shrinkage
+        self.relative = relative
+
     def _fit(self, X, y):
         self.means_ = class_means(X, y)
         deviations = X - self.means_[y]
-        self.covariance_ = LedoitWolf(assume_centered=True).fit(deviations).covariance_
-        variances, axes = np.linalg.eigh(self.covariance_)
-        # Features that never vary leave no variance to divide by.
-        floor = np.finfo(float).eps * (variances.max() or 1.0)
-        self._whitening = axes / np.sqrt(np.maximum(variances, floor))
+        if self.covariance == "tied":
+            self.covariance_ = self._covariance(deviations)
+            self._whitening = [whitening(self.covariance_)] * len(self.means_)
+        else:
+            self.covariance_ = np.array(
+                [self._covariance(deviations[y == k]) for k in range(len(self.means_))]
+            )
+            self._whitening = [whitening(covariance) for covariance in self.covariance_]
+        if self.relative:
+            self._mean = X.mean(axis=0, keepdims=True)
+            self._background = whitening(self._covariance(X - self._mean))
+
+    def _covariance(self, deviations):
+        estimator = SHRINKAGES[self.shrinkage](assume_centered=True)
+        return estimator.fit(deviations).covariance_
 
     def _score_classes(self, X):
-        return -cdist(X @ self._whitening, self.means_ @ self._whitening)
+        if self.covariance == "tied":
+            away = cdist(X @ self._whitening[0], self.means_ @ self._whitening[0])
+        else:
+            columns = [
+                cdist(X @ white, (mean @ white)[None])
+                for white, mean in zip(self._whitening, self.means_)
+            ]
+            away = np.concatenate(columns, axis=1)
+        if not self.relative:
+            return -away
+        background = cdist(X @ self._background, self._mean @ self._background)
+        return background**2 - away**2
+
+
+class KNeighbors(BaseScore):
+    """Minus the distance to the k-th nearest training sample of each class.
+
+    A score without any assumption on the shape of the clouds [1]_.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=5
+        Which neighbor, counted from the nearest one. Of a class with fewer samples it is
+        the farthest.
+
+    normalize : bool, default=False
+        Whether to bring every sample to length one first, as [1]_ does with the features
+        of networks that were trained without center loss.
+
+    metric : str or callable, default="euclidean"
+        Metric of :class:`sklearn.neighbors.NearestNeighbors`.
+
+    n_jobs : int, default=None
+        Number of parallel searches.
+
+    Attributes
+    ----------
+    neighbors_ : list of sklearn.neighbors.NearestNeighbors
+        The search structure of each class.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    See Also
+    --------
+    sklearn.neighbors.NearestNeighbors : The search.
+
+    References
+    ----------
+    .. [1] Y. Sun, Y. Ming, X. Zhu, Y. Li. "Out-of-distribution detection with deep nearest
+       neighbors". ICML 2022.
+
+    Examples
+    --------
+    >>> from sk_center.scores import KNeighbors
+    >>> score = KNeighbors(n_neighbors=2).fit([[0.0], [2.0], [10.0], [11.0]], [0, 0, 1, 1])
+    >>> score.score_classes([[3.0]])
+    array([[-3., -8.]])
+    """
+
+    _parameter_constraints: dict = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "normalize": ["boolean"],
+        "metric": [str, callable],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(self, n_neighbors=5, *, normalize=False, metric="euclidean", n_jobs=None):
+        self.n_neighbors = n_neighbors
+        self.normalize = normalize
+        self.metric = metric
+        self.n_jobs = n_jobs
+
+    def _fit(self, X, y):
+        X = self._scaled(X)
+        self.neighbors_ = []
+        for k in range(len(self.classes_)):
+            members = X[y == k]
+            search = NearestNeighbors(
+                n_neighbors=min(self.n_neighbors, len(members)),
+                metric=self.metric,
+                n_jobs=self.n_jobs,
+            )
+            self.neighbors_.append(search.fit(members))
+
+    def _score_classes(self, X):
+        X = self._scaled(X)
+        farthest = [search.kneighbors(X)[0][:, -1] for search in self.neighbors_]
+        return -np.transpose(farthest)
+
+    def _scaled(self, X):
+        if not self.normalize:
+            return X
+        length = np.linalg.norm(X, axis=1, keepdims=True)
+        return X / np.where(length > 0, length, 1)
 
 
 class MaxSoftmax(BaseScore):
@@ -214,27 +367,376 @@ class MaxSoftmax(BaseScore):
     learns = False
 
     def _fit(self, X, y):
-        if X.shape[1] != len(self.classes_):
-            raise ValueError(
-                f"X must hold one probability for each of {len(self.classes_)} classes; "
-                f"got {X.shape[1]} columns."
-            )
+        pass
 
     def _score_classes(self, X):
         return X
 
 
+class MaxLogit(BaseScore):
+    """The logit of each class.
+
+    The largest of them is the maximum logit score [1]_, which keeps the size of the
+    features that the softmax divides away.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    References
+    ----------
+    .. [1] D. Hendrycks, S. Basart, M. Mazeika, A. Zou, J. Kwon, M. Mostajabi,
+       J. Steinhardt, D. Song. "Scaling out-of-distribution detection for real-world
+       settings". ICML 2022.
+
+    Examples
+    --------
+    >>> from sk_center.scores import MaxLogit
+    >>> score = MaxLogit().fit([[3.0, -1.0], [0.0, 2.0]], [0, 1])
+    >>> score.score_samples([[0.5, 0.2], [4.0, 1.0]])
+    array([0.5, 4. ])
+    """
+
+    consumes = "logits"
+    learns = False
+
+    def _fit(self, X, y):
+        pass
+
+    def _score_classes(self, X):
+        return X
+
+
+class Energy(BaseScore):
+    """Minus the free energy of the logits, the same for every class.
+
+    ``temperature * log(sum_k(exp(logit_k / temperature)))`` [1]_.
+
+    Parameters
+    ----------
+    temperature : float, default=1.0
+        Larger than one gives the smaller logits a say.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    References
+    ----------
+    .. [1] W. Liu, X. Wang, J. Owens, Y. Li. "Energy-based out-of-distribution detection".
+       NeurIPS 2020, equation 4.
+
+    Examples
+    --------
+    >>> from sk_center.scores import Energy
+    >>> score = Energy().fit([[3.0, -1.0], [0.0, 2.0]], [0, 1])
+    >>> score.score_samples([[0.0, 0.0], [4.0, 1.0]]).round(3)
+    array([0.693, 4.049])
+    """
+
+    consumes = "logits"
+    learns = False
+    _parameter_constraints: dict = {
+        "temperature": [Interval(Real, 0, None, closed="neither")]
+    }
+
+    def __init__(self, temperature=1.0):
+        self.temperature = temperature
+
+    def _fit(self, X, y):
+        pass
+
+    def _score_classes(self, X):
+        energy = self.temperature * logsumexp(X / self.temperature, axis=1, keepdims=True)
+        return np.repeat(energy, len(self.classes_), axis=1)
+
+
+class OpenMax(BaseScore):
+    """Probabilities of the known classes after a share of each logit went to "unknown".
+
+    A Weibull distribution is fitted to the largest distances of the training samples of
+    each class to the mean of their logits. A sample as far out as those loses a share of
+    its largest logits to an unknown class, and the softmax over all classes and the
+    unknown one gives the scores [1]_::
+
+        w_k = 1 - max(alpha - rank_k, 0) / alpha * WeibullCDF_k(|logits - mean_k|)
+        scores = softmax(logit_1 w_1, ..., logit_K w_K, sum_k(logit_k (1 - w_k)))[:K]
+
+    with rank 0 for the largest logit, as in the authors' program.
+
+    Parameters
+    ----------
+    tail_size : int, default=20
+        Number of the largest distances of a class that the Weibull distribution is fitted
+        to, all where a class has fewer.
+
+    alpha : int, default=None
+        How many of the largest logits are revised; None is all of them.
+
+    Attributes
+    ----------
+    means_ : ndarray of shape (n_classes, n_classes)
+        Mean logits of the training samples of each class that its logit is largest for,
+        of all of them where that is none.
+
+    weibulls_ : list of scipy.stats distributions
+        Distribution of the large distances of each class, with its location at zero.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    References
+    ----------
+    .. [1] A. Bendale, T. E. Boult. "Towards open set deep networks". CVPR 2016,
+       algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_center.scores import OpenMax
+    >>> y = np.arange(100) % 2
+    >>> logits = 9 * np.eye(2)[y] + np.random.default_rng(0).normal(size=(100, 2))
+    >>> near, far = OpenMax().fit(logits, y).score_samples([[9, 0], [30, 28]])
+    >>> bool(near > 0.9 > 0.5 > far)
+    True
+    """
+
+    consumes = "logits"
+    _parameter_constraints: dict = {
+        "tail_size": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(self, tail_size=20, *, alpha=None):
+        self.tail_size = tail_size
+        self.alpha = alpha
+
+    def _fit(self, X, y):
+        right = X.argmax(axis=1) == y
+        means, self.weibulls_ = [], []
+        for k in range(len(self.classes_)):
+            members = X[(y == k) & right]
+            members = members if len(members) else X[y == k]
+            mean = members.mean(axis=0)
+            tail = np.sort(np.linalg.norm(members - mean, axis=1))[-self.tail_size :]
+            means.append(mean)
+            self.weibulls_.append(fit_weibull(tail))
+        self.means_ = np.array(means)
+
+    def _score_classes(self, X):
+        alpha = min(self.alpha or X.shape[1], X.shape[1])
+        ranks = (-X).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+        away = cdist(X, self.means_)
+        with np.errstate(over="ignore"):  # far beyond a steep tail: 1
+            outside = np.transpose([w.cdf(d) for w, d in zip(self.weibulls_, away.T)])
+        lost = np.maximum(alpha - ranks, 0) / alpha * outside
+        unknown = (X * lost).sum(axis=1, keepdims=True)
+        return softmax(np.hstack([X * (1 - lost), unknown]), axis=1)[:, :-1]
+
+
+class ViM(BaseScore):
+    """Virtual-logit matching: energy minus what the features hold outside of a subspace.
+
+    The part of the features that the leading principal components do not hold is scaled
+    to the size of the largest logits and counts as the logit of a virtual class [1]_::
+
+        logsumexp(logits) - alpha * |residual of (features - origin)|
+
+    The score is the same for every class. The origin is where the logits, which are an
+    affine function of the features, come nearest to zero.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        Dimensions of the subspace. None is that of [1]_: 1000 of at least 2048 features,
+        512 of at least 768, and half of fewer.
+
+    Attributes
+    ----------
+    origin_ : ndarray of shape (n_features,)
+        The origin.
+
+    residual_space_ : ndarray of shape (n_features, n_features - n_components)
+        Orthonormal basis of what the subspace does not hold.
+
+    alpha_ : float
+        Mean largest logit over mean residual, over the training samples.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    References
+    ----------
+    .. [1] H. Wang, Z. Li, L. Feng, W. Zhang. "ViM: out-of-distribution with virtual-logit
+       matching". CVPR 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_center.scores import ViM
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(100, 6)) * [5, 5, 1, 0.1, 0.1, 0.1]
+    >>> X = np.hstack([features, features[:, :2]])  # the first two are the logits, too
+    >>> score = ViM().fit(X, features[:, :2].argmax(axis=1))
+    >>> inside, outside = X[0], X[0] + np.eye(8)[5]  # where training samples hardly vary
+    >>> bool(np.subtract(*score.score_samples([inside, outside])) > 1)
+    True
+    """
+
+    consumes = ("features", "logits")
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), None]
+    }
+
+    def __init__(self, n_components=None):
+        self.n_components = n_components
+
+    def _fit(self, X, y):
+        features, logits = self._parts(X)
+        n_features = features.shape[1]
+        n_components = self.n_components
+        if n_components is None:
+            known = [
+                n for at_least, n in ((2048, 1000), (768, 512)) if n_features >= at_least
+            ]
+            n_components = known[0] if known else n_features // 2
+        if n_components >= n_features:
+            raise ValueError(
+                f"n_components must be smaller than the number of features, {n_features}; "
+                f"got {n_components}."
+            )
+        design = np.hstack([features, np.ones((len(features), 1))])
+        head = np.linalg.lstsq(design, logits, rcond=None)[0]
+        self.origin_ = -np.linalg.pinv(head[:-1].T) @ head[-1]
+        centered = features - self.origin_
+        _, axes = np.linalg.eigh(centered.T @ centered / len(centered))
+        self.residual_space_ = axes[:, : n_features - n_components]
+        residual = np.linalg.norm(centered @ self.residual_space_, axis=1).mean()
+        self.alpha_ = float(logits.max(axis=1).mean() / residual) if residual > 0 else 1.0
+
+    def _score_classes(self, X):
+        features, logits = self._parts(X)
+        residual = np.linalg.norm((features - self.origin_) @ self.residual_space_, axis=1)
+        score = logsumexp(logits, axis=1) - self.alpha_ * residual
+        return np.repeat(score[:, None], len(self.classes_), axis=1)
+
+    def _parts(self, X):
+        n_classes = len(self.classes_)
+        if X.shape[1] <= n_classes:
+            raise ValueError(
+                f"X must hold features and {n_classes} logits side by side; got "
+                f"{X.shape[1]} columns."
+            )
+        return X[:, :-n_classes], X[:, -n_classes:]
+
+
+class PerClass(BaseScore):
+    """What a density or outlier estimator says, with one clone for each class.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Anything with ``fit(X)`` and ``score_samples(X)``, larger for more typical samples:
+        :class:`sklearn.mixture.GaussianMixture`, :class:`sklearn.neighbors.KernelDensity`,
+        :class:`sklearn.ensemble.IsolationForest`, :class:`sklearn.svm.OneClassSVM`,
+        :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=True``.
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+        The fitted estimator of each class.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.mixture import GaussianMixture
+    >>> from sk_center.scores import PerClass
+    >>> X, y = load_iris(return_X_y=True)
+    >>> score = PerClass(GaussianMixture(random_state=0)).fit(X, y)
+    >>> bool((score.score_classes(X).argmax(axis=1) == y).mean() > 0.9)
+    True
+    """
+
+    _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "score_samples"])]}
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def _fit(self, X, y):
+        self.estimators_ = [
+            clone(self.estimator).fit(X[y == k]) for k in range(len(self.classes_))
+        ]
+
+    def _score_classes(self, X):
+        return np.transpose([estimator.score_samples(X) for estimator in self.estimators_])
+
+
+class FunctionScore(BaseScore):
+    """What a function of the features says.
+
+    Parameters
+    ----------
+    function : callable
+        Maps an array of shape (n_samples, n_features) to one of shape (n_samples,
+        n_classes), or of shape (n_samples,) for a score that is the same for every class.
+        Larger is more typical.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_center.scores import FunctionScore
+    >>> score = FunctionScore(lambda X: np.linalg.norm(X, axis=1))
+    >>> score.fit([[3.0, 4.0], [0.0, 1.0]], [0, 1]).score_samples([[0.0, 2.0]])
+    array([2.])
+    """
+
+    learns = False
+    _parameter_constraints: dict = {"function": [callable]}
+
+    def __init__(self, function):
+        self.function = function
+
+    def _fit(self, X, y):
+        pass
+
+    def _score_classes(self, X):
+        scores = np.asarray(self.function(X), dtype=np.float64)
+        if scores.shape == (len(X),):
+            scores = np.repeat(scores[:, None], len(self.classes_), axis=1)
+        if scores.shape != (len(X), len(self.classes_)):
+            raise ValueError(
+                f"function must give scores of shape {(len(X), len(self.classes_))} or "
+                f"{(len(X),)}; got {scores.shape}."
+            )
+        return scores
+
+
 class Combined(BaseScore):
-    """The least of several scores, after each was brought to the same scale.
+    """Several scores as one, after each was brought to the same scale.
 
     A score s of a class becomes ``(s - median) / (median - q05)``, where the median and
     the 5 % quantile are those of the scores that training samples get for their own
-    class. A sample then is as typical of a class as the strictest score says.
+    class. The least of them says that a sample is as typical of a class as the strictest
+    score says, their sum lets one score make good for another.
 
     Parameters
     ----------
     scores : list of BaseScore
-        Scores that consume the same, not fitted.
+        Scores, not fitted. They may consume different things: ``X`` then holds those side
+        by side, in the order of ``consumes``.
+
+    how : {"min", "sum"}, default="min"
+        How to combine them.
 
     Attributes
     ----------
@@ -260,40 +762,121 @@ class Combined(BaseScore):
     (150, 3)
     """
 
-    def __init__(self, scores):
+    _parameter_constraints: dict = {"scores": [list], "how": [StrOptions({"min", "sum"})]}
+
+    def __init__(self, scores, *, how="min"):
         self.scores = scores
+        self.how = how
 
     @property
     def consumes(self):
-        """What the scores consume."""
-        return self.scores[0].consumes if self.scores else "features"
+        """What the scores consume: one thing, or several in alphabetical order."""
+        names = {name for score in self.scores for name in as_tuple(score.consumes)}
+        return tuple(sorted(names)) if len(names) != 1 else names.pop()
 
     def _fit(self, X, y):
-        if len({score.consumes for score in self.scores}) != 1:
-            raise ValueError(
-                "scores must be at least one, and consume the same; got "
-                f"{[(type(score).__name__, score.consumes) for score in self.scores]}."
-            )
-        self.scores_ = [clone(score).fit(X, y) for score in self.scores]
-        own = np.array(
-            [score.score_classes(X)[np.arange(len(y)), y] for score in self.scores_]
-        )
+        if not self.scores:
+            raise ValueError("scores must hold at least one score; got [].")
+        self.scores_ = [clone(score) for score in self.scores]
+        own = []
+        for score in self.scores_:
+            part = self._part(X, score)
+            own.append(score.fit(part, y).score_classes(part)[np.arange(len(y)), y])
         self.medians_ = np.median(own, axis=1)
         spreads = self.medians_ - np.quantile(own, 0.05, axis=1)
         self.spreads_ = np.where(spreads > 0, spreads, 1.0)
 
     def _score_classes(self, X):
-        least = np.inf
+        combine = np.minimum if self.how == "min" else np.add
+        total = None
         for score, median, spread in zip(self.scores_, self.medians_, self.spreads_):
-            least = np.minimum(least, (score.score_classes(X) - median) / spread)
-        return least
+            scaled = (score.score_classes(self._part(X, score)) - median) / spread
+            total = scaled if total is None else combine(total, scaled)
+        return total
+
+    def _part(self, X, score):
+        """Return the columns of X that a score consumes."""
+        names = as_tuple(self.consumes)
+        n_classes = len(self.classes_)
+        widths = [0 if name == "features" else n_classes for name in names]
+        if "features" in names:
+            widths[names.index("features")] = X.shape[1] - sum(widths)
+        stops = np.cumsum(widths)
+        columns = {
+            name: X[:, stop - width : stop]
+            for name, stop, width in zip(names, stops, widths)
+        }
+        parts = [columns[name] for name in as_tuple(score.consumes)]
+        return parts[0] if len(parts) == 1 else np.hstack(parts)
 
 
 SCORES = {
     "center_distance": CenterDistance,
+    "energy": Energy,
+    "knn": KNeighbors,
     "mahalanobis": Mahalanobis,
+    "max_logit": MaxLogit,
     "max_softmax": MaxSoftmax,
+    "openmax": OpenMax,
+    "vim": ViM,
 }
+
+
+def as_tuple(consumes):
+    """Return what a score consumes as a tuple, also where it is one thing.
+
+    Parameters
+    ----------
+    consumes : str or tuple of str
+        What a score consumes.
+
+    Returns
+    -------
+    consumes : tuple of str
+        The same.
+    """
+    return (consumes,) if isinstance(consumes, str) else consumes
+
+
+def whitening(covariance):
+    """Return the matrix that brings a covariance to one in all directions.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_features, n_features)
+        Covariance.
+
+    Returns
+    -------
+    matrix : ndarray of shape (n_features, n_features)
+        ``X @ matrix`` has Euclidean distances that are Mahalanobis distances of X.
+    """
+    variances, axes = np.linalg.eigh(covariance)
+    # Features that never vary leave no variance to divide by.
+    floor = np.finfo(float).eps * (variances.max() or 1.0)
+    return axes / np.sqrt(np.maximum(variances, floor))
+
+
+def fit_weibull(tail):
+    """Fit a Weibull distribution with its location at zero to large distances.
+
+    Parameters
+    ----------
+    tail : ndarray of shape (n_samples,)
+        Non-negative distances.
+
+    Returns
+    -------
+    weibull : scipy.stats distribution
+        The distribution of the greatest likelihood. Of distances that do not vary, one
+        that rises at them as a step does.
+    """
+    scale = tail.max()
+    if not tail.min() > 0 or tail.min() > (1 - 1e-6) * scale:
+        steep = 1e6
+        return weibull_min(steep, scale=max(scale, np.finfo(float).tiny))
+    shape, _, relative = weibull_min.fit(tail / scale, floc=0)
+    return weibull_min(shape, scale=relative * scale)
 
 
 def class_means(X, y):

@@ -6,18 +6,31 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist, mahalanobis
-from scipy.stats import ortho_group
+from scipy.special import softmax
+from scipy.stats import ortho_group, weibull_min
 from sklearn.base import clone
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
+from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KernelDensity, LocalOutlierFactor
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 
 from sk_center.scores import (
     SCORES,
     BaseScore,
     CenterDistance,
     Combined,
+    Energy,
+    FunctionScore,
+    KNeighbors,
     Mahalanobis,
+    MaxLogit,
     MaxSoftmax,
+    OpenMax,
+    PerClass,
+    ViM,
     class_means,
 )
 
@@ -524,9 +537,17 @@ def test_parameters():
     assert clone(score).get_params() == {"centers": centers}
     assert score.set_params(centers=None).learns
     assert CenterDistance().get_params() == {"centers": None}
-    assert Mahalanobis().get_params() == MaxSoftmax().get_params() == {}
+    assert MaxSoftmax().get_params() == {}
+    assert Mahalanobis("class", shrinkage="oas", relative=True).get_params() == {
+        "covariance": "class",
+        "shrinkage": "oas",
+        "relative": True,
+    }
     parts = [MaxSoftmax()]
-    assert Combined(parts).get_params(deep=False) == {"scores": parts}
+    assert Combined(parts, how="sum").get_params(deep=False) == {
+        "scores": parts,
+        "how": "sum",
+    }
 
 
 @pytest.mark.parametrize("name", ALL_SCORES)
@@ -638,3 +659,226 @@ def test_max_softmax_of_other_classes_raises():
     """Check that there must be one probability for each class."""
     with pytest.raises(ValueError, match="3"):
         MaxSoftmax().fit(np.full((4, 3), 1 / 3), [0, 0, 1, 1])
+
+
+# The scores of features, logits and both
+
+
+COVARIANCES = {"ledoit_wolf": LedoitWolf, "oas": OAS, None: EmpiricalCovariance}
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("shrinkage", COVARIANCES)
+@pytest.mark.parametrize("covariance", ["tied", "class"])
+def test_mahalanobis_options(covariance, shrinkage, relative):
+    """Check each covariance, shrinkage and the relative distance against scipy."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=240)
+    widths = np.array([[1, 4, 2], [3, 1, 1], [2, 2, 0.5]])
+    X = 5 * np.eye(3)[y] + rng.normal(size=(240, 3)) * widths[y]
+    new = rng.normal(size=(20, 3)) * 6
+    means = [X[y == k].mean(axis=0) for k in range(3)]
+
+    def inverse(deviations):
+        estimator = COVARIANCES[shrinkage](assume_centered=True)
+        return np.linalg.inv(estimator.fit(deviations).covariance_)
+
+    tied = inverse(X - np.array(means)[y])
+    own = [inverse(X[y == k] - means[k]) for k in range(3)]
+    background = inverse(X - X.mean(axis=0))
+    expected = np.empty((20, 3))
+    for i, k in np.ndindex(20, 3):
+        d = mahalanobis(new[i], means[k], tied if covariance == "tied" else own[k])
+        d_0 = mahalanobis(new[i], X.mean(axis=0), background)
+        expected[i, k] = d_0**2 - d**2 if relative else -d
+    score = Mahalanobis(covariance, shrinkage=shrinkage, relative=relative).fit(X, y)
+    assert_allclose(score.score_classes(new), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
+def test_k_neighbors(normalize, metric):
+    """Check the distance to the k-th neighbor by brute force, in a small class too."""
+    rng = np.random.default_rng(0)
+    X, new = rng.normal(size=(53, 4)), rng.normal(size=(20, 4))
+    y = np.repeat([0, 1, 2], [30, 20, 3])
+    score = KNeighbors(5, normalize=normalize, metric=metric).fit(X, y)
+    if normalize:
+        X /= np.linalg.norm(X, axis=1)[:, None]
+        lengths = np.linalg.norm(new, axis=1)[:, None]
+    scaled = new / lengths if normalize else new
+    away = cdist(scaled, X, metric)
+    for k, nth in enumerate((5, 5, 3)):
+        expected = -np.sort(away[:, y == k], axis=1)[:, nth - 1]
+        assert_allclose(score.score_classes(new)[:, k], expected, rtol=1e-12)
+    assert np.isfinite(score.score_classes(np.zeros((1, 4)))).all()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 10.0])
+def test_scores_of_logits(temperature):
+    """Check maximum logit and energy against their formulas, without overflow."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(30, 4)) * 10
+    y = np.arange(30) % 4
+    assert_array_equal(MaxLogit().fit(logits, y).score_classes(logits), logits)
+    score = Energy(temperature).fit(logits, y)
+    expected = temperature * np.log(np.exp(logits / temperature).sum(axis=1))
+    assert_allclose(score.score_samples(logits), expected, rtol=1e-12)
+    assert_array_equal(np.ptp(score.score_classes(logits), axis=1), 0)
+    assert_allclose(score.score_samples([[1e4, 0, 0, 0]]), 1e4)
+
+
+@pytest.mark.parametrize("alpha", [None, 1, 2, 9])
+def test_openmax(alpha):
+    """Check OpenMax against algorithms 1 and 2 of the paper, one sample at a time."""
+    rng = np.random.default_rng(0)
+    y = np.arange(150) % 3
+    logits = 6 * np.eye(3)[y] + rng.normal(size=(150, 3)) * 2
+    new = rng.normal(size=(20, 3)) * 8
+    tail_size, n_top = 12, min(alpha or 3, 3)
+    means, weibulls = [], []
+    for k in range(3):
+        members = [v for v, label in zip(logits, y) if label == k == v.argmax()]
+        means.append(np.mean(members, axis=0))
+        distances = sorted(np.sqrt(((v - means[k]) ** 2).sum()) for v in members)
+        weibulls.append(weibull_min.fit(distances[-tail_size:], floc=0))
+    expected = []
+    for v in new:
+        revised, unknown = v.copy(), 0.0
+        for place, k in enumerate(sorted(range(3), key=lambda k: -v[k])[:n_top], start=1):
+            d = np.sqrt(((v - means[k]) ** 2).sum())
+            w = 1 - (n_top + 1 - place) / n_top * weibull_min.cdf(d, *weibulls[k])
+            revised[k] = v[k] * w
+            unknown += v[k] * (1 - w)
+        expected.append(softmax([*revised, unknown])[:3])
+    score = OpenMax(tail_size, alpha=alpha).fit(logits, y)
+    assert_allclose(score.score_classes(new), expected, rtol=1e-3, atol=1e-6)
+    assert pickle.loads(pickle.dumps(score)).score_samples(new).shape == (20,)
+
+
+def test_openmax_without_tails():
+    """Check classes of one sample, and one that its logit is never largest for."""
+    logits = np.array([[5.0, 1, 0], [4, 1, 0], [0, 5, 1], [6, 0, 2.0]])
+    score = OpenMax().fit(logits, [0, 0, 1, 2])
+    assert_array_equal(score.means_[1:], logits[2:])
+    assert np.isfinite(score.score_classes(logits + 3)).all()
+
+
+@pytest.mark.parametrize("n_components", [None, 3])
+def test_vim(n_components):
+    """Check ViM against the paper's definition, with the head that made the logits."""
+    rng = np.random.default_rng(0)
+    W, b = rng.normal(size=(8, 3)), rng.normal(size=3)
+    features = rng.normal(size=(300, 8)) @ np.diag([5, 4, 3, 2, 1, 0.3, 0.2, 0.1])
+    logits, new = features @ W + b, rng.normal(size=(20, 8)) * 3
+    y = logits.argmax(axis=1)
+    origin = -np.linalg.pinv(W.T) @ b
+    _, _, axes = np.linalg.svd(features - origin)
+    R = axes[n_components or 4 :].T
+
+    def residual(features):
+        return np.array([np.linalg.norm(R.T @ (f - origin)) for f in features])
+
+    alpha = logits.max(axis=1).sum() / residual(features).sum()
+    new_logits = new @ W + b
+    expected = np.log(np.exp(new_logits).sum(axis=1)) - alpha * residual(new)
+    score = ViM(n_components).fit(np.hstack([features, logits]), y)
+    assert_allclose(score.score_samples(np.hstack([new, new_logits])), expected, rtol=1e-8)
+    # Monotone in one minus the probability of the virtual logit, as the paper scores.
+    virtual = softmax(np.column_stack([new_logits, alpha * residual(new)]), axis=1)[:, -1]
+    assert_array_equal(np.argsort(expected), np.argsort(-virtual))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        GaussianMixture(2, random_state=0),
+        KernelDensity(bandwidth=0.7),
+        IsolationForest(n_estimators=20, random_state=0),
+        OneClassSVM(),
+        LocalOutlierFactor(10, novelty=True),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_per_class(estimator):
+    """Check that each class has an estimator of its own, and all are as fitted apart."""
+    rng = np.random.default_rng(0)
+    X, new = rng.normal(size=(90, 3)), rng.normal(size=(10, 3))
+    y = np.arange(90) % 3
+    score = PerClass(estimator).fit(X, np.array(list("abc"))[y])
+    expected = [clone(estimator).fit(X[y == k]).score_samples(new) for k in range(3)]
+    assert_allclose(score.score_classes(new), np.transpose(expected))
+    assert not hasattr(estimator, "n_features_in_")
+
+
+def test_function_score():
+    """Check a function of one score for all classes, of one for each, and a wrong one."""
+    X, y = np.arange(12.0).reshape(6, 2), [0, 1, 0, 1, 0, 1]
+    one = FunctionScore(lambda X: X[:, 0]).fit(X, y).score_classes(X)
+    assert_array_equal(one, X[:, [0, 0]])
+    each = FunctionScore(lambda X: X * 2).fit(X, y).score_classes(X)
+    assert_array_equal(each, X * 2)
+    with pytest.raises(ValueError, match=r"scores of shape \(6, 2\) or \(6,\); got \(2,\)"):
+        FunctionScore(lambda X: X[0]).fit(X, y).score_classes(X)
+
+
+@pytest.mark.parametrize("how", ["min", "sum"])
+def test_combined_of_features_and_logits(how):
+    """Check a combination of scores that consume different things, side by side."""
+    rng = np.random.default_rng(0)
+    features, new = rng.normal(size=(80, 5)), rng.normal(size=(10, 5))
+    head = rng.normal(size=(5, 2))
+    y = np.arange(80) % 2
+    parts = {"features": features, "logits": features @ head}
+    parts["probabilities"] = softmax(parts["logits"], axis=1)
+    given = {"features": new, "logits": new @ head}
+    given["probabilities"] = softmax(given["logits"], axis=1)
+    score = Combined([MaxSoftmax(), CenterDistance(), ViM()], how=how)
+    assert score.consumes == ("features", "logits", "probabilities")
+    side_by_side = [np.hstack([x[name] for name in score.consumes]) for x in (parts, given)]
+    found = score.fit(side_by_side[0], y).score_classes(side_by_side[1])
+    scaled = []
+    for part, names in zip(
+        (MaxSoftmax(), CenterDistance(), ViM()),
+        (["probabilities"], ["features"], ["features", "logits"]),
+    ):
+        part.fit(np.hstack([parts[name] for name in names]), y)
+        own = part.score_classes(np.hstack([parts[name] for name in names]))
+        own = own[np.arange(80), y]
+        scores = part.score_classes(np.hstack([given[name] for name in names]))
+        scaled.append((scores - np.median(own)) / (np.median(own) - np.quantile(own, 0.05)))
+    expected = np.min(scaled, axis=0) if how == "min" else np.sum(scaled, axis=0)
+    assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        Mahalanobis("full"),
+        Mahalanobis(shrinkage="some"),
+        Mahalanobis(relative="yes"),
+        KNeighbors(0),
+        Energy(0.0),
+        OpenMax(0),
+        OpenMax(alpha=0),
+        ViM(0),
+        PerClass(StandardScaler()),
+        FunctionScore(3),
+        Combined([], how="min"),
+        Combined([MaxSoftmax()], how="mean"),
+    ],
+    ids=repr,
+)
+def test_bad_parameters_of_scores(score):
+    """Check that the error names the parameter and what it got."""
+    bad = list(score.get_params(deep=False))
+    with pytest.raises(ValueError, match=f"({'|'.join(bad)}).*(?i:got) "):
+        score.fit(np.eye(4), [0, 1, 2, 3])
+
+
+def test_vim_needs_features_and_room():
+    """Check the errors of ViM for logits alone and a subspace that holds everything."""
+    with pytest.raises(ValueError, match="features and 3 logits side by side; got 3"):
+        ViM().fit(np.eye(3), [0, 1, 2])
+    with pytest.raises(ValueError, match="smaller than the number of features, 2; got 2"):
+        ViM(2).fit(np.eye(4), [0, 1, 0, 1])
