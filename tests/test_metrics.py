@@ -1,11 +1,23 @@
-"""Tests of the open-set metrics, against their definitions in loops over float64."""
+"""Tests of the metrics of scores, against their definitions in loops over float64.
+
+The metrics of decisions and the scorers are tested in test_open_set_metrics.py.
+"""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.metrics import accuracy_score, roc_auc_score
+from scipy.stats import ks_2samp
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
-from sk_center.metrics import auroc_score, fpr_at_tpr, oscr_curve, oscr_score
+from sk_center.metrics import (
+    aupr_score,
+    auroc_score,
+    ccr_at_fpr,
+    detection_error,
+    fpr_at_tpr,
+    oscr_curve,
+    oscr_score,
+)
 
 LABELS = [0, 1, 2]
 NAMES = np.array(["cat", "dog", "eel", "fox", "gnu"])
@@ -71,12 +83,48 @@ def reference_oscr_curve(y_true, y_pred, y_score, weight=None):
     return ccr, fpr, thresholds
 
 
+def reference_aupr(y_true, y_score, positive, weight=None):
+    """Return the sum over thresholds of precision times the rise of recall."""
+    weight = np.ones(len(y_true)) if weight is None else weight
+    side = np.array([label in LABELS for label in y_true])
+    if positive == "unknown":
+        side, y_score = ~side, -np.asarray(y_score)
+    area = recall = 0.0
+    for threshold in sorted(set(y_score), reverse=True):
+        found = y_score >= threshold
+        previous, recall = recall, rate(weight, found, side)
+        if recall > previous:
+            area += (recall - previous) * rate(weight, side, found)
+    return area
+
+
+def reference_detection_error(y_true, y_score, weight=None):
+    """Return the least mean of both error rates at infinity and at each score."""
+    weight = np.ones(len(y_true)) if weight is None else weight
+    known = np.array([label in LABELS for label in y_true])
+    return min(
+        (rate(weight, y_score < t, known) + rate(weight, y_score >= t, ~known)) / 2
+        for t in [np.inf, *y_score]
+    )
+
+
+def reference_ccr_at_fpr(y_true, y_pred, y_score, fpr, weight=None):
+    """Return the largest CCR of the thresholds that keep the FPR."""
+    ccrs, fprs, _ = reference_oscr_curve(y_true, y_pred, y_score, weight)
+    # Scores at infinity leave no threshold of the reference above all of them.
+    return max((c for c, f in zip(ccrs, fprs) if f <= fpr), default=0)
+
+
 def scores_of(y_true, y_pred, y_score, **params):
-    """Return the three numbers of a problem."""
+    """Return the numbers of a problem."""
     return (
         auroc_score(y_true, y_score, **params),
         fpr_at_tpr(y_true, y_score, tpr=0.8, **params),
         oscr_score(y_true, y_pred, y_score, **params),
+        aupr_score(y_true, y_score, **params),
+        aupr_score(y_true, y_score, positive="unknown", **params),
+        detection_error(y_true, y_score, **params),
+        ccr_at_fpr(y_true, y_pred, y_score, fpr=0.2, **params),
     )
 
 
@@ -164,6 +212,112 @@ def test_default_tpr_is_95_percent():
     assert fpr_at_tpr(y_true, -np.arange(40), labels=LABELS) == 18 / 20
 
 
+@pytest.mark.parametrize("positive", ["known", "unknown"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_aupr_sums_over_thresholds(seed, n_values, weighted, positive):
+    """Check AUPR of either side against precision and recall at each threshold."""
+    y_true, _, y_score = random_problem(seed, n_values=n_values)
+    weight = np.random.default_rng(seed).uniform(0.1, 3, 60) if weighted else None
+    aupr = aupr_score(
+        y_true, y_score, labels=LABELS, positive=positive, sample_weight=weight
+    )
+    assert_allclose(aupr, reference_aupr(y_true, y_score, positive, weight), **CLOSE)
+
+
+def test_aupr_is_that_of_scikit_learn():
+    """Check that known is the default side, and that for the other the scores flip."""
+    y_true, _, y_score = random_problem(0)
+    known_side, unknown_side = (
+        average_precision_score(y_true < 3, y_score),
+        average_precision_score(y_true >= 3, -y_score),
+    )
+    assert abs(known_side - unknown_side) > 0.05
+    assert_allclose(aupr_score(y_true, y_score, labels=LABELS), known_side, **CLOSE)
+    aupr_out = aupr_score(y_true, y_score, labels=LABELS, positive="unknown")
+    assert_allclose(aupr_out, unknown_side, **CLOSE)
+
+
+@pytest.mark.parametrize(("positive", "share"), [("known", 0.75), ("unknown", 0.25)])
+def test_aupr_of_chance(positive, share):
+    """Check that scores that tell nothing give the share of the side."""
+    aupr = aupr_score([0, 1, 2, 3], [5, 5, 5, 5], labels=LABELS, positive=positive)
+    assert aupr == share
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_detection_error_scans_thresholds(seed, n_values, weighted):
+    """Check the detection error against all thresholds, and one above all scores."""
+    y_true, _, y_score = random_problem(seed, n_values=n_values)
+    weight = np.random.default_rng(seed).uniform(0.1, 3, 60) if weighted else None
+    error = detection_error(y_true, y_score, labels=LABELS, sample_weight=weight)
+    assert_allclose(error, reference_detection_error(y_true, y_score, weight), **CLOSE)
+
+
+@pytest.mark.parametrize("n_values", [None, 4])
+def test_detection_error_is_a_kolmogorov_smirnov_statistic(n_values):
+    """Check that it is (1 - D) / 2, D how far known scores lie above unknown ones."""
+    y_true, _, y_score = random_problem(12, n_values=n_values)
+    known = y_true < 3
+    largest = ks_2samp(y_score[known], y_score[~known], alternative="less").statistic
+    error = detection_error(y_true, y_score, labels=LABELS)
+    assert_allclose(error, (1 - largest) / 2, **CLOSE)
+    assert detection_error(y_true, -y_score, labels=LABELS) <= 0.5
+
+
+# 1/3 and 0.2 are shares that some problem reaches exactly, up to rounding.
+@pytest.mark.parametrize("fpr", [0, 0.01, 0.2, 1 / 3, 0.5, 1])
+@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_ccr_at_fpr_scans_thresholds(seed, n_values, fpr):
+    """Check the CCR against the best of all thresholds that keep the FPR."""
+    y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
+    ccr = ccr_at_fpr(y_true, y_pred, y_score, labels=LABELS, fpr=fpr)
+    expected = reference_ccr_at_fpr(y_true, y_pred, y_score, fpr)
+    assert_allclose(ccr, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("fpr", [0.1, 0.4])
+@pytest.mark.parametrize("seed", range(5))
+def test_ccr_at_fpr_with_weights(seed, fpr):
+    """Check the weighted CCR against the best of all thresholds."""
+    problem = random_problem(seed, n_values=6)
+    weight = np.random.default_rng(seed).uniform(0.1, 3, 60)
+    ccr = ccr_at_fpr(*problem, labels=LABELS, fpr=fpr, sample_weight=weight)
+    assert_allclose(ccr, reference_ccr_at_fpr(*problem, fpr, weight), **CLOSE)
+
+
+@pytest.mark.parametrize("weight", [0.1, 0.3, 0.7, 1])
+@pytest.mark.parametrize("n_unknown", [3, 10, 49])
+def test_ccr_at_each_fpr_that_is_reached_exactly(n_unknown, weight):
+    """Check that fpr = k / n accepts the k highest unknown samples and not one more."""
+    # A known sample above each unknown one tells at which of them the threshold is.
+    y_true = np.tile([0, 3], n_unknown)
+    weights = np.full(2 * n_unknown, weight)
+    ccrs = [
+        ccr_at_fpr(
+            y_true,
+            np.zeros_like(y_true),
+            -np.arange(2 * n_unknown),
+            labels=LABELS,
+            fpr=k / n_unknown,
+            sample_weight=weights,
+        )
+        for k in range(n_unknown)
+    ]
+    assert_allclose(ccrs, np.arange(1, n_unknown + 1) / n_unknown, **CLOSE)
+
+
+def test_default_fpr_is_10_percent():
+    """Check that ccr_at_fpr without an fpr is the CCR at 10 % FPR."""
+    y_true = np.tile([0, 3], 20)
+    ccr = ccr_at_fpr(y_true, np.zeros(40, int), -np.arange(40), labels=LABELS)
+    assert ccr == 3 / 20
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_values", [None, 4, 2, 1])
 @pytest.mark.parametrize("seed", range(5))
@@ -243,6 +397,11 @@ def test_separated_scores(sign, auroc, fpr, oscr):
     assert fpr_at_tpr(y_true, y_score, labels=LABELS, tpr=0.25) == fpr
     assert fpr_at_tpr(y_true, y_score, labels=LABELS) == fpr
     assert oscr_score(y_true, y_pred, y_score, labels=LABELS) == oscr
+    assert ccr_at_fpr(y_true, y_pred, y_score, labels=LABELS, fpr=0.4) == oscr
+    assert detection_error(y_true, y_score, labels=LABELS) == (0 if sign > 0 else 0.5)
+    for positive in ("known", "unknown"):
+        aupr = aupr_score(y_true, y_score, labels=LABELS, positive=positive)
+        assert (aupr == 1) == (sign > 0)
 
 
 @pytest.mark.parametrize("n_values", [None, 4])
@@ -361,7 +520,7 @@ def test_lists_give_plain_floats():
         labels=LABELS,
         sample_weight=weight.tolist(),
     )
-    assert [type(value) for value in from_lists] == [float] * 3
+    assert [type(value) for value in from_lists] == [float] * 7
     assert from_lists == scores_of(
         y_true, y_pred, y_score, labels=np.array(LABELS), sample_weight=weight
     )
@@ -387,6 +546,10 @@ def test_infinite_scores(n_high, n_low):
         reference_auroc(y_true, y_score),
         reference_fpr_at_tpr(y_true, y_score, 0.8),
         reference_auroc(y_true, y_score, correct=y_true == y_pred),
+        reference_aupr(y_true, y_score, "known"),
+        reference_aupr(y_true, y_score, "unknown"),
+        reference_detection_error(y_true, y_score),
+        reference_ccr_at_fpr(y_true, y_pred, y_score, 0.2),
     )
     actual = scores_of(y_true, y_pred, y_score, labels=LABELS)
     assert_allclose(actual, expected, **CLOSE)
@@ -412,9 +575,12 @@ def test_inputs_stay_as_they_are():
 METRICS = {
     "auroc_score": auroc_score,
     "fpr_at_tpr": fpr_at_tpr,
-    # Perfect predictions: these tests are about what all four take.
+    "aupr_score": aupr_score,
+    "detection_error": detection_error,
+    # Perfect predictions: these tests are about what all of them take.
     "oscr_curve": lambda y, y_score, **params: oscr_curve(y, y, y_score, **params),
     "oscr_score": lambda y, y_score, **params: oscr_score(y, y, y_score, **params),
+    "ccr_at_fpr": lambda y, y_score, **params: ccr_at_fpr(y, y, y_score, **params),
 }
 
 
@@ -460,7 +626,7 @@ def test_wrong_number_of_weights_raises(metric, length):
         metric([0, 1, 3], [1, 2, 3], labels=LABELS, sample_weight=np.ones(length))
 
 
-@pytest.mark.parametrize("curve", [oscr_curve, oscr_score])
+@pytest.mark.parametrize("curve", [oscr_curve, oscr_score, ccr_at_fpr])
 @pytest.mark.parametrize("length", [1, 2, 4])
 def test_wrong_number_of_predictions_raises(curve, length):
     """Check that predictions must be as many as the labels, one is not for all."""
@@ -500,3 +666,17 @@ def test_tpr_out_of_range_raises(tpr):
     """Check that the error names tpr, what it takes and what it got."""
     with pytest.raises(ValueError, match=rf"tpr must be in \(0, 1\]; got {tpr!r}\."):
         fpr_at_tpr([0, 1, 3], [1, 2, 3], labels=LABELS, tpr=tpr)
+
+
+@pytest.mark.parametrize("fpr", [-0.1, 1.0000001, 5, np.nan, np.inf])
+def test_fpr_out_of_range_raises(fpr):
+    """Check that the error names fpr, what it takes and what it got."""
+    with pytest.raises(ValueError, match=rf"fpr must be in \[0, 1\]; got {fpr!r}\."):
+        ccr_at_fpr([0, 1, 3], [0, 1, 1], [1, 2, 3], labels=LABELS, fpr=fpr)
+
+
+@pytest.mark.parametrize("positive", ["in", None, 1, ["known"]])
+def test_unknown_side_of_aupr_raises(positive):
+    """Check that the error names positive, what it takes and what it got."""
+    with pytest.raises(ValueError, match="positive must be 'known' or 'unknown'; got"):
+        aupr_score([0, 1, 3], [1, 2, 3], labels=LABELS, positive=positive)
