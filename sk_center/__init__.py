@@ -9,9 +9,10 @@ _SOURCES = {
     "Center": "centers",
     "CenterLossClassifier": "classifier",
     "CenterLossNet": "net",
+    "LeaveClassesOut": "model_selection",
     "OpenSetClassifier": "open_set",
 }
-_MODULES = ("losses", "metrics", "networks", "scores")
+_MODULES = ("losses", "metrics", "model_selection", "networks", "scores")
 
 __all__ = [*_SOURCES, *_MODULES]
 

@@ -18,7 +18,7 @@ import sk_center
 ROOT = Path(__file__).parents[1]
 # The section [tool.numpydoc_validation] of pyproject.toml, less what it leaves out.
 CHECKS = parse_config(ROOT)["checks"]
-MODULES = ["centers", "losses", "metrics", "networks", "scores"]
+MODULES = ["centers", "losses", "metrics", "model_selection", "networks", "scores"]
 CLASSES = [name for name in sk_center.__all__ if inspect.isclass(getattr(sk_center, name))]
 
 
@@ -95,7 +95,7 @@ def test_readme_runs(tmp_path):
     [
         "import sk_center",
         "from sk_center import OpenSetClassifier",
-        "from sk_center import metrics, scores",
+        "from sk_center import LeaveClassesOut, metrics, scores",
     ],
 )
 def test_import_without_torch(statement):

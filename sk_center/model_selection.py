@@ -1,0 +1,489 @@
+"""A splitter that leaves whole classes out of training: tuning without outsiders."""
+
+from collections.abc import Collection, Hashable, Mapping
+from itertools import combinations
+from math import comb
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils import check_array, check_random_state, column_or_1d, indexable
+from sklearn.utils.multiclass import type_of_target
+
+# A classifier of one class has nothing to tell apart.
+MIN_KNOWN = 2
+
+
+class LeaveClassesOut(BaseCrossValidator):
+    """Cross-validator that keeps whole classes for testing, as unknowns.
+
+    Each split declares some classes unknown. The test part holds all samples of those
+    and a stratified share of the samples of every other class; the rest trains. So an
+    open-set classifier is judged and tuned on classes that it never saw, without any
+    outsider at hand.
+
+    Parameters
+    ----------
+    n_unknown : int or float, default=None
+        Number of classes to leave out in each split, or their share of all classes in
+        (0, 1), rounded to at least one class. None leaves one out, unless ``openness``
+        or ``unknown_classes`` says otherwise; only one of the three may be given.
+
+    n_splits : int, default=None
+        Number of splits. None is 5, or one for each entry of ``unknown_classes``, with
+        which it may not be given.
+
+    test_size : float, default=0.2
+        Share of every known class to test on, in (0, 1). With ``1 / n_splits`` it is a
+        K-fold; any other share may be tested more or less than once, see Notes.
+
+    unknown_classes : list of lists of labels, default=None
+        The classes to leave out, one entry for each split, as in
+        ``[["a", "b"], ["c"]]``. An entry that occurs again is tested with other samples
+        of the known classes.
+
+    openness : float, default=None
+        Openness of each split in (0, 1), see Notes; the number of classes left out is the
+        one that comes nearest.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of which classes and which samples are held out. An int gives the same splits
+        at every call.
+
+    See Also
+    --------
+    OpenSetClassifier : What to tune with it.
+    sk_center.metrics.oscr_score : A score of known and unknown samples together.
+    sklearn.model_selection.LeavePGroupsOut : Leaves groups out, and every sample of them.
+    sklearn.model_selection.StratifiedGroupKFold : Leaves no class out.
+
+    Notes
+    -----
+    **Classes.** Drawn sets of unknown classes are balanced: over the splits, no class is
+    left out more than once more often than another. No set occurs again before all
+    have. At least two classes are left for training, and none of them lacks a training
+    sample.
+
+    **Samples.** The samples of a known class are shuffled once and tested in turn: each
+    split that knows the class tests the next ``test_size`` of it, and begins anew at the
+    end. Hence the number that is tested in a split is within one of
+    ``test_size * n_class_samples``, and how often two samples of a class were tested
+    as known never differs by more than one: with the defaults it is a 5-fold where a
+    split passes over the classes that it leaves out. Folds alone would tie the share to
+    the number of splits, and leave no training sample to a single split; shares drawn
+    anew in each split would test some samples often and others never.
+
+    A known class of a single sample always trains, since a class without training sample
+    would be unknown; it is tested only where it is left out. Since unknown samples
+    are tested as often as their class is left out, test parts overlap:
+    :func:`sklearn.model_selection.cross_val_predict` refuses such splits,
+    :func:`sklearn.model_selection.cross_validate` and searches take them.
+
+    **Groups.** No group is in both parts. Groups are held out whole, those tested least
+    first, so that the shares of the known classes come near ``test_size`` over the
+    splits; a known class of a single group always trains. A group of unknown classes
+    alone is tested. A group that holds known samples too is tested whole, or else
+    trains with its known samples, and its unknown ones are in neither part: were they
+    tested, nothing would be left for training where each group, such as a writer
+    or a patient, has samples of all classes. At least one group of each unknown class
+    is tested.
+
+    **Openness** is 0 where all test classes are known. It is that of [1]_ with the known
+    classes as targets, for which [2]_ gives::
+
+        openness = 1 - sqrt(2 * n_known / (n_known + n_test))
+
+    where ``n_test`` counts known and unknown classes.
+
+    References
+    ----------
+    .. [1] W. J. Scheirer, A. de Rezende Rocha, A. Sapkota, T. E. Boult. "Toward open set
+       recognition". IEEE TPAMI, 2013.
+    .. [2] C. Geng, S.-J. Huang, S. Chen. "Recent advances in open set recognition: a
+       survey". IEEE TPAMI, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_center.model_selection import LeaveClassesOut
+    >>> X, y = np.zeros((12, 2)), np.array(list("aaabbbcccddd"))
+    >>> cv = LeaveClassesOut(2, n_splits=2, test_size=0.34, random_state=0)
+    >>> for train, test in cv.split(X, y):
+    ...     print("train", "".join(y[train]), "test", "".join(y[test]))
+    train aabb test abcccddd
+    train ccdd test aaabbbcd
+
+    A search that never sees an outsider:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.preprocessing import scale
+    >>> from sk_center import OpenSetClassifier
+    >>> from sk_center.metrics import auroc_score
+    >>> X, y = load_iris(return_X_y=True)
+    >>> def scorer(model, X, y):
+    ...     return auroc_score(y, model.score_samples(X), labels=model.classes_)
+    >>> search = GridSearchCV(
+    ...     OpenSetClassifier(LogisticRegression(), cv=5, random_state=0),
+    ...     {"conformity_score": ["center_distance", "mahalanobis"]},
+    ...     cv=LeaveClassesOut(n_splits=3, random_state=0),
+    ...     scoring=scorer,
+    ... ).fit(scale(X), y)
+    >>> search.best_params_
+    {'conformity_score': 'mahalanobis'}
+    """
+
+    # What GroupsConsumerMixin, which scikit-learn keeps private, asks for: with metadata
+    # routing, groups that are given arrive here.
+    __metadata_request__split = {"groups": True}
+
+    def __init__(
+        self,
+        n_unknown=None,
+        *,
+        n_splits=None,
+        test_size=0.2,
+        unknown_classes=None,
+        openness=None,
+        random_state=None,
+    ):
+        _check_exclusive(
+            n_unknown=n_unknown, openness=openness, unknown_classes=unknown_classes
+        )
+        _check_exclusive(n_splits=n_splits, unknown_classes=unknown_classes)
+        if n_unknown is not None and not (_is_count(n_unknown) or _is_share(n_unknown)):
+            raise ValueError(
+                "n_unknown must be an int of at least 1, a float in (0, 1) or None; got "
+                f"{n_unknown!r}."
+            )
+        if n_splits is not None and not _is_count(n_splits):
+            raise ValueError(
+                f"n_splits must be an int of at least 1 or None; got {n_splits!r}."
+            )
+        if not _is_share(test_size):
+            raise ValueError(f"test_size must be a float in (0, 1); got {test_size!r}.")
+        if openness is not None and not _is_share(openness):
+            raise ValueError(
+                f"openness must be a float in (0, 1) or None; got {openness!r}."
+            )
+        if unknown_classes is not None and not _is_list_of_lists(unknown_classes):
+            raise ValueError(
+                "unknown_classes must be a list of lists of labels, none of them empty, or "
+                f"None; got {unknown_classes!r}."
+            )
+        self.n_unknown = n_unknown
+        self.n_splits = n_splits
+        self.test_size = test_size
+        self.unknown_classes = unknown_classes
+        self.openness = openness
+        self.random_state = random_state
+
+    def split(self, X, y, groups=None):
+        """Generate the indices of the training and the test part of each split.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples; only their number matters, and None will do.
+
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        groups : array-like of shape (n_samples,), default=None
+            Groups of samples that must not be torn apart.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train_samples,)
+            Rising indices of the training part, samples of known classes only.
+
+        test : ndarray of shape (n_test_samples,)
+            Rising indices of the test part, samples of known and of unknown classes.
+
+        Raises
+        ------
+        ValueError
+            If ``y`` does not hold one class label for each sample, less than two classes
+            would be left for training, or the test part would lack known samples or those
+            of an unknown class.
+        """
+        kind = "None" if y is None else type_of_target(y, input_name="y")
+        if kind not in ("binary", "multiclass"):
+            raise ValueError(
+                f"y must hold one class label for each sample, binary or multiclass; got "
+                f"{kind}."
+            )
+        X, y, groups = indexable(X, column_or_1d(y), groups)
+        if groups is not None:
+            groups = check_array(groups, input_name="groups", ensure_2d=False, dtype=None)
+            groups = np.unique(column_or_1d(groups), return_inverse=True)[1]
+        classes, y = np.unique(y, return_inverse=True)
+        rng = check_random_state(self.random_state)
+        unknown_sets = self._unknown_sets(classes, rng)
+
+        # Shares that are no whole number of samples are rounded at different times in
+        # different classes, so that their sum stays level.
+        phases = (rng.permutation(len(classes)) + 0.5) / len(classes)
+        if groups is None:
+            held_out = _SampleRotation(y, self.test_size, phases, rng)
+        else:
+            held_out = _GroupRotation(y, groups, self.test_size, phases, rng)
+        for split, unknown in enumerate(unknown_sets):
+            is_unknown = np.zeros(len(classes), dtype=bool)
+            is_unknown[unknown] = True
+            train, test = held_out.next_masks(is_unknown)
+            untested = np.setdiff1d(unknown, y[test])
+            if len(untested):
+                raise ValueError(
+                    "groups must let each class that is left out be tested; in split "
+                    f"{split} each group of the classes {classes[untested].tolist()} holds "
+                    "the last training samples of another class."
+                )
+            if is_unknown[y[test]].all():
+                known_counts = np.bincount(y)[~is_unknown]
+                raise ValueError(
+                    "test_size must hold out a sample of the known classes in each split, "
+                    "and leave one of each for training; "
+                    f"got {self.test_size!r}, which holds out none in split {split}, where "
+                    f"the known classes have {known_counts[:10].tolist()} samples"
+                    f"{'' if groups is None else ' in groups of which none can be spared'}."
+                )
+            yield np.flatnonzero(train), np.flatnonzero(test)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), default=None
+            Ignored, exists for API compatibility.
+
+        y : array-like of shape (n_samples,), default=None
+            Ignored, exists for API compatibility.
+
+        groups : array-like of shape (n_samples,), default=None
+            Ignored, exists for API compatibility.
+
+        Returns
+        -------
+        n_splits : int
+            Number of splits.
+        """
+        if self.unknown_classes is not None:
+            return len(self.unknown_classes)
+        return 5 if self.n_splits is None else int(self.n_splits)
+
+    def _unknown_sets(self, classes, rng):
+        """Return the indices of the classes to leave out, one array for each split."""
+        most = len(classes) - MIN_KNOWN
+        if most < 1:
+            raise ValueError(
+                f"y must hold at least {MIN_KNOWN + 1} classes, one to leave out and "
+                f"{MIN_KNOWN} to train on; got {classes.tolist()}."
+            )
+        if self.unknown_classes is not None:
+            return [_indices_of(labels, classes) for labels in self.unknown_classes]
+        if self.openness is not None:
+            size = _n_unknown_for(self.openness, len(classes))
+        elif self.n_unknown is None:
+            size = 1
+        elif isinstance(self.n_unknown, Integral):
+            size = int(self.n_unknown)
+        else:
+            size = max(1, round(self.n_unknown * len(classes)))
+        if size > most:
+            raise ValueError(
+                f"n_unknown must leave at least {MIN_KNOWN} of the {len(classes)} classes "
+                f"in y for training, so be at most {most}; got {self.n_unknown!r}."
+            )
+        return _balanced_sets(len(classes), size, self.get_n_splits(), rng)
+
+
+class _SampleRotation:
+    """Hold out the next share of each class, turn after turn."""
+
+    def __init__(self, y, share, phases, rng):
+        counts = np.bincount(y)
+        # The sort is stable, so shuffled samples stay shuffled within their class.
+        shuffled = rng.permutation(len(y))
+        order = shuffled[np.argsort(y[shuffled], kind="stable")]
+        self.members = np.split(order, np.cumsum(counts)[:-1])
+        # One sample of each class always trains.
+        self.steps = np.minimum(share * counts, counts - 1)
+        self.phases = phases
+        self.turns = np.zeros(len(counts), dtype=int)
+        self.y = y
+
+    def next_masks(self, is_unknown):
+        """Return the masks of the training and the test part of the next split."""
+        test = is_unknown[self.y]
+        for known in np.flatnonzero(~is_unknown):
+            turn = self.turns[known] + np.arange(2)
+            start, stop = np.floor(turn * self.steps[known] + self.phases[known])
+            members = self.members[known]
+            test[members[np.arange(start, stop, dtype=int) % len(members)]] = True
+        self.turns += ~is_unknown
+        return ~test, test
+
+
+class _GroupRotation:
+    """Hold out whole groups, so that each class comes near its share over the turns."""
+
+    def __init__(self, y, groups, share, phases, rng):
+        shape = groups.max() + 1, y.max() + 1
+        cells = np.bincount(groups * shape[1] + y, minlength=shape[0] * shape[1])
+        self.table = cells.reshape(shape)
+        self.share = share
+        # What each class still has to hold out by now, as a share of its samples.
+        self.due = (phases - 0.5) / (self.table > 0).sum(axis=0)
+        self.n_tested = np.zeros(shape[0], dtype=int)
+        self.rng = rng
+        self.y, self.groups = y, groups
+
+    def next_masks(self, is_unknown):
+        """Return the masks of the training and the test part of the next split."""
+        known_counts = self.table[:, ~is_unknown]
+        tested = ~known_counts.any(axis=1)
+        left = known_counts.sum(axis=0)
+        rows = known_counts / left
+        due = self.due[~is_unknown] + self.share
+        mixed = np.flatnonzero(~tested)
+        mixed = mixed[np.lexsort((self.rng.permutation(len(mixed)), self.n_tested[mixed]))]
+
+        def spare(group):
+            return (left - known_counts[group] > 0)[known_counts[group] > 0].all()
+
+        def take(group):
+            nonlocal left, due
+            tested[group] = True
+            self.n_tested[group] += 1
+            left = left - known_counts[group]
+            due = due - rows[group]
+
+        for unknown in np.flatnonzero(is_unknown):
+            if not self.table[tested, unknown].any():
+                holders = mixed[self.table[mixed, unknown] > 0]
+                group = next(filter(spare, holders), None)
+                if group is not None:
+                    take(group)
+        for group in mixed:
+            # Whether taking the group makes the sum of the squares of what is due less.
+            less = rows[group] @ (2 * due - rows[group]) > 0
+            if less and not tested[group] and spare(group):
+                take(group)
+        if not tested[mixed].any():
+            spared = [group for group in mixed if spare(group)]
+            if spared:
+                take(max(spared, key=lambda group: rows[group] @ (2 * due - rows[group])))
+        # A class that cannot give its share must not press ever harder on the others.
+        self.due[~is_unknown] = np.clip(due, -1, 1)
+        test = tested[self.groups]
+        return ~test & ~is_unknown[self.y], test
+
+
+def _balanced_sets(n_items, size, n_sets, rng):
+    """Draw sets of items so that all items, and all sets, occur about equally often.
+
+    How often two items occur differs by at most one, and so does how often two sets do.
+    Returns a list of ndarray of shape (size,), rising indices of items.
+    """
+    rounds = []
+    # There are at least n_items sets, and more than can be listed unless n_sets is larger.
+    if n_sets > n_items and n_sets >= comb(n_items, size):
+        every = list(combinations(range(n_items), size))
+        while n_sets >= len(every):
+            rounds += [every[i] for i in rng.permutation(len(every))]
+            n_sets -= len(every)
+
+    drawn, counts = [], np.zeros(n_items, dtype=int)
+    seen = set()
+    for _ in range(n_sets):
+        # Items that occurred least come first, in random order.
+        items = np.lexsort((rng.permutation(n_items), counts))[:size]
+        while frozenset(items.tolist()) in seen:
+            items = rng.permutation(n_items)[:size]
+        drawn.append(frozenset(items.tolist()))
+        seen.add(drawn[-1])
+        counts[items] += 1
+    # A set drawn at random may have upset the balance: then give a set the item that occurs
+    # most rarely for the one that occurs most often. One of the sets can take it without
+    # becoming another: those with only the frequent item outnumber those with only the
+    # rare one, and different ones become different.
+    while counts.max() - counts.min() > 1:
+        often, rarely = int(counts.argmax()), int(counts.argmin())
+        place, new = next(
+            (place, items - {often} | {rarely})
+            for place, items in enumerate(drawn)
+            if often in items
+            and rarely not in items
+            and items - {often} | {rarely} not in seen
+        )
+        seen.remove(drawn[place])
+        seen.add(new)
+        drawn[place] = new
+        counts[[often, rarely]] += -1, 1
+    return [np.array(sorted(items)) for items in [*rounds, *drawn]]
+
+
+def _n_unknown_for(openness, n_classes):
+    """Return how many classes to leave out to come nearest to an openness."""
+    n_known = n_classes - np.arange(n_classes + 1)
+    reached = 1 - np.sqrt(2 * n_known / (n_known + n_classes))
+    size = int(np.abs(reached - openness).argmin())
+    most = n_classes - MIN_KNOWN
+    if not 1 <= size <= most:
+        raise ValueError(
+            f"openness must be near {reached[1]:.3g} to {reached[most]:.3g}, which leaving "
+            f"out 1 to {most} of the {n_classes} classes in y gives; got {openness!r}."
+        )
+    return size
+
+
+def _indices_of(labels, classes):
+    """Return the indices of the labels of one entry of unknown_classes."""
+    index = {label: i for i, label in enumerate(classes.tolist())}
+    missing = [label for label in labels if label not in index]
+    if missing:
+        raise ValueError(
+            f"unknown_classes must hold labels that are in y, {classes.tolist()}; got "
+            f"{missing}, which are not."
+        )
+    indices = np.unique([index[label] for label in labels])
+    if len(classes) - len(indices) < MIN_KNOWN:
+        raise ValueError(
+            f"unknown_classes must leave at least {MIN_KNOWN} of the {len(classes)} "
+            f"classes in y for training; got {list(labels)}."
+        )
+    return indices
+
+
+def _check_exclusive(**params):
+    """Raise if more than one parameter is given."""
+    given = {name: value for name, value in params.items() if value is not None}
+    if len(given) > 1:
+        raise ValueError(
+            f"Only one of {', '.join(params)} may be given; got "
+            f"{', '.join(f'{name}={value!r}' for name, value in given.items())}."
+        )
+
+
+def _is_count(value):
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _is_share(value):
+    return isinstance(value, Real) and not isinstance(value, Integral) and 0 < value < 1
+
+
+def _is_list(value):
+    listed = isinstance(value, Collection) and getattr(value, "ndim", 1) > 0
+    return listed and not isinstance(value, (str, bytes, Mapping)) and len(value) > 0
+
+
+def _is_list_of_lists(value):
+    """Tell whether a value is a list of lists of labels, none of them empty."""
+    return _is_list(value) and all(
+        _is_list(labels) and all(isinstance(label, Hashable) for label in labels)
+        for labels in value
+    )
