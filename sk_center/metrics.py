@@ -765,8 +765,12 @@ def _check_predictions(y_true, y_pred, labels, outlier_label, sample_weight):
 
 def _check_sides(y_true, labels, sample_weight):
     """Return who is known, of whom there must be some and not all, and weights."""
-    labels = list(labels)
+    labels = np.asarray(list(labels))
     known = np.isin(y_true, labels)
+    # numpy may take the string "1" for the number 1, depending on how many there are.
+    kinds = y_true.dtype.kind, labels.dtype.kind
+    if "O" not in kinds and (kinds[0] in "US") != (kinds[1] in "US"):
+        known[:] = False
     counts = np.ones(len(known), dtype=bool)
     if sample_weight is not None:
         sample_weight = _check_sample_weight(
@@ -778,7 +782,7 @@ def _check_sides(y_true, labels, sample_weight):
             raise ValueError(
                 f"y_true holds no {missing} sample (of positive weight): its labels are "
                 f"{np.unique(y_true)[:10].tolist()}, the known ones "
-                f"{np.asarray(labels)[:10].tolist()}."
+                f"{labels[:10].tolist()}."
             )
     return known, sample_weight
 

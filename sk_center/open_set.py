@@ -275,9 +275,10 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 params = process_routing(self, "fit", **params).estimator.fit
             if not is_classifier(self.estimator):
                 raise ValueError(f"estimator must be a classifier; got {self.estimator!r}.")
-            X, y = indexable(X, column_or_1d(y, warn=True))
-            check_classification_targets(y)
-            X, y, params = without_zero_weight(X, y, params)
+            X, labels = indexable(X, column_or_1d(y, warn=True))
+            check_classification_targets(labels)
+            counted = rows_that_count(labels, params)
+            y = labels[counted]
             if isinstance(self.estimator, FrozenEstimator):
                 check_is_fitted(self.estimator)
                 self.classes_ = np.unique(self.estimator.classes_)
@@ -289,12 +290,14 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                     )
             else:
                 self.classes_ = np.unique(y)
-            y = np.searchsorted(self.classes_, y)
+            # What an uncounted label of no class becomes does not matter.
+            y = np.searchsorted(self.classes_, labels)
             rates = self._check_rates()
             self.outlier_label_ = self._check_outlier_label(rates)
             rng = check_random_state(self.random_state)
-            splits, refit = self._split(X, y, rng)
-            scores, y = self._fit_splits(X, y, params, splits, refit, rng)
+            splits, refit = self._split(X, y, labels, counted, rng)
+            everything = counted if refit else None
+            scores, y = self._fit_splits(X, y, params, splits, everything, rng)
             calibration = CALIBRATIONS[self.calibration](rates, self.confidence)
             self.calibration_ = calibration.fit(scores, y, self.classes_)
             self.thresholds_ = calibration.thresholds_
@@ -303,6 +306,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(self.estimator_, name):
                     setattr(self, name, getattr(self.estimator_, name))
+                else:
+                    vars(self).pop(name, None)
         return self
 
     def predict(self, X):
@@ -333,9 +338,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if len(others):
             ranking = np.where(accepted, self._ranking(X), -np.inf)
             index[others] = ranking[others].argmax(axis=1)
-        label = np.asarray(self.outlier_label_)
-        kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
-        labels = self.classes_.astype(np.result_type(self.classes_.dtype, kind))[index]
+        labels = self.classes_.astype(label_dtype(self.classes_, self.outlier_label_))[
+            index
+        ]
         labels[~accepted.any(axis=1)] = self.outlier_label_
         return labels
 
@@ -597,12 +602,11 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return label
 
-    def _split(self, X, y, rng):
+    def _split(self, X, y, labels, counted, rng):
         """Return which samples train and which calibrate, and whether all train then."""
-        everything = np.arange(len(y))
         is_share = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
         if isinstance(self.estimator, FrozenEstimator):
-            absent = np.setdiff1d(np.arange(len(self.classes_)), y)
+            absent = np.setdiff1d(np.arange(len(self.classes_)), y[counted])
             if len(absent):
                 raise ValueError(
                     f"y holds no sample of the classes {self.classes_[absent].tolist()} of "
@@ -610,15 +614,20 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 )
             # Only the score trains, if it has something to learn.
             if not self._make_score(self.estimator).learns:
-                return [(everything, everything)], False
-            return [split_classes(y, self.cv if is_share else 0.5, rng)], False
+                return [(counted, counted)], False
+            share = self.cv if is_share else 0.5
+            return [split_classes(y, counted, share, rng)], False
         if is_share:
-            return [split_classes(y, self.cv, rng)], False
-        splitter = check_cv(self.cv, self.classes_[y], classifier=True)
+            return [split_classes(y, counted, self.cv, rng)], False
+        splitter = check_cv(self.cv, labels, classifier=True)
+        everything = np.arange(len(y))
         splits = [
-            (everything[train], everything[test])  # a split may come as masks
-            for train, test in splitter.split(X, self.classes_[y])
+            # A split may come as masks.
+            tuple(np.intersect1d(everything[part], counted) for part in parts)
+            for parts in splitter.split(X, labels)
         ]
+        if not splits:
+            raise ValueError(f"cv must give at least one split; cv={self.cv!r} gives none.")
         if not self.refit and len(splits) != 1:
             raise ValueError(
                 f"refit=False takes a cv with one split, whose estimator is kept; "
@@ -629,7 +638,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "refit=False takes a training part with samples of every class; cv gives "
                 f"one of {self.classes_[np.unique(y[splits[0][0]])].tolist()}."
             )
-        if np.bincount(np.concatenate([test for _, test in splits])).max() > 1:
+        if np.bincount(np.concatenate([test for _, test in splits])).max(initial=0) > 1:
             raise ValueError(
                 f"cv must hold each sample out at most once; {type(self.cv).__name__} gave "
                 "some several times. The bound is for calibration samples drawn "
@@ -637,7 +646,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return splits, self.refit
 
-    def _fit_splits(self, X, y, params, splits, refit, rng):
+    def _fit_splits(self, X, y, params, splits, everything, rng):
         """Fit on each training part, and return own scores and classes of the rest."""
         fitted = Parallel(n_jobs=self.n_jobs if len(splits) > 1 else None)(
             delayed(self._fit_part)(self._make_estimator(rng), X, y, train, params)
@@ -647,8 +656,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             own_scores(estimator, score, X, y, test)
             for (estimator, score), (_, test) in zip(fitted, splits)
         ]
-        if refit:
-            everything = np.arange(len(y))
+        if everything is not None:
             fitted = [self._fit_part(self._make_estimator(rng), X, y, everything, params)]
         self.estimator_, self.score_ = fitted[0]
         return tuple(np.concatenate(parts) for parts in zip(*own))
@@ -708,7 +716,10 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             decision = self.estimator_.decision_function(X)
             if decision.ndim == 1:
                 return np.column_stack([-decision, decision])
-            if decision.shape[1] == len(self.classes_):
+            # Columns may also be pairs of classes, of which three classes have three.
+            if decision.shape[1] == len(self.classes_) and np.array_equal(
+                self.classes_[decision.argmax(axis=1)], self.estimator_.predict(X)
+            ):
                 return decision
         return self.p_values(X)
 
@@ -736,8 +747,8 @@ def named_score(score, estimator):
             return FunctionScore(score)
     if not isinstance(score, str) or score not in SCORES:
         raise ValueError(
-            f"conformity_score must be one of {['auto', *SCORES]}, a score, an estimator "
-            f"with score_samples or a callable; got {score!r}."
+            f"conformity_score must be one of {[*SCORES]}, a score, an estimator with "
+            f"score_samples, a callable, a list of those, or 'auto' alone; got {score!r}."
         )
     if score == "center_distance":
         return CenterDistance(centers=centers_of(estimator))
@@ -819,22 +830,21 @@ def rows_of(X, rows):
     return _safe_indexing(X, rows)
 
 
-def without_zero_weight(X, y, params):
-    """Return the data without the samples that a ``sample_weight`` of zero takes out."""
-    kept = np.ones(len(y), dtype=bool)
+def rows_that_count(labels, params):
+    """Return the rows whose ``sample_weight`` is not zero."""
+    counts = np.ones(len(labels), dtype=bool)
     for name, values in params.items():
         # One of another length is for the estimator to refuse.
-        if name.split("__")[-1] == "sample_weight" and np.shape(values) == kept.shape:
-            kept &= np.asarray(values) != 0
-    if kept.all() or not kept.any():
-        return X, y, params
-    rows = np.flatnonzero(kept)
-    classes = np.unique(y[rows])
+        if name.split("__")[-1] == "sample_weight" and np.shape(values) == counts.shape:
+            counts &= np.asarray(values) != 0
+    if counts.all() or not counts.any():
+        return np.arange(len(labels))
+    classes = np.unique(labels[counts])
     if len(classes) < 2:
         raise ValueError(
             f"sample_weight leaves samples of one class only, {classes.tolist()}."
         )
-    return rows_of(X, rows), y[rows], _check_method_params(X, params, indices=rows)
+    return np.flatnonzero(counts)
 
 
 def own_scores(estimator, score, X, y, rows):
@@ -850,15 +860,29 @@ def own_scores(estimator, score, X, y, rows):
     return scores[np.arange(len(rows)), np.searchsorted(score.classes_, y[rows])], y[rows]
 
 
-def split_classes(y, share, rng):
+def split_classes(y, rows, share, rng):
     """Hold a share of every class out, rounded up, but leave each at least one sample.
 
-    Unlike ``train_test_split`` it takes classes of a single sample, which all train.
+    Of all samples only some rows are split. Unlike ``train_test_split`` it takes classes
+    of a single sample, which all train.
     """
     held_out = []
-    for k in range(y.max() + 1):
-        rows = rng.permutation(np.flatnonzero(y == k))
-        n_held_out = min(int(np.ceil(share * len(rows))), len(rows) - 1)
-        held_out.append(rows[: max(n_held_out, 0)])
+    for k in np.unique(y[rows]):
+        members = rng.permutation(rows[y[rows] == k])
+        # Rounded first: 0.07 * 100 is a little more than 7.
+        n_held_out = int(np.ceil(round(float(share) * len(members), 9)))
+        held_out.append(members[: min(n_held_out, len(members) - 1)])
     held_out = np.sort(np.concatenate(held_out))
-    return np.setdiff1d(np.arange(len(y)), held_out), held_out
+    return np.setdiff1d(rows, held_out), held_out
+
+
+def label_dtype(classes, label):
+    """Return a dtype that holds the classes and the outlier label as they are."""
+    label = np.asarray(label)
+    kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
+    for dtype in (np.result_type(classes.dtype, kind), np.int64, np.float64):
+        # As numbers of Python, which compare exactly. NaN may be the label and equals none.
+        same = classes.astype(dtype).tolist() == classes.tolist()
+        if same and (label != label or label.astype(dtype).item() == label.item()):
+            return np.dtype(dtype)
+    return np.dtype(object)

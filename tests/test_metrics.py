@@ -680,3 +680,11 @@ def test_unknown_side_of_aupr_raises(positive):
     """Check that the error names positive, what it takes and what it got."""
     with pytest.raises(ValueError, match="positive must be 'known' or 'unknown'; got"):
         aupr_score([0, 1, 3], [1, 2, 3], labels=LABELS, positive=positive)
+
+
+@pytest.mark.parametrize("n_labels", [2, 200])
+def test_strings_are_no_numbers(n_labels):
+    """Check that a string is not taken for the number that it shows, be they few or many."""
+    y_true = np.array([str(k) for k in range(n_labels + 3)])
+    with pytest.raises(ValueError, match="no known sample"):
+        auroc_score(y_true, np.arange(n_labels + 3), labels=np.arange(n_labels))

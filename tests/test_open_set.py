@@ -6,6 +6,7 @@ from math import ceil
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
@@ -32,7 +33,7 @@ from sklearn.model_selection import (
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import get_tags
 
@@ -1887,3 +1888,87 @@ def test_set_output():
     assert isinstance(
         model.fit(X, y).set_output(transform="default").transform(X), np.ndarray
     )
+
+
+@pytest.mark.parametrize("kind", ["iterable", "predefined", "int", "share"])
+def test_weight_zero_leaves_the_splits_in_place(kind):
+    """Check that indices of cv mean rows of all samples, also where some do not count."""
+    X, y = clouds((60, 60, 60))
+    weight = np.ones(len(y))
+    weight[:40] = 0
+    halves = (np.arange(100), np.arange(100, 180))
+    cv = {
+        "iterable": [halves],
+        "predefined": PredefinedSplit(np.where(np.arange(180) < 100, -1, 0)),
+        "int": 3,
+        "share": 0.5,
+    }[kind]
+    params = {"cv": cv, "refit": kind in ("int", "share"), "random_state": 0}
+    model = OpenSetClassifier(Recorder(), **params).fit(X, y, sample_weight=weight)
+    given = model.estimator_.given_["X"]
+    assert not rows(given) & rows(X[:40])
+    if kind in ("iterable", "predefined"):
+        assert_array_equal(given, X[40:100])
+        assert model.calibration_.n_samples_.tolist() == np.bincount(y[100:]).tolist()
+    if kind == "int":
+        assert_array_equal(given, X[40:])
+        assert model.calibration_.n_samples_.sum() == 140
+
+
+@pytest.mark.parametrize(
+    ("classes", "label"),
+    [
+        (2**60 + np.arange(1, 4, dtype=np.uint64), -1),
+        (np.arange(3), 2**63),
+        (np.arange(3), 2**40),
+        (np.arange(3, dtype=np.uint8), 1234.56),
+        (2**63 + np.arange(1, 4, dtype=np.uint64), -1),
+    ],
+)
+def test_labels_are_kept_to_the_last_digit(classes, label):
+    """Check that no label is rounded for the sake of a dtype that holds them all."""
+    X, y = clouds()
+    model = OpenSetClassifier(
+        GaussianNB(), conformity_score="mahalanobis", cv=0.5, outlier_label=label
+    )
+    predicted = model.fit(X, classes[y]).predict(np.vstack([X, [[99.0, 99, 99]]]))
+    allowed = {*classes.tolist(), label}
+    assert set(predicted.tolist()) <= allowed
+    assert predicted[-1] == label
+
+
+def test_pairs_of_classes_are_no_ranking():
+    """Check that the columns of one-versus-one machines are not taken for classes."""
+    X, y = clouds((80, 80, 80))
+    params = {"conformity_score": "mahalanobis", "false_rejection_rate": 0.3, "cv": 0.5}
+    X_new = np.random.default_rng(0).uniform(-3, 5, size=(3000, 3))
+    pairs = SVC(decision_function_shape="ovo")
+    model = OpenSetClassifier(pairs, random_state=0, **params).fit(X, y)
+    p_values = model.p_values(X_new)
+    assert_array_equal(model.predict(X_new), reference_predict(model, X_new, p_values))
+    # The test shows something: often the estimator's class is turned down for another.
+    accepted = p_values > model.thresholds_
+    turned = ~accepted[np.arange(3000), model.estimator_.predict(X_new)]
+    assert (turned & accepted.any(axis=1)).sum() > 10
+
+
+def test_fit_on_an_array_forgets_the_columns():
+    """Check that names of features are those of the last fit."""
+    X, y = clouds()
+    model = OpenSetClassifier(GaussianNB(), cv=0.5)
+    model.fit(pd.DataFrame(X, columns=list("abc")), y)
+    assert_array_equal(model.feature_names_in_, list("abc"))
+    assert not hasattr(model.fit(X, y), "feature_names_in_")
+
+
+def test_share_is_no_victim_of_rounding():
+    """Check that 7 % of 100 samples are 7, though 0.07 * 100 is a little more."""
+    X, y = clouds((100, 100, 100))
+    model = OpenSetClassifier(GaussianNB(), cv=0.07, false_rejection_rate=0.2).fit(X, y)
+    assert_array_equal(model.calibration_.n_samples_, [7, 7, 7])
+
+
+def test_no_split_raises():
+    """Check that an empty list of splits is an error that names cv."""
+    with pytest.raises(ValueError, match=r"cv must give at least one split; cv=\[\]"):
+        OpenSetClassifier(GaussianNB(), cv=[]).fit(*clouds())
