@@ -684,7 +684,7 @@ def test_unknown_side_of_aupr_raises(positive):
 
 @pytest.mark.parametrize("n_labels", [2, 200])
 def test_strings_are_no_numbers(n_labels):
-    """Check that a string is not taken for the number that it shows, be they few or many."""
+    """Check that a string is not taken for the number that it shows."""
     y_true = np.array([str(k) for k in range(n_labels + 3)])
     with pytest.raises(ValueError, match="no known sample"):
         auroc_score(y_true, np.arange(n_labels + 3), labels=np.arange(n_labels))
