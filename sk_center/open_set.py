@@ -5,6 +5,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.stats import false_discovery_control
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -390,6 +391,52 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Boolean.
         """
         return ~self.predict_set(X).any(axis=1)
+
+    def select_outliers(self, X, *, fdr=0.1):
+        """Return which samples of a batch to call outsiders, with few members among them.
+
+        ``is_outlier`` bounds the share of the members that are called outsiders. This
+        bounds the share of members among those that are called outsiders, whatever their
+        number in the batch: the false discovery rate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples, judged together.
+
+        fdr : float, default=0.1
+            Bound on the expected share of members among the selected, in (0, 1).
+
+        Returns
+        -------
+        selected : ndarray of shape (n_samples,)
+            Boolean.
+
+        Raises
+        ------
+        ValueError
+            If ``fdr`` is not in (0, 1).
+
+        Notes
+        -----
+        The p-value of a sample is the largest of its classes, since a member of any class
+        is no outsider; to those goes the procedure of Benjamini and Hochberg. For one
+        class and held-out calibration samples the bound holds exactly if the samples
+        are drawn independently [1]_. For several classes the largest p-value is more
+        careful than that of the true class; the bound then is not proven, but kept in
+        simulations.
+
+        The smallest p-value is ``1 / (n + 1)`` with n calibration samples of a class. Of
+        m samples, less than ``m / (fdr * (n + 1))`` outsiders cannot be selected.
+
+        References
+        ----------
+        .. [1] S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia. "Testing for outliers with
+           conformal p-values". Annals of Statistics, 2023.
+        """
+        if not (isinstance(fdr, Real) and 0 < fdr < 1):
+            raise ValueError(f"fdr must be in (0, 1); got {fdr!r}.")
+        return false_discovery_control(self.p_values(X).max(axis=1)) <= fdr
 
     def score_samples(self, X):
         """Return how known each sample looks, by the class it is most typical of.

@@ -1972,3 +1972,46 @@ def test_no_split_raises():
     """Check that an empty list of splits is an error that names cv."""
     with pytest.raises(ValueError, match=r"cv must give at least one split; cv=\[\]"):
         OpenSetClassifier(GaussianNB(), cv=[]).fit(*clouds())
+
+
+def test_selected_outliers_are_those_of_benjamini_and_hochberg():
+    """Check the selection against the procedure, step by step on the largest p-values."""
+    X, y = clouds((99, 99, 99))
+    model = OpenSetClassifier(frozen(GaussianNB()), conformity_score="mahalanobis")
+    model.fit(X, y)
+    X = queries()
+    p = model.p_values(X).max(axis=1)
+    seen = set()
+    for fdr in (0.001, 0.05, 0.1, 0.3, 0.9):
+        steps = [k for k in range(1, len(X) + 1) if np.sort(p)[k - 1] <= fdr * k / len(X)]
+        cut = np.sort(p)[max(steps) - 1] if steps else -1.0
+        selected = model.select_outliers(X, fdr=fdr)
+        assert_array_equal(selected, p <= cut)
+        seen.add(int(selected.sum()))
+    assert len(seen) > 2
+    for fdr in (0, 1, -0.1, "low"):
+        with pytest.raises(ValueError, match=f"fdr must be in .0, 1.; got {fdr!r}"):
+            model.select_outliers(X, fdr=fdr)
+
+
+@pytest.mark.parametrize("share", [0.15, 0.4])
+def test_false_discovery_rate(share):
+    """Check the mean share of members among the selected, over draws of everything."""
+    estimator = frozen(GaussianNB())
+    model = OpenSetClassifier(estimator, conformity_score=CenterDistance(MEANS))
+    rng = np.random.default_rng(0)
+    fdr, n_draws, n_new = 0.2, 400, 100
+    y = np.repeat(np.arange(3), (120, 80, 60))
+    rates, found = [], 0
+    for _ in range(n_draws):
+        model.fit(sample(y, rng), y)
+        is_outsider = rng.random(n_new) < share
+        X = sample(rng.integers(3, size=n_new), rng)
+        X[is_outsider] = rng.normal([6, 6, -6], size=(is_outsider.sum(), 3))
+        selected = model.select_outliers(X, fdr=fdr)
+        rates.append((selected & ~is_outsider).sum() / max(selected.sum(), 1))
+        found += (selected & is_outsider).sum() / max(is_outsider.sum(), 1)
+    # One-sided, at 99.9 %: the shares of independent draws have a normal mean.
+    assert np.mean(rates) <= fdr + 3.1 * np.std(rates) / np.sqrt(n_draws)
+    # The bound is no bound if nothing is selected.
+    assert found / n_draws > 0.5
