@@ -349,7 +349,7 @@ def test_kinds_of_labels(labels):
     assert_array_equal(model.classes_, np.unique(given))
     assert model.predict(X).dtype == model.classes_.dtype
     assert (model.predict(X) == given).mean() > 0.85
-    assert model.score(X, labels) > 0.85
+    assert model.score(X, given) > 0.85
 
 
 @pytest.mark.parametrize("form", ["pairs", "samples", "targets", "tensors"])
