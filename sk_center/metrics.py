@@ -14,12 +14,12 @@ from inspect import signature
 from numbers import Integral
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import _check_sample_weight
+
+from sk_center._nested import nested, transformed
 
 
 def auroc_score(y_true, y_score, *, labels, sample_weight=None):
@@ -702,29 +702,19 @@ normalized_accuracy_scorer = make_open_set_scorer(normalized_accuracy_score)
 
 def _open_set_classifier(estimator):
     """Return the open-set classifier inside an estimator, and what transforms X for it."""
-    before, inner = [], estimator
-    while not hasattr(inner, "outlier_label_"):
-        if isinstance(inner, Pipeline):
-            before += [inner[:-1]] if len(inner) > 1 else []
-            inner = inner[-1]
-        elif isinstance(inner, FrozenEstimator):
-            inner = inner.estimator
-        elif hasattr(inner, "best_estimator_"):
-            inner = inner.best_estimator_
-        else:
-            raise TypeError(
-                "estimator must be a fitted OpenSetClassifier, a Pipeline that ends in one "
-                f"or a search of one; got {estimator!r}."
-            )
-    return inner, before
+    for inner, before in nested(estimator, searches=True):
+        if hasattr(inner, "outlier_label_"):
+            return inner, before
+    raise TypeError(
+        "estimator must be a fitted OpenSetClassifier, a Pipeline that ends in one or a "
+        f"search of one; got {estimator!r}."
+    )
 
 
 def _predict_known(estimator, X):
     """Return the class that is given to each sample without rejection."""
     classifier, before = _open_set_classifier(estimator)
-    for steps in before:
-        X = steps.transform(X)
-    return classifier.estimator_.predict(X)
+    return classifier.estimator_.predict(transformed(before, X))
 
 
 def _check(y_true, y_score, labels, sample_weight):

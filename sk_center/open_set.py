@@ -15,7 +15,6 @@ from sklearn.base import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_random_state, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._set_output import _safe_set_output
@@ -35,6 +34,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from sk_center._responses import centers_of, consumed
 from sk_center._state import restored_on_error
 from sk_center.calibration import ConformalCalibration
 from sk_center.scores import (
@@ -45,7 +45,6 @@ from sk_center.scores import (
     FunctionScore,
     MaxSoftmax,
     PerClass,
-    as_tuple,
 )
 
 CALIBRATIONS = {"conformal": ConformalCalibration}
@@ -800,73 +799,6 @@ def named_score(score, estimator):
     if score == "center_distance":
         return CenterDistance(centers=centers_of(estimator))
     return SCORES[score]()
-
-
-def centers_of(estimator):
-    """Return the centers of a center-loss classifier, inside whatever it is, or None."""
-    estimator = last_step(estimator)
-    return getattr(estimator, "centers_", None) if hasattr(estimator, "transform") else None
-
-
-def last_step(estimator):
-    """Return the last step of a Pipeline, also of a frozen one; else the estimator."""
-    while isinstance(estimator, (FrozenEstimator, Pipeline)):
-        pipeline = isinstance(estimator, Pipeline)
-        estimator = estimator[-1] if pipeline else estimator.estimator
-    return estimator
-
-
-def consumed(estimator, score, X):
-    """Return what the score consumes of X."""
-    give = {"features": features_of, "logits": logits_of, "probabilities": probabilities_of}
-    found = [give[name](estimator, score, X) for name in as_tuple(score.consumes)]
-    return found[0] if len(found) == 1 else np.hstack(found)
-
-
-def probabilities_of(estimator, score, X):
-    """Return the probabilities that the estimator gives."""
-    if not hasattr(estimator, "predict_proba"):
-        raise ValueError(
-            f"conformity_score={type(score).__name__} needs predict_proba, which "
-            f"{type(estimator).__name__} does not have; use 'center_distance' or "
-            "'mahalanobis', or wrap the estimator in CalibratedClassifierCV."
-        )
-    return estimator.predict_proba(X)
-
-
-def logits_of(estimator, score, X):
-    """Return the logits of the estimator, one column for each class."""
-    last = last_step(estimator)
-    if hasattr(last, "logits"):
-        return last.logits(X if last is estimator else input_of_last_step(estimator, X))
-    if not hasattr(estimator, "decision_function"):
-        raise ValueError(
-            f"conformity_score={type(score).__name__} needs logits: a decision_function, "
-            f"which {type(estimator).__name__} does not have; use 'max_softmax', "
-            "'center_distance' or 'mahalanobis'."
-        )
-    decision = estimator.decision_function(X)
-    if decision.ndim == 1:
-        return np.column_stack([-decision, decision]) / 2
-    return decision
-
-
-def features_of(estimator, score, X):
-    """Return what the estimator makes of X, else what its last step sees, else X."""
-    if hasattr(estimator, "transform"):
-        return estimator.transform(X)
-    return input_of_last_step(estimator, X)
-
-
-def input_of_last_step(estimator, X):
-    """Return what the last step of a Pipeline sees, also of a frozen one; else X."""
-    while isinstance(estimator, (FrozenEstimator, Pipeline)):
-        if isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        else:
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            estimator = estimator[-1]
-    return X
 
 
 def rows_of(X, rows):

@@ -1,0 +1,55 @@
+"""What an estimator gives to a score: features, logits, probabilities."""
+
+import numpy as np
+
+from sk_center._nested import last_step, transformed
+from sk_center.scores import as_tuple
+
+
+def consumed(estimator, score, X):
+    """Return what the score consumes of X."""
+    give = {"features": features_of, "logits": logits_of, "probabilities": probabilities_of}
+    found = [give[name](estimator, score, X) for name in as_tuple(score.consumes)]
+    return found[0] if len(found) == 1 else np.hstack(found)
+
+
+def features_of(estimator, score, X):
+    """Return what the estimator makes of X, else what its last step sees, else X."""
+    if hasattr(estimator, "transform"):
+        return estimator.transform(X)
+    _, before = last_step(estimator)
+    return transformed(before, X)
+
+
+def logits_of(estimator, score, X):
+    """Return the logits of the estimator, one column for each class."""
+    last, before = last_step(estimator)
+    if hasattr(last, "logits"):
+        return last.logits(transformed(before, X))
+    if not hasattr(estimator, "decision_function"):
+        raise ValueError(
+            f"conformity_score={type(score).__name__} needs logits: a decision_function, "
+            f"which {type(estimator).__name__} does not have; use 'max_softmax', "
+            "'center_distance' or 'mahalanobis'."
+        )
+    decision = estimator.decision_function(X)
+    if decision.ndim == 1:
+        return np.column_stack([-decision, decision]) / 2
+    return decision
+
+
+def probabilities_of(estimator, score, X):
+    """Return the probabilities that the estimator gives."""
+    if not hasattr(estimator, "predict_proba"):
+        raise ValueError(
+            f"conformity_score={type(score).__name__} needs predict_proba, which "
+            f"{type(estimator).__name__} does not have; use 'center_distance' or "
+            "'mahalanobis', or wrap the estimator in CalibratedClassifierCV."
+        )
+    return estimator.predict_proba(X)
+
+
+def centers_of(estimator):
+    """Return the centers of a center-loss classifier, inside whatever it is, or None."""
+    last, _ = last_step(estimator)
+    return getattr(last, "centers_", None) if hasattr(last, "transform") else None
