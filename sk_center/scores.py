@@ -56,10 +56,17 @@ class BaseScore(BaseEstimator):
         X, y = check_X_y(X, y, dtype=np.float64)
         self.classes_, y = np.unique(y, return_inverse=True)
         self.n_features_in_ = X.shape[1]
-        if self.consumes in ("logits", "probabilities"):
-            self._check_columns(X.shape[1])
+        one_each = self.consumes in ("logits", "probabilities")
+        if one_each and X.shape[1] != len(self.classes_):
+            raise ValueError(
+                f"X must hold one column for each of {len(self.classes_)} classes; got "
+                f"{X.shape[1]} columns."
+            )
         self._fit(X, y)
         return self
+
+    def _fit(self, X, y):
+        """Learn from validated samples and class indices; many scores learn nothing."""
 
     def score_classes(self, X):
         """Return how typical of each class the samples look.
@@ -81,14 +88,10 @@ class BaseScore(BaseEstimator):
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        return self._score_classes(X).astype(X.dtype, copy=False)
-
-    def _check_columns(self, n_columns):
-        if n_columns != len(self.classes_):
-            raise ValueError(
-                f"X must hold one column for each of {len(self.classes_)} classes; got "
-                f"{n_columns} columns."
-            )
+        scores = self._score_classes(X)
+        if scores.ndim == 1:  # the same for every class
+            scores = np.repeat(scores[:, None], len(self.classes_), axis=1)
+        return scores.astype(X.dtype, copy=False)
 
     def score_samples(self, X):
         """Return how known the samples look: the score of their most typical class.
@@ -366,9 +369,6 @@ class MaxSoftmax(BaseScore):
     consumes = "probabilities"
     learns = False
 
-    def _fit(self, X, y):
-        pass
-
     def _score_classes(self, X):
         return X
 
@@ -400,9 +400,6 @@ class MaxLogit(BaseScore):
 
     consumes = "logits"
     learns = False
-
-    def _fit(self, X, y):
-        pass
 
     def _score_classes(self, X):
         return X
@@ -445,12 +442,8 @@ class Energy(BaseScore):
     def __init__(self, temperature=1.0):
         self.temperature = temperature
 
-    def _fit(self, X, y):
-        pass
-
     def _score_classes(self, X):
-        energy = self.temperature * logsumexp(X / self.temperature, axis=1, keepdims=True)
-        return np.repeat(energy, len(self.classes_), axis=1)
+        return self.temperature * logsumexp(X / self.temperature, axis=1)
 
 
 class OpenMax(BaseScore):
@@ -619,8 +612,7 @@ class ViM(BaseScore):
     def _score_classes(self, X):
         features, logits = self._parts(X)
         residual = np.linalg.norm((features - self.origin_) @ self.residual_space_, axis=1)
-        score = logsumexp(logits, axis=1) - self.alpha_ * residual
-        return np.repeat(score[:, None], len(self.classes_), axis=1)
+        return logsumexp(logits, axis=1) - self.alpha_ * residual
 
     def _parts(self, X):
         n_classes = len(self.classes_)
@@ -706,14 +698,9 @@ class FunctionScore(BaseScore):
     def __init__(self, function):
         self.function = function
 
-    def _fit(self, X, y):
-        pass
-
     def _score_classes(self, X):
         scores = np.asarray(self.function(X), dtype=np.float64)
-        if scores.shape == (len(X),):
-            scores = np.repeat(scores[:, None], len(self.classes_), axis=1)
-        if scores.shape != (len(X), len(self.classes_)):
+        if scores.shape not in ((len(X), len(self.classes_)), (len(X),)):
             raise ValueError(
                 f"function must give scores of shape {(len(X), len(self.classes_))} or "
                 f"{(len(X),)}; got {scores.shape}."
