@@ -122,8 +122,8 @@ def check_prefixed(params, prefix, target, also=()):
         return
     if target is TensorBatches:
         arguments = {**arguments, **inspect.signature(DataLoader).parameters}
-        arguments = [name for name in arguments if name not in TensorBatches.EXCLUDED]
-        arguments.remove("loader")
+        hidden = ("loader", *TensorBatches.EXCLUDED)
+        arguments = [name for name in arguments if name not in hidden]
     elif any(argument.kind == argument.VAR_KEYWORD for argument in arguments.values()):
         return
     names = [*arguments, *also]

@@ -91,12 +91,11 @@ class ConformalCalibration:
         members = [
             np.sort(scores[groups == group]) for group in range(self.groups_.max() + 1)
         ]
-        # On average over a group, its smallest rate is what keeps the rates of all. A
-        # rate of 0 turns down nothing anyway.
+        # On average over the group that rare classes share, its smallest rate is what keeps
+        # the rates of all. A rate of 0 turns down nothing anyway.
         rates = self.false_rejection_rate.copy()
-        for group in self.groups_:
-            those = (self.groups_ == group) & (rates > 0)
-            rates[those] = rates[those].min(initial=1)
+        merged = (np.bincount(self.groups_)[self.groups_] > 1) & (rates > 0)
+        rates[merged] = rates[merged].min(initial=1)
         self._scores = [members[group] for group in self.groups_]
         self.n_samples_ = np.array([len(scores) for scores in self._scores])
         ranks = [

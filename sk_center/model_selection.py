@@ -10,6 +10,8 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_array, check_random_state, column_or_1d, indexable
 from sklearn.utils.multiclass import type_of_target
 
+from sk_center.metrics import openness
+
 # A classifier of one class has nothing to tell apart.
 MIN_KNOWN = 2
 
@@ -426,16 +428,16 @@ def _balanced_sets(n_items, size, n_sets, rng):
     return [np.array(sorted(items)) for items in [*rounds, *drawn]]
 
 
-def _n_unknown_for(openness, n_classes):
+def _n_unknown_for(wanted, n_classes):
     """Return how many classes to leave out to come nearest to an openness."""
-    n_known = n_classes - np.arange(n_classes + 1)
-    reached = 1 - np.sqrt(2 * n_known / (n_known + n_classes))
-    size = int(np.abs(reached - openness).argmin())
+    # With 0, 1, ... classes left out; with all of them it is 1.
+    reached = [openness(n_known, n_classes) for n_known in range(n_classes, 0, -1)] + [1.0]
+    size = int(np.abs(np.subtract(reached, wanted)).argmin())
     most = n_classes - MIN_KNOWN
     if not 1 <= size <= most:
         raise ValueError(
             f"openness must be near {reached[1]:.3g} to {reached[most]:.3g}, which leaving "
-            f"out 1 to {most} of the {n_classes} classes in y gives; got {openness!r}."
+            f"out 1 to {most} of the {n_classes} classes in y gives; got {wanted!r}."
         )
     return size
 
