@@ -32,7 +32,13 @@ from sk_center._net_params import (
     check_prefixed,
 )
 from sk_center._state import restored_on_error
-from sk_center.batches import LabelledDataset, TensorBatches, check_dataset, labels_of
+from sk_center.batches import (
+    LabelledDataset,
+    TensorBatches,
+    check_dataset,
+    labels_of,
+    sample_of,
+)
 from sk_center.centers import UPDATE_RULES, class_means, distances
 from sk_center.net import WARM_PARAMETERS, CenterLossNet, seeded, unchanged_on_error
 from sk_center.networks import MLP, ConvNet
@@ -532,12 +538,11 @@ class CenterLossClassifier(
     def _check_inputs(self, X, y="no_validation", reset=True):
         """Return X as something the net takes, or (X, y) where y is given."""
         if isinstance(X, Dataset):
-            dataset = LabelledDataset(check_dataset(X))
-            self._check_sample_shape(tuple(dataset[0][0].shape), reset)
+            self._check_sample_shape(tuple(np.shape(sample_of(check_dataset(X)[0]))), reset)
             if reset:
                 for name in ("n_features_in_", "feature_names_in_"):
                     vars(self).pop(name, None)
-            return dataset if isinstance(y, str) else (dataset, y)
+            return LabelledDataset(X) if isinstance(y, str) else (X, y)
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -653,7 +658,7 @@ class CenterLossClassifier(
             net = self.net_
             self._rng = deepcopy(self._rng)  # a failure restores the one not drawn from
         else:
-            net = self._make_net(X)
+            net = self._make_net()
         device = torch.device(net.device)
         if isinstance(X, Dataset):
             dataset = LabelledDataset(X, y, weight)
@@ -704,12 +709,12 @@ class CenterLossClassifier(
         p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
         return centers, match_temperature(d, p, None if weight is None else weight[rows])
 
-    def _make_net(self, X):
+    def _make_net(self):
         """Build the skorch net from the parameters."""
         params = self._net_params()
         module = self.module
         if isinstance(module, str):
-            module, shape = self._default_module(X)
+            module, shape = self._default_module()
             params = {**shape, **params}
         elif isinstance(module, torch.nn.Module):
             module = deepcopy(module).cpu()
@@ -749,9 +754,9 @@ class CenterLossClassifier(
             **params,
         )
 
-    def _default_module(self, X):
-        """Return the class of the ``"auto"`` network and its parameters for X."""
-        shape = X[0][0].shape if isinstance(X, Dataset) else X.shape[1:]
+    def _default_module(self):
+        """Return the class of the ``"auto"`` network and its parameters for the data."""
+        shape = self._sample_shape
         sizes = np.ravel(self.hidden_layer_sizes)
         if not len(sizes) or not np.issubdtype(sizes.dtype, np.integer) or sizes.min() < 1:
             raise ValueError(

@@ -330,13 +330,14 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         predicted = self.estimator_.predict(X)
         if not self.thresholds_.any():
             return predicted
-        accepted = self.predict_set(X)
+        p_values = self.p_values(X)
+        accepted = p_values > self.thresholds_
         index = np.searchsorted(self.classes_, predicted)
         others = np.flatnonzero(
             accepted.any(axis=1) & ~accepted[np.arange(len(index)), index]
         )
         if len(others):
-            ranking = np.where(accepted, self._ranking(X), -np.inf)
+            ranking = np.where(accepted, self._ranking(X, predicted, p_values), -np.inf)
             index[others] = ranking[others].argmax(axis=1)
         labels = self.classes_.astype(label_dtype(self.classes_, self.outlier_label_))[
             index
@@ -754,7 +755,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.score_.score_classes(consumed(self.estimator_, self.score_, X))
 
-    def _ranking(self, X):
+    def _ranking(self, X, predicted, p_values):
         """Return what the estimator itself ranks the classes by."""
         if hasattr(self.estimator_, "predict_proba"):
             return self.estimator_.predict_proba(X)
@@ -764,10 +765,10 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 return np.column_stack([-decision, decision])
             # Columns may also be pairs of classes, of which three classes have three.
             if decision.shape[1] == len(self.classes_) and np.array_equal(
-                self.classes_[decision.argmax(axis=1)], self.estimator_.predict(X)
+                self.classes_[decision.argmax(axis=1)], predicted
             ):
                 return decision
-        return self.p_values(X)
+        return p_values
 
     def _make_score(self, estimator):
         """Return the score for a fitted estimator, not fitted itself."""
