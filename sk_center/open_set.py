@@ -256,6 +256,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Parameters of the ``fit`` of the estimator, such as ``sample_weight``; those
             of one value per sample are split with the samples. Weights are for training:
             all calibration samples count alike, but those of weight zero not at all.
+            ``groups`` are for the ``split`` of a ``cv`` that is a splitter, such as
+            :class:`sklearn.model_selection.GroupKFold`. Where metadata routing is enabled,
+            it decides what goes where.
 
         Returns
         -------
@@ -271,10 +274,17 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         with restored_on_error(self):
             self._validate_params()
+            grouping = {}
             if _routing_enabled():
-                params = process_routing(self, "fit", **params).estimator.fit
+                routed = process_routing(self, "fit", **params)
+                params, grouping = routed.estimator.fit, routed.splitter.split
+            elif not isinstance(self.cv, Real) and "groups" in params:
+                params = dict(params)
+                grouping = {"groups": params.pop("groups")}
             if not is_classifier(self.estimator):
                 raise ValueError(f"estimator must be a classifier; got {self.estimator!r}.")
+            # What is wrong with the score is told before training.
+            self._make_score(self.estimator)
             X, labels = indexable(X, column_or_1d(y, warn=True))
             check_classification_targets(labels)
             counted = rows_that_count(labels, params)
@@ -295,7 +305,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             rates = self._check_rates()
             self.outlier_label_ = self._check_outlier_label(rates)
             rng = check_random_state(self.random_state)
-            splits, refit = self._split(X, y, labels, counted, rng)
+            splits, refit = self._split(X, y, labels, counted, grouping, rng)
             everything = counted if refit else None
             scores, y = self._fit_splits(X, y, params, splits, everything, rng)
             calibration = CALIBRATIONS[self.calibration](rates, self.confidence)
@@ -585,11 +595,18 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         routing : MetadataRouter
-            Routes the parameters of ``fit`` to the estimator.
+            Routes the parameters of ``fit`` to the estimator, and ``groups`` to ``cv``.
         """
-        return MetadataRouter(owner=self).add(
-            estimator=self.estimator,
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        return (
+            MetadataRouter(owner=self)
+            .add(
+                estimator=self.estimator,
+                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            )
+            .add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
         )
 
     def __sklearn_tags__(self):
@@ -649,7 +666,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return label
 
-    def _split(self, X, y, labels, counted, rng):
+    def _split(self, X, y, labels, counted, grouping, rng):
         """Return which samples train and which calibrate, and whether all train then."""
         is_share = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
         if isinstance(self.estimator, FrozenEstimator):
@@ -671,7 +688,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         splits = [
             # A split may come as masks.
             tuple(np.intersect1d(everything[part], counted) for part in parts)
-            for parts in splitter.split(X, labels)
+            for parts in splitter.split(X, labels, **grouping)
         ]
         if not splits:
             raise ValueError(f"cv must give at least one split; cv={self.cv!r} gives none.")

@@ -24,6 +24,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
+    GroupKFold,
     KFold,
     PredefinedSplit,
     ShuffleSplit,
@@ -37,7 +38,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import get_tags
 
-from sk_center import CenterLossClassifier, OpenSetClassifier
+from sk_center import CenterLossClassifier, LeaveClassesOut, OpenSetClassifier
 from sk_center.scores import BaseScore, CenterDistance, Mahalanobis, MaxSoftmax
 
 # A warning that a test does not expect fails it, also where it is blamed on the test.
@@ -1295,6 +1296,42 @@ def test_metadata_routing():
             OpenSetClassifier(Recorder(), cv=0.5).fit(X, y, sample_weight=weight)
         unweighted = OpenSetClassifier(Recorder(), cv=0.5).fit(X, y)
         assert unweighted.estimator_.given_["sample_weight"] is None
+
+
+def test_groups_reach_the_splitter():
+    """Check that no group trains and calibrates at once, with routing and without."""
+    X, y = clouds((90, 90, 90))
+    groups = np.random.default_rng(0).integers(9, size=len(y))
+    cv = GroupKFold(3)
+    model = OpenSetClassifier(GaussianNB(), conformity_score="max_softmax", cv=cv)
+    own = np.empty(len(y))
+    for train, test in cv.split(X, y, groups):
+        assert not set(groups[train]) & set(groups[test])
+        own[test] = own_of(
+            GaussianNB().fit(X[train], y[train]).predict_proba(X[test]), y[test]
+        )
+    scores = GaussianNB().fit(X, y).predict_proba(queries())
+    expected = reference_p_values(own, y, scores)
+    model.fit(X, y, groups=groups)
+    assert_array_equal(model.p_values(queries()), expected)
+    with pytest.raises(ValueError, match="groups"):
+        clone(model).fit(X, y)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = clone(model).fit(X, y, groups=groups)
+        assert_array_equal(routed.p_values(queries()), expected)
+        # To the splitter of the search and to that inside, at once.
+        leave_out = LeaveClassesOut(n_splits=2, random_state=0)
+        search = GridSearchCV(
+            clone(model), {"false_rejection_rate": [0.1]}, cv=leave_out, refit=False
+        ).fit(X, y, groups=groups)
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        weighted = OpenSetClassifier(
+            GaussianNB().set_fit_request(sample_weight=True), cv=cv
+        ).fit(X, y, groups=groups, sample_weight=np.ones(len(y)))
+        assert len(weighted.classes_) == 3
+    # A share of every class is drawn without groups: they are none of its business.
+    with pytest.raises(TypeError, match="groups"):
+        OpenSetClassifier(GaussianNB(), cv=0.5).fit(X, y, groups=groups)
 
 
 def test_nested_parameters_and_clone():
