@@ -5,10 +5,138 @@ from bisect import bisect_left
 from math import ceil, floor
 
 import numpy as np
-from scipy.special import betainc
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import betainc, psi
+from scipy.stats import f as fisher_f
+
+# Parametric tails have no smallest p-value, but none is zero: a rate of 0 rejects nothing.
+SMALLEST = np.finfo(np.float64).tiny
+TAIL_SIZE = 20
 
 
-class ConformalCalibration:
+class BaseCalibration:
+    """Base class of the calibrations.
+
+    Parameters
+    ----------
+    false_rejection_rate : ndarray of shape (n_classes,)
+        Share of the members of each class that may be turned away.
+
+    confidence : float, default=None
+        See :class:`ConformalCalibration`.
+
+    Attributes
+    ----------
+    thresholds_ : ndarray of shape (n_classes,)
+        A class is turned down when its p-value is at most this.
+
+    score_thresholds_ : ndarray of shape (n_classes,)
+        The same in units of the score: turned down when the score is below this.
+
+    groups_ : ndarray of shape (n_classes,)
+        Index of the calibration group of each class: its own, or the one that classes
+        too rare to calibrate alone share, with the smallest of their rates.
+
+    n_samples_ : ndarray of shape (n_classes,)
+        Number of calibration samples in the group of each class.
+    """
+
+    def __init__(self, false_rejection_rate, confidence=None):
+        self.false_rejection_rate = false_rejection_rate
+        self.confidence = confidence
+
+    def fit(self, scores, y, classes):
+        """Learn the scores of true members.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples,)
+            Score of each calibration sample for its own class.
+
+        y : ndarray of shape (n_samples,)
+            Class index of each calibration sample.
+
+        classes : ndarray of shape (n_classes,)
+            Labels of the classes, for messages.
+
+        Returns
+        -------
+        self : BaseCalibration
+            The fitted calibration.
+
+        Raises
+        ------
+        ValueError
+            If all samples together are too few for the bound, or the calibration does
+            not go with the scores.
+        """
+        counts = np.bincount(y, minlength=len(classes))
+        self.groups_ = self._group(counts, classes)
+        groups, scores = self.groups_[y], _comparable(scores)
+        members = [
+            np.sort(scores[groups == group]) for group in range(self.groups_.max() + 1)
+        ]
+        # On average over the group that rare classes share, its smallest rate is what keeps
+        # the rates of all. A rate of 0 turns down nothing anyway.
+        rates = self.false_rejection_rate.copy()
+        merged = (np.bincount(self.groups_)[self.groups_] > 1) & (rates > 0)
+        rates[merged] = rates[merged].min(initial=1)
+        self.n_samples_ = np.array([len(members[group]) for group in self.groups_])
+        self._fit(members, rates)
+        return self
+
+    def p_values(self, scores):
+        """Return the p-value of each sample for each class.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_classes)
+            Scores of the samples.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples, n_classes)
+            p-values in (0, 1]; 1 for a class without calibration samples.
+        """
+        columns = zip(self.groups_, _comparable(scores).T)
+        return np.transpose([self._p_values(group, column) for group, column in columns])
+
+    def _group(self, counts, classes):
+        """Give each class a group of its own, but the rare ones one together."""
+        rates = self.false_rejection_rate
+        needed = np.array([self._samples_needed(rate) for rate in rates])
+        rare = counts < needed
+        groups = np.cumsum(~rare) - 1
+        if not rare.any():
+            return groups
+        if counts.sum() < needed.max():
+            at = "" if self.confidence is None else f" at confidence={self.confidence:g}"
+            raise ValueError(
+                f"{counts.sum()} calibration samples are too few: false_rejection_rate="
+                f"{rates[np.argmax(needed)]:g}{at} takes at least {needed.max()}. Give "
+                "more data, a larger share (cv), cv=5 (every sample calibrates), or a "
+                "larger false_rejection_rate."
+            )
+        # Rare classes may be too few even together: then the next larger ones join.
+        for class_ in np.argsort(counts, kind="stable"):
+            if counts[rare].sum() >= needed[rare].max():
+                break
+            rare[class_] = True
+        labels = np.asarray(classes).tolist()
+        names = [f"{labels[i]!r} ({counts[i]})" for i in np.flatnonzero(rare)]
+        warnings.warn(
+            f"Classes with too few calibration samples share one threshold: "
+            f"{', '.join(names)}; {needed[rare].max()} are needed for one class. The bound "
+            "on false rejections holds on average over these classes, not for each.",
+            UserWarning,
+            stacklevel=4,
+        )
+        groups = np.cumsum(~rare) - 1
+        groups[rare] = (~rare).sum()
+        return groups
+
+
+class ConformalCalibration(BaseCalibration):
     """Class-conditional conformal p-values with a bound on false rejections.
 
     A sample with the score s for class i has the p-value [1]_ [2]_::
@@ -57,47 +185,11 @@ class ConformalCalibration:
     .. [3] V. Vovk. "Conditional validity of inductive conformal predictors". ACML 2012.
     """
 
-    def __init__(self, false_rejection_rate, confidence=None):
-        self.false_rejection_rate = false_rejection_rate
-        self.confidence = confidence
+    def _samples_needed(self, rate):
+        return samples_needed(rate, self.confidence)
 
-    def fit(self, scores, y, classes):
-        """Learn the scores of true members.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-            Score of each calibration sample for its own class.
-
-        y : ndarray of shape (n_samples,)
-            Class index of each calibration sample.
-
-        classes : ndarray of shape (n_classes,)
-            Labels of the classes, for messages.
-
-        Returns
-        -------
-        self : ConformalCalibration
-            The fitted calibration.
-
-        Raises
-        ------
-        ValueError
-            If all samples together are too few for the bound.
-        """
-        counts = np.bincount(y, minlength=len(classes))
-        self.groups_ = self._group(counts, classes)
-        groups, scores = self.groups_[y], _comparable(scores)
-        members = [
-            np.sort(scores[groups == group]) for group in range(self.groups_.max() + 1)
-        ]
-        # On average over the group that rare classes share, its smallest rate is what keeps
-        # the rates of all. A rate of 0 turns down nothing anyway.
-        rates = self.false_rejection_rate.copy()
-        merged = (np.bincount(self.groups_)[self.groups_] > 1) & (rates > 0)
-        rates[merged] = rates[merged].min(initial=1)
-        self._scores = [members[group] for group in self.groups_]
-        self.n_samples_ = np.array([len(scores) for scores in self._scores])
+    def _fit(self, members, rates):
+        self._members = members
         ranks = [
             rejected_ranks(n, rate, self.confidence)
             for n, rate in zip(self.n_samples_, rates)
@@ -106,62 +198,275 @@ class ConformalCalibration:
             self.confidence is None, rates, ranks / (self.n_samples_ + 1)
         )
         self.score_thresholds_ = np.array(
-            [s[rank - 1] if rank else -np.inf for s, rank in zip(self._scores, ranks)]
+            [
+                members[group][rank - 1] if rank else -np.inf
+                for group, rank in zip(self.groups_, ranks)
+            ]
         )
-        return self
 
-    def p_values(self, scores):
-        """Return the p-value of each sample for each class.
+    def _p_values(self, group, scores):
+        return conformal_p_values(self._members[group], scores)
 
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples, n_classes)
-            Scores of the samples.
 
-        Returns
-        -------
-        p_values : ndarray of shape (n_samples, n_classes)
-            p-values in (0, 1]; 1 for a class without calibration samples.
-        """
-        below = [
-            np.searchsorted(members, column, side="right")
-            for members, column in zip(self._scores, _comparable(scores).T)
-        ]
-        return (1 + np.transpose(below)) / (self.n_samples_ + 1)
+class ParametricCalibration(BaseCalibration):
+    """Base class of the calibrations that assume a law of the scores.
 
-    def _group(self, counts, classes):
-        """Give each class a group of its own, but the rare ones one together."""
-        rates = self.false_rejection_rate
-        needed = np.array([samples_needed(rate, self.confidence) for rate in rates])
-        rare = counts < needed
-        groups = np.cumsum(~rare) - 1
-        if not rare.any():
-            return groups
-        if counts.sum() < needed.max():
-            at = "" if self.confidence is None else f" at confidence={self.confidence:g}"
+    The laws of all classes share one shape, which all calibration samples tell, and
+    differ in their scale. The p-values are those of the predictive distribution, which
+    knows how uncertain a scale is that comes from few samples.
+    """
+
+    def _samples_needed(self, rate):
+        return 2 if rate else 0  # one sample tells nothing of a shape
+
+    def _fit(self, members, rates):
+        if self.confidence is not None:
             raise ValueError(
-                f"{counts.sum()} calibration samples are too few: false_rejection_rate="
-                f"{rates[np.argmax(needed)]:g}{at} takes at least {needed.max()}. Give "
-                "more data, a larger share (cv), cv=5 (every sample calibrates), or a "
-                "larger false_rejection_rate."
+                f"confidence={self.confidence!r} goes with calibration='conformal' only: a "
+                "law that is assumed guarantees nothing."
             )
-        # Rare classes may be too few even together: then the next larger ones join.
-        for class_ in np.argsort(counts, kind="stable"):
-            if counts[rare].sum() >= needed[rare].max():
-                break
-            rare[class_] = True
-        labels = np.asarray(classes).tolist()
-        names = [f"{labels[i]!r} ({counts[i]})" for i in np.flatnonzero(rare)]
-        warnings.warn(
-            f"Classes with too few calibration samples share one threshold: "
-            f"{', '.join(names)}; {needed[rare].max()} are needed for one class. The bound "
-            "on false rejections holds on average over these classes, not for each.",
-            UserWarning,
-            stacklevel=4,
+        if not all(np.isfinite(scores).all() for scores in members):
+            raise ValueError(
+                "The scores of the calibration samples must be finite; "
+                "calibration='conformal' takes others."
+            )
+        self.thresholds_ = rates
+        self._members = members
+        self._fit_law(members)
+        self.score_thresholds_ = np.array(
+            [
+                self._score_at(group, rate) if rate else -np.inf
+                for group, rate in zip(self.groups_, rates)
+            ]
         )
-        groups = np.cumsum(~rare) - 1
-        groups[rare] = (~rare).sum()
-        return groups
+
+
+class GaussianCalibration(ParametricCalibration):
+    """p-values from the chi-square law of squared distances to the middle of a class.
+
+    Where the features of a class are Gaussian, the squared distance of a member to its
+    middle is, up to scale, a chi-square variable; for the Euclidean distance and
+    directions of different variance nearly so [1]_. Over the mean of n others it follows
+    an F distribution::
+
+        p_i = P(F(nu, n_i nu) >= d^2 / mean(d_i^2))
+
+    with the degrees of freedom nu, as many as there are independent features, estimated
+    from all classes together by their likelihood given the means.
+
+    Parameters
+    ----------
+    false_rejection_rate : ndarray of shape (n_classes,)
+        Share of the members of each class that may be turned away.
+
+    confidence : None
+        Must be None.
+
+    Attributes
+    ----------
+    degrees_of_freedom_ : float
+        The degrees of freedom nu.
+
+    thresholds_, score_thresholds_, groups_, n_samples_ : ndarray of shape (n_classes,)
+        As in :class:`ConformalCalibration`. A class of two samples has its own group.
+
+    See Also
+    --------
+    ConformalCalibration : Assumes no law.
+
+    Notes
+    -----
+    Two samples of a class suffice, and p-values may be as small as they like. The bound
+    on false rejections is as good as the assumption.
+
+    References
+    ----------
+    .. [1] F. E. Satterthwaite. "An approximate distribution of estimates of variance
+       components". Biometrics Bulletin, 1946.
+    """
+
+    def _fit_law(self, members):
+        squares = [scores**2 for scores in members]
+        self._means = [max(d2.sum() / max(len(d2), 1), SMALLEST) for d2 in squares]
+        self.degrees_of_freedom_ = nu = 2 * gamma_shape(squares)
+        self._laws = [fisher_f(nu, nu * len(d2)) for d2 in squares]
+
+    def _p_values(self, group, scores):
+        if not len(self._members[group]):
+            return np.ones(len(scores))
+        with np.errstate(over="ignore"):
+            ratio = scores**2 / self._means[group]
+        return np.maximum(self._laws[group].sf(ratio), SMALLEST)
+
+    def _score_at(self, group, p_value):
+        return -np.sqrt(self._laws[group].isf(p_value) * self._means[group])
+
+
+class WeibullCalibration(ParametricCalibration):
+    """Conformal p-values, continued beyond the calibration samples by a Weibull tail.
+
+    In each class the lowest scores, those below a score u, are a sample of a tail, and
+    how far they lie below u follows a Weibull distribution [1]_. Up to u p-values
+    are conformal; below it, with the m excesses e of the calibration samples::
+
+        p_i = (m_i + 1) / (n_i + 1) * (1 + (u_i - s)^c / sum(e_i^c))^-m_i
+
+    which is the predictive probability of a larger excess when the scale is unknown. The
+    shape c is that of the greatest likelihood, given the scales, over all classes. At
+    c = 1 the tail is exponential.
+
+    Parameters
+    ----------
+    false_rejection_rate : ndarray of shape (n_classes,)
+        Share of the members of each class that may be turned away.
+
+    confidence : None
+        Must be None.
+
+    Attributes
+    ----------
+    shape_ : float
+        The shape c.
+
+    thresholds_, score_thresholds_, groups_, n_samples_ : ndarray of shape (n_classes,)
+        As in :class:`ConformalCalibration`. A class of two samples has its own group.
+
+    See Also
+    --------
+    ConformalCalibration : Assumes no law.
+    sk_center.scores.OpenMax : A score that is built on Weibull tails.
+
+    Notes
+    -----
+    The tail is the lower half of the scores of a class, at most its 20 lowest, as many as
+    OpenMax takes. It matters where ``false_rejection_rate`` asks for more than the
+    samples tell, 1 % of 30 samples say; where they are many, the threshold is conformal.
+
+    References
+    ----------
+    .. [1] W. J. Scheirer, A. Rocha, R. J. Micheals, T. E. Boult. "Meta-recognition: the
+       theory and practice of recognition score analysis". IEEE TPAMI, 2011.
+    """
+
+    def _fit_law(self, members):
+        sizes = [min(TAIL_SIZE, len(scores) // 2) for scores in members]
+        # Scores are sorted: scores[m] is the lowest one that is not in the tail.
+        excesses = [scores[m : m + 1] - scores[:m] for scores, m in zip(members, sizes)]
+        self.shape_ = weibull_shape(excesses)
+        self._tails = [(len(e), e.max(initial=0.0)) for e in excesses]
+        self._sums = [
+            ((e / unit) ** self.shape_).sum() if unit else 0.0
+            for e, (_, unit) in zip(excesses, self._tails)
+        ]
+
+    def _p_values(self, group, scores):
+        members, (m, unit) = self._members[group], self._tails[group]
+        p_values = conformal_p_values(members, scores)
+        if not unit:  # no tail: all of it is equal, or the class has no samples
+            return p_values
+        excess = (members[m] - scores) / unit
+        with np.errstate(over="ignore"):
+            beyond = np.maximum(excess, 0) ** self.shape_ / self._sums[group]
+        tail = (m + 1) / (len(members) + 1) * (1 + beyond) ** -m
+        return np.where(excess > 0, np.maximum(tail, SMALLEST), p_values)
+
+    def _score_at(self, group, p_value):
+        members, (m, unit) = self._members[group], self._tails[group]
+        share = p_value * (len(members) + 1) / (m + 1)
+        if share >= 1 or not unit:
+            rank = rejected_ranks(len(members), p_value)
+            return members[rank - 1] if rank else -np.inf
+        beyond = self._sums[group] * (share ** (-1 / m) - 1)
+        return members[m] - unit * beyond ** (1 / self.shape_)
+
+
+CALIBRATIONS = {
+    "conformal": ConformalCalibration,
+    "gaussian": GaussianCalibration,
+    "weibull": WeibullCalibration,
+}
+
+
+def gamma_shape(members):
+    """Return the shape that gamma variables of different scales have in common.
+
+    Parameters
+    ----------
+    members : list of ndarray of shape (n_samples,)
+        Non-negative samples, an array for each scale.
+
+    Returns
+    -------
+    shape : float
+        The shape of the greatest likelihood given the mean of each array, which, unlike
+        that of the joint likelihood, is consistent for many small arrays. 0.5, the shape
+        of the square of one Gaussian variable, where no array has two samples.
+    """
+    ratios = [x / x.mean() for x in members if len(x) > 1 and x.mean() > 0]
+    if not ratios:
+        return 0.5
+    log_ratios = np.log(np.maximum(np.concatenate(ratios), 1e-12)).sum()
+    n = np.array([len(x) for x in ratios])
+
+    def score(log_shape):
+        a = np.exp(log_shape)
+        return (n * (psi(a) - psi(n * a) + np.log(n))).sum() - log_ratios
+
+    lowest, highest = np.log(1e-3), np.log(1e6)
+    if score(highest) <= 0:  # samples that hardly differ
+        return 1e6
+    return float(np.exp(brentq(score, lowest, highest))) if score(lowest) < 0 else 1e-3
+
+
+def weibull_shape(members):
+    """Return the shape that Weibull variables of different scales have in common.
+
+    Parameters
+    ----------
+    members : list of ndarray of shape (n_samples,)
+        Non-negative samples, an array for each scale.
+
+    Returns
+    -------
+    shape : float
+        The shape of the greatest likelihood of the ratios within the arrays, between 0.1
+        and 10. 1 where no array has two positive samples.
+    """
+    logs = [np.log(x[x > 0]) for x in members]
+    logs = [x - x.max() for x in logs if len(x) > 1]
+    if not logs:
+        return 1.0
+    n = np.array([len(x) for x in logs])
+    total = sum(x.sum() for x in logs)
+
+    def minus_log_likelihood(log_shape):
+        c = np.exp(log_shape)
+        sums = np.array([np.exp(c * x).sum() for x in logs])
+        return -((n - 1).sum() * log_shape + c * total - (n * np.log(sums)).sum())
+
+    found = minimize_scalar(
+        minus_log_likelihood, bounds=(-np.log(10), np.log(10)), method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def conformal_p_values(members, scores):
+    """Return the share of members and of each sample itself that score no higher.
+
+    Parameters
+    ----------
+    members : ndarray of shape (n_members,)
+        Scores of the calibration samples, sorted.
+
+    scores : ndarray of shape (n_samples,)
+        Scores.
+
+    Returns
+    -------
+    p_values : ndarray of shape (n_samples,)
+        ``(1 + #{members <= score}) / (n_members + 1)``.
+    """
+    return (1 + np.searchsorted(members, scores, side="right")) / (len(members) + 1)
 
 
 def _comparable(scores):

@@ -36,18 +36,15 @@ from sklearn.utils.validation import (
 
 from sk_center._responses import centers_of, consumed
 from sk_center._state import restored_on_error
-from sk_center.calibration import ConformalCalibration
+from sk_center.calibration import CALIBRATIONS
 from sk_center.scores import (
     SCORES,
     BaseScore,
-    CenterDistance,
     Combined,
     FunctionScore,
     MaxSoftmax,
     PerClass,
 )
-
-CALIBRATIONS = {"conformal": ConformalCalibration}
 
 
 class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -76,15 +73,29 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
           :class:`~sk_center.scores.FunctionScore`.
         - A list is combined by :class:`~sk_center.scores.Combined`.
         - ``"auto"`` is ``["center_distance", "mahalanobis"]`` where the estimator gives
-          features or no probabilities, else ``"max_softmax"``.
+          features or no probabilities, else ``"max_softmax"``. With
+          ``calibration="gaussian"`` it is ``"mahalanobis"``.
 
         Features are ``estimator.transform(X)`` where that exists, of another Pipeline
         what its last step sees, and else X. Logits are the ``logits`` of a
         :class:`~sk_center.CenterLossClassifier`, else the ``decision_function``, of which
         two classes get minus and plus a half.
 
-    calibration : {"conformal"}, default="conformal"
-        How scores become p-values, see :mod:`sk_center.calibration`.
+    calibration : {"conformal", "gaussian", "weibull"}, default="conformal"
+        How scores become p-values.
+
+        - ``"conformal"`` ranks a sample among the calibration samples. It assumes
+          nothing of the scores and keeps its bound, and a class takes
+          ``1 / false_rejection_rate - 1`` calibration samples. See
+          :class:`~sk_center.calibration.ConformalCalibration`.
+        - ``"gaussian"`` takes squared distances for chi-square variables, and two samples
+          of a class. For ``"mahalanobis"`` and ``"center_distance"``. See
+          :class:`~sk_center.calibration.GaussianCalibration`.
+        - ``"weibull"`` is conformal but for the lowest scores, which it continues by a
+          Weibull tail. It takes two samples of a class. See
+          :class:`~sk_center.calibration.WeibullCalibration`.
+
+        The bound of the latter two is as good as their assumption.
 
     false_rejection_rate : float or dict, default=0.05
         Largest share of the true members of a class to turn away, in [0, 1); a dict
@@ -94,7 +105,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     confidence : float, default=None
         None: the bound holds on average over calibration sets. A float in (0, 1), such as
         0.9: it holds for this calibration set with at least this probability, which takes
-        a stricter threshold.
+        a stricter threshold. For ``calibration="conformal"`` only.
 
     cv : float, int, cross-validation generator, iterable or None, default=0.2
         Which samples calibrate, each at most once.
@@ -134,7 +145,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     score_ : BaseScore
         The fitted score.
 
-    calibration_ : ConformalCalibration
+    calibration_ : BaseCalibration
         The fitted calibration.
 
     classes_ : ndarray of shape (n_classes,)
@@ -175,7 +186,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     members predicted as another class would be judged by that one.
 
     A class takes ``1 / false_rejection_rate - 1`` calibration samples, 19 at 5 %.
-    Classes with fewer share one threshold, and a warning names them.
+    Classes with fewer share one threshold, and a warning names them. A frozen estimator
+    may know classes that have no sample in ``fit``: those share it too, but nothing
+    bounds how often their members are turned away.
 
     References
     ----------
@@ -672,9 +685,13 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if isinstance(self.estimator, FrozenEstimator):
             absent = np.setdiff1d(np.arange(len(self.classes_)), y[counted])
             if len(absent):
-                raise ValueError(
+                warnings.warn(
                     f"y holds no sample of the classes {self.classes_[absent].tolist()} of "
-                    "the frozen estimator; every class needs samples to calibrate."
+                    "the frozen estimator: nothing bounds how often their members are "
+                    "turned away, and a score that has to learn of a class from samples "
+                    "turns all of them down.",
+                    UserWarning,
+                    stacklevel=3,
                 )
             # Only the score trains, if it has something to learn.
             if not self._make_score(self.estimator).learns:
@@ -760,13 +777,19 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         params = _check_method_params(X, params, indices=train)
         estimator.fit(part, self.classes_[y[train]], **params)
         trained = self.classes_[np.unique(y[train])]
-        if not np.array_equal(getattr(estimator, "classes_", trained), trained):
+        is_frozen = isinstance(estimator, FrozenEstimator)
+        if not is_frozen and not np.array_equal(
+            getattr(estimator, "classes_", trained), trained
+        ):
             raise ValueError(
                 f"The estimator knows the classes {list(estimator.classes_)}, but y holds "
                 f"{trained.tolist()}."
             )
         score = self._make_score(estimator)
-        return estimator, score.fit(consumed(estimator, score, part), y[train])
+        seen = consumed(estimator, score, part)
+        if is_frozen and len(trained) < len(self.classes_):
+            return estimator, score.fit(seen, y[train], classes=range(len(self.classes_)))
+        return estimator, score.fit(seen, y[train])
 
     def _class_scores(self, X):
         check_is_fitted(self)
@@ -795,9 +818,17 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             no_choice = not hasattr(estimator, "predict_proba")
             score = ["center_distance", "mahalanobis"]
             score = score if features or no_choice else "max_softmax"
-        if not isinstance(score, list):
-            return named_score(score, estimator)
-        return Combined([named_score(part, estimator) for part in score])
+            score = "mahalanobis" if self.calibration == "gaussian" else score
+        if isinstance(score, list):
+            made = Combined([named_score(part, estimator) for part in score])
+        else:
+            made = named_score(score, estimator)
+        if self.calibration == "gaussian" and not made.radial:
+            raise ValueError(
+                "calibration='gaussian' takes conformity_score='mahalanobis' or "
+                f"'center_distance', the square of which has a known law; got {score!r}."
+            )
+        return made
 
 
 def named_score(score, estimator):
@@ -814,8 +845,8 @@ def named_score(score, estimator):
             f"conformity_score must be one of {[*SCORES]}, a score, an estimator with "
             f"score_samples, a callable, a list of those, or 'auto' alone; got {score!r}."
         )
-    if score == "center_distance":
-        return CenterDistance(centers=centers_of(estimator))
+    if score in ("center_distance", "mahalanobis"):
+        return SCORES[score](centers=centers_of(estimator))
     return SCORES[score]()
 
 

@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 from scipy.stats import weibull_min
@@ -30,13 +31,18 @@ class BaseScore(BaseEstimator):
     learns : bool
         Whether ``fit`` learns from the data. What it learns it must learn from samples
         that do not calibrate.
+
+    radial : bool
+        Whether the score of a class is minus the distance to its middle, the law of which
+        ``calibration="gaussian"`` knows.
     """
 
     consumes = "features"
     learns = True
+    radial = False
     _parameter_constraints: dict = {}
 
-    def fit(self, X, y):
+    def fit(self, X, y, classes=None):
         """Learn from training samples.
 
         Parameters
@@ -47,6 +53,11 @@ class BaseScore(BaseEstimator):
         y : array-like of shape (n_samples,)
             Class labels.
 
+        classes : array-like of shape (n_classes,), default=None
+            All class labels, where y may lack some; by default those in y. Of a class
+            without samples a score that learns from samples knows nothing: it is minus
+            infinity there, unless what the score consumes tells it.
+
         Returns
         -------
         self : BaseScore
@@ -54,7 +65,14 @@ class BaseScore(BaseEstimator):
         """
         self._validate_params()
         X, y = check_X_y(X, y, dtype=np.float64)
-        self.classes_, y = np.unique(y, return_inverse=True)
+        self.classes_ = np.unique(y if classes is None else np.asarray(classes))
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds the labels {unknown.tolist()}, which are not among classes, "
+                f"{self.classes_.tolist()}."
+            )
+        y = np.searchsorted(self.classes_, y)
         self.n_features_in_ = X.shape[1]
         one_each = self.consumes in ("logits", "probabilities")
         if one_each and X.shape[1] != len(self.classes_):
@@ -66,7 +84,10 @@ class BaseScore(BaseEstimator):
         return self
 
     def _fit(self, X, y):
-        """Learn from validated samples and class indices; many scores learn nothing."""
+        """Learn from validated samples and class indices; many scores learn nothing.
+
+        Indices may be missing. A score of NaN says that nothing is known of a class.
+        """
 
     def score_classes(self, X):
         """Return how typical of each class the samples look.
@@ -89,6 +110,7 @@ class BaseScore(BaseEstimator):
                 f"{self.n_features_in_} features as input."
             )
         scores = self._score_classes(X)
+        scores = np.where(np.isnan(scores), -np.inf, scores)
         if scores.ndim == 1:  # the same for every class
             scores = np.repeat(scores[:, None], len(self.classes_), axis=1)
         return scores.astype(X.dtype, copy=False)
@@ -139,6 +161,8 @@ class CenterDistance(BaseScore):
            [-6., -3.]])
     """
 
+    radial = True
+
     def __init__(self, centers=None):
         self.centers = centers
 
@@ -148,13 +172,7 @@ class CenterDistance(BaseScore):
         return self.centers is None
 
     def _fit(self, X, y):
-        means = class_means(X, y)
-        self.centers_ = means if self.centers is None else np.asarray(self.centers, float)
-        if self.centers_.shape != means.shape:
-            raise ValueError(
-                f"centers must have the shape (n_classes, n_features) = {means.shape}; "
-                f"got {self.centers_.shape}."
-            )
+        self.centers_ = given_or_means(self.centers, X, y, len(self.classes_))
 
     def _score_classes(self, X):
         return -cdist(X, self.centers_)
@@ -176,6 +194,10 @@ class Mahalanobis(BaseScore):
         Shrinkage of the covariance, an estimator of :mod:`sklearn.covariance`; None is
         the plain covariance.
 
+    centers : array-like of shape (n_classes, n_features), default=None
+        The centers, in the order of the sorted classes; by default the mean of each
+        class.
+
     relative : bool, default=False
         Whether to score by ``d_0^2 - d_k^2``, where d_k is the distance above and d_0
         that to the mean of all samples with the covariance of all samples [2]_: what is
@@ -184,7 +206,7 @@ class Mahalanobis(BaseScore):
     Attributes
     ----------
     means_ : ndarray of shape (n_classes, n_features)
-        Mean of each class.
+        Mean or given center of each class.
 
     covariance_ : ndarray of shape (n_features, n_features) or \
             (n_classes, n_features, n_features)
@@ -218,25 +240,36 @@ class Mahalanobis(BaseScore):
     _parameter_constraints: dict = {
         "covariance": [StrOptions({"tied", "class"})],
         "shrinkage": [StrOptions({"ledoit_wolf", "oas"}), None],
+        "centers": ["array-like", None],
         "relative": ["boolean"],
     }
 
-    def __init__(self, covariance="tied", *, shrinkage="ledoit_wolf", relative=False):
+    def __init__(
+        self, covariance="tied", *, shrinkage="ledoit_wolf", centers=None, relative=False
+    ):
         self.covariance = covariance
         self.shrinkage = shrinkage
+        self.centers = centers
         self.relative = relative
 
+    @property
+    def radial(self):
+        """Whether the score is minus a distance, not a difference of two."""
+        return not self.relative
+
     def _fit(self, X, y):
-        self.means_ = class_means(X, y)
+        self.means_ = given_or_means(self.centers, X, y, len(self.classes_))
         deviations = X - self.means_[y]
         if self.covariance == "tied":
             self.covariance_ = self._covariance(deviations)
             self._whitening = [whitening(self.covariance_)] * len(self.means_)
         else:
-            self.covariance_ = np.array(
-                [self._covariance(deviations[y == k]) for k in range(len(self.means_))]
-            )
-            self._whitening = [whitening(covariance) for covariance in self.covariance_]
+            unknown = np.full((X.shape[1], X.shape[1]), np.nan)
+            self.covariance_ = np.repeat(unknown[None], len(self.means_), axis=0)
+            self._whitening = [unknown] * len(self.means_)
+            for k in np.unique(y):
+                self.covariance_[k] = self._covariance(deviations[y == k])
+                self._whitening[k] = whitening(self.covariance_[k])
         if self.relative:
             self._mean = X.mean(axis=0, keepdims=True)
             self._background = whitening(self._covariance(X - self._mean))
@@ -283,8 +316,8 @@ class KNeighbors(BaseScore):
 
     Attributes
     ----------
-    neighbors_ : list of sklearn.neighbors.NearestNeighbors
-        The search structure of each class.
+    neighbors_ : dict of sklearn.neighbors.NearestNeighbors
+        The search structure of each class that had samples, by class index.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -321,20 +354,22 @@ class KNeighbors(BaseScore):
 
     def _fit(self, X, y):
         X = self._scaled(X)
-        self.neighbors_ = []
-        for k in range(len(self.classes_)):
+        self.neighbors_ = {}
+        for k in np.unique(y).tolist():
             members = X[y == k]
             search = NearestNeighbors(
                 n_neighbors=min(self.n_neighbors, len(members)),
                 metric=self.metric,
                 n_jobs=self.n_jobs,
             )
-            self.neighbors_.append(search.fit(members))
+            self.neighbors_[k] = search.fit(members)
 
     def _score_classes(self, X):
         X = self._scaled(X)
-        farthest = [search.kneighbors(X)[0][:, -1] for search in self.neighbors_]
-        return -np.transpose(farthest)
+        scores = np.full((len(X), len(self.classes_)), np.nan)
+        for k, search in self.neighbors_.items():
+            scores[:, k] = -search.kneighbors(X)[0][:, -1]
+        return scores
 
     def _scaled(self, X):
         if not self.normalize:
@@ -474,8 +509,9 @@ class OpenMax(BaseScore):
         Mean logits of the training samples of each class that its logit is largest for,
         of all of them where that is none.
 
-    weibulls_ : list of scipy.stats distributions
-        Distribution of the large distances of each class, with its location at zero.
+    weibulls_ : dict of scipy.stats distributions
+        Distribution of the large distances of each class that had samples, by class
+        index, with its location at zero. Others lose nothing.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -508,22 +544,23 @@ class OpenMax(BaseScore):
 
     def _fit(self, X, y):
         right = X.argmax(axis=1) == y
-        means, self.weibulls_ = [], []
-        for k in range(len(self.classes_)):
+        self.means_ = np.full((len(self.classes_), X.shape[1]), np.nan)
+        self.weibulls_ = {}
+        for k in np.unique(y).tolist():
             members = X[(y == k) & right]
             members = members if len(members) else X[y == k]
-            mean = members.mean(axis=0)
-            tail = np.sort(np.linalg.norm(members - mean, axis=1))[-self.tail_size :]
-            means.append(mean)
-            self.weibulls_.append(fit_weibull(tail))
-        self.means_ = np.array(means)
+            self.means_[k] = members.mean(axis=0)
+            away = np.linalg.norm(members - self.means_[k], axis=1)
+            self.weibulls_[k] = fit_weibull(np.sort(away)[-self.tail_size :])
 
     def _score_classes(self, X):
         alpha = min(self.alpha or X.shape[1], X.shape[1])
         ranks = (-X).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
         away = cdist(X, self.means_)
+        outside = np.zeros_like(away)
         with np.errstate(over="ignore"):  # far beyond a steep tail: 1
-            outside = np.transpose([w.cdf(d) for w, d in zip(self.weibulls_, away.T)])
+            for k, weibull in self.weibulls_.items():
+                outside[:, k] = weibull.cdf(away[:, k])
         lost = np.maximum(alpha - ranks, 0) / alpha * outside
         unknown = (X * lost).sum(axis=1, keepdims=True)
         return softmax(np.hstack([X * (1 - lost), unknown]), axis=1)[:, :-1]
@@ -637,8 +674,8 @@ class PerClass(BaseScore):
 
     Attributes
     ----------
-    estimators_ : list of estimators
-        The fitted estimator of each class.
+    estimators_ : dict of estimators
+        The fitted estimator of each class that had samples, by class index.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -660,12 +697,15 @@ class PerClass(BaseScore):
         self.estimator = estimator
 
     def _fit(self, X, y):
-        self.estimators_ = [
-            clone(self.estimator).fit(X[y == k]) for k in range(len(self.classes_))
-        ]
+        self.estimators_ = {
+            k: clone(self.estimator).fit(X[y == k]) for k in np.unique(y).tolist()
+        }
 
     def _score_classes(self, X):
-        return np.transpose([estimator.score_samples(X) for estimator in self.estimators_])
+        scores = np.full((len(X), len(self.classes_)), np.nan)
+        for k, estimator in self.estimators_.items():
+            scores[:, k] = estimator.score_samples(X)
+        return scores
 
 
 class FunctionScore(BaseScore):
@@ -765,10 +805,11 @@ class Combined(BaseScore):
         if not self.scores:
             raise ValueError("scores must hold at least one score; got [].")
         self.scores_ = [clone(score) for score in self.scores]
-        own = []
+        own, classes = [], np.arange(len(self.classes_))
         for score in self.scores_:
             part = self._part(X, score)
-            own.append(score.fit(part, y).score_classes(part)[np.arange(len(y)), y])
+            scores = score.fit(part, y, classes).score_classes(part)
+            own.append(scores[np.arange(len(y)), y])
         self.medians_ = np.median(own, axis=1)
         spreads = self.medians_ - np.quantile(own, 0.05, axis=1)
         self.spreads_ = np.where(spreads > 0, spreads, 1.0)
@@ -866,7 +907,7 @@ def fit_weibull(tail):
     return weibull_min(shape, scale=relative * scale)
 
 
-def class_means(X, y):
+def class_means(X, y, n_classes):
     """Return the mean of each class.
 
     Parameters
@@ -875,11 +916,51 @@ def class_means(X, y):
         Samples.
 
     y : ndarray of shape (n_samples,)
-        Class indices from 0 on, each present.
+        Class indices.
+
+    n_classes : int
+        Number of classes.
 
     Returns
     -------
     means : ndarray of shape (n_classes, n_features)
-        Means.
+        Means; NaN for a class without samples.
     """
-    return np.array([X[y == k].mean(axis=0) for k in range(y.max() + 1)])
+    ones = np.ones(len(y))
+    members = csr_array((ones, (y, np.arange(len(y)))), shape=(n_classes, len(y)))
+    with np.errstate(invalid="ignore"):
+        return (members @ X) / np.bincount(y, minlength=n_classes)[:, None]
+
+
+def given_or_means(centers, X, y, n_classes):
+    """Return given centers after a check of their shape, or else the class means.
+
+    Parameters
+    ----------
+    centers : array-like of shape (n_classes, n_features) or None
+        The centers.
+
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+
+    y : ndarray of shape (n_samples,)
+        Class indices.
+
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    centers : ndarray of shape (n_classes, n_features)
+        The centers, float64; NaN for a class without samples and without given center.
+    """
+    if centers is None:
+        return class_means(X, y, n_classes)
+    centers = np.asarray(centers, dtype=np.float64)
+    if centers.shape != (n_classes, X.shape[1]):
+        raise ValueError(
+            f"centers must have the shape (n_classes, n_features) = "
+            f"{(n_classes, X.shape[1])}; got {centers.shape}."
+        )
+    # partial_fit puts the center of a class not seen so far infinitely far away.
+    return np.where(np.isfinite(centers), centers, np.nan)

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
+from sk_center.calibration import CALIBRATIONS
 from sk_center.scores import SCORES, Combined, KNeighbors, Mahalanobis, ViM
 
 EVERY = {
@@ -39,6 +40,8 @@ ESTIMATORS = {
     "pipeline": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
     "pipeline, center loss": make_pipeline(StandardScaler(), NET),
 }
+# Minus a distance to the middle of a class: the Gaussian calibration knows its law.
+RADIAL = {"auto", "center_distance", "mahalanobis", "class covariance"}
 # Whose logits come from nowhere.
 NO_LOGITS = {"forest": {"max_logit", "energy", "openmax", "vim", "list"}}
 
@@ -63,25 +66,33 @@ def frozen(name, n_classes, strings):
 @pytest.mark.parametrize("strings", [False, True], ids=["ints", "strings"])
 @pytest.mark.parametrize("n_classes", [2, 3, 26])
 @pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
 @pytest.mark.parametrize("score", EVERY)
 @pytest.mark.filterwarnings("ignore:Classes with too few calibration samples")
 @pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
-def test_every_score_around_every_classifier(score, name, n_classes, strings):
+def test_every_score_around_every_classifier(score, calibration, name, n_classes, strings):
     """Check that each works, or refuses with the error that says what is missing."""
     X, y = problem(n_classes, strings)
     model = OpenSetClassifier(
         frozen(name, n_classes, strings),
         conformity_score=EVERY[score],
+        calibration=calibration,
         false_rejection_rate=0.1,
         cv=0.5,
         random_state=0,
     )
+    if calibration == "gaussian" and score not in RADIAL:
+        with pytest.raises(ValueError, match="calibration='gaussian' takes conformity_sc"):
+            model.fit(X[1::2], y[1::2])
+        return
     if score in NO_LOGITS.get(name, ()):
         with pytest.raises(ValueError, match="needs logits: a decision_function"):
             model.fit(X[1::2], y[1::2])
         return
     model.fit(X[1::2], y[1::2])
     p_values = model.p_values(X)
+    assert (p_values > 0).all()
+    assert (p_values <= 1).all()
     assert p_values.shape == (len(X), n_classes)
     accepted = p_values > model.thresholds_
     assert_array_equal(model.is_outlier(X), ~accepted.any(axis=1))

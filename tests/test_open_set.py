@@ -1741,15 +1741,44 @@ def test_label_that_a_frozen_estimator_does_not_know_raises(cv):
         model.fit(X, y.astype(str))
 
 
-@pytest.mark.parametrize("score", ["max_softmax", "mahalanobis"])
-def test_class_of_a_frozen_estimator_without_samples_raises(score):
-    """Check that a class that nothing calibrates is an error that names it."""
-    X, y = clouds()
+ABSENT = "no sample of the classes .1. of the frozen estimator"
+
+
+@pytest.mark.parametrize("calibration", ["conformal", "weibull"])
+@pytest.mark.parametrize("score", ["max_softmax", "mahalanobis", "energy", "knn", "auto"])
+def test_class_of_a_frozen_estimator_without_samples(score, calibration):
+    """Check that a class that nothing calibrates is named and judged as the rarest one."""
+    X, y = clouds((60, 41, 33))
+    estimator = FrozenEstimator(LogisticRegression().fit(X, y))
     model = OpenSetClassifier(
-        FrozenEstimator(GaussianNB().fit(X, y)), conformity_score=score
+        estimator, conformity_score=score, calibration=calibration, random_state=0
     )
-    with pytest.raises(ValueError, match=r"no sample of the classes \[1\]"):
+    with (
+        pytest.warns(UserWarning, match=ABSENT),
+        pytest.warns(UserWarning, match=r"share one threshold.*1 \(0\)"),
+    ):
         model.fit(X[y != 1], y[y != 1])
+    assert_array_equal(model.classes_, [0, 1, 2])
+    new = queries()
+    p_values = model.p_values(new)
+    assert p_values.shape == (len(new), 3)
+    # Class 2 is the rarer one of the other two: its threshold is that of class 1.
+    assert model.score_thresholds_[1] == model.score_thresholds_[2]
+    accepted = p_values > model.thresholds_
+    # Logits and probabilities tell of class 1, features do not.
+    assert accepted[:, 1].any() == (score in ("max_softmax", "energy", "auto"))
+    expected = reference_predict(model, new, ranking_of(model, new))
+    assert_array_equal(model.predict(new), expected)
+
+
+def test_center_of_a_class_without_samples():
+    """Check that a frozen center-loss classifier needs no sample to know a center."""
+    X, y = clouds()
+    estimator = FrozenEstimator(net().fit(X, y))
+    model = OpenSetClassifier(estimator, random_state=0)
+    with pytest.warns(UserWarning, match=ABSENT), pytest.warns(UserWarning, match="share"):
+        model.fit(X[y != 1], y[y != 1])
+    assert (model.predict(X[y == 1]) == 1).mean() > 0.5
 
 
 def test_classes_of_a_frozen_estimator():

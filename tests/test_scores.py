@@ -127,7 +127,9 @@ def test_class_means(seed):
     rng = np.random.default_rng(seed)
     y = np.append(rng.integers(4, size=30), np.arange(4))
     X = rng.normal(size=(34, 5))
-    assert_allclose(class_means(X, y), reference_means(X, y), **CLOSE)
+    means = class_means(X, y, 5)
+    assert_allclose(means[:4], reference_means(X, y), **CLOSE)
+    assert np.isnan(means[4]).all()  # a class without samples
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -541,6 +543,7 @@ def test_parameters():
     assert Mahalanobis("class", shrinkage="oas", relative=True).get_params() == {
         "covariance": "class",
         "shrinkage": "oas",
+        "centers": None,
         "relative": True,
     }
     parts = [MaxSoftmax()]
@@ -633,6 +636,80 @@ def test_wrong_shapes_raise(name):
         clone(score).fit(X, y[:-1])
     with pytest.raises(ValueError, match="y contains NaN"):
         clone(score).fit(X, np.append(y[:-1], np.nan))
+
+
+LEARNED = {  # minus infinity for a class of which there was no sample
+    "center_distance": CenterDistance(),
+    "mahalanobis": Mahalanobis(),
+    "class covariance": Mahalanobis("class", centers=np.zeros((4, 3))),
+    "relative": Mahalanobis(relative=True),
+    "knn": KNeighbors(2),
+    "density": PerClass(KernelDensity()),
+    "min": Combined([CenterDistance(), KNeighbors()]),
+    "sum": Combined([CenterDistance(), KNeighbors()], how="sum"),
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_class_without_samples(name):
+    """Check that a class of no sample is far from all, and the others are as ever."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), np.repeat(["a", "b", "d"], [10, 15, 15])
+    score = clone(LEARNED[name]).fit(X, y, classes=["a", "b", "c", "d"])
+    assert score.classes_.tolist() == ["a", "b", "c", "d"]
+    new = rng.normal(size=(5, 3))
+    found = score.score_classes(new)
+    assert (found[:, 2] == -np.inf).all()
+    alone = clone(LEARNED[name])
+    if name == "class covariance":
+        alone.set_params(centers=np.zeros((3, 3)))
+    expected = alone.fit(X, y).score_classes(new)
+    assert_allclose(found[:, [0, 1, 3]], expected, **CLOSE)
+    assert_allclose(score.score_samples(new), expected.max(axis=1), **CLOSE)
+
+
+def test_given_centers_tell_of_a_class_without_samples():
+    """Check that distances to a given center need no sample, in one covariance."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), np.repeat([0, 2], 20)
+    centers = rng.normal(size=(3, 3))
+    new = rng.normal(size=(5, 3))
+    found = CenterDistance(centers).fit(X, y, classes=range(3)).score_classes(new)
+    assert_allclose(found, -cdist(new, centers), **CLOSE)
+    score = Mahalanobis(centers=centers, shrinkage=None).fit(X, y, classes=range(3))
+    covariance = (X - centers[y]).T @ (X - centers[y]) / 40
+    expected = -cdist(new, centers, "mahalanobis", VI=np.linalg.inv(covariance))
+    assert_allclose(score.score_classes(new), expected, **CLOSE)
+    # Of a center that is not finite nothing is known.
+    centers[1] = np.inf
+    for score in (CenterDistance(centers), Mahalanobis(centers=centers)):
+        found = score.fit(X, y, classes=range(3)).score_classes(new)
+        assert (found[:, 1] == -np.inf).all()
+        assert np.isfinite(found[:, [0, 2]]).all()
+
+
+@pytest.mark.parametrize("score", [MaxSoftmax(), MaxLogit(), Energy(), OpenMax(), ViM(2)])
+def test_logits_tell_of_a_class_without_samples(score):
+    """Check that a class without samples keeps what the estimator says of it."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(40, 3)) + 9
+    X = np.hstack([rng.normal(size=(40, 4)), logits]) if isinstance(score, ViM) else logits
+    score = clone(score).fit(X, np.repeat([0, 2], 20), classes=range(3))
+    found = score.score_classes(X)
+    assert found.shape == (40, 3)
+    assert np.isfinite(found).all()
+    if isinstance(score, OpenMax):
+        # A class of no Weibull distribution keeps its logit: what the others lose is
+        # compared with it unchanged.
+        assert sorted(score.weibulls_) == [0, 2]
+        revised = np.log(found) - np.log(found[:, [1]])
+        assert (revised <= logits - logits[:, [1]] + 1e-9).all()
+
+
+def test_labels_beyond_the_classes_raise():
+    """Check that a label that is none of the given classes is named."""
+    with pytest.raises(ValueError, match=r"y holds the labels \[3\].*classes, \[0, 1\]"):
+        CenterDistance().fit(np.eye(3), [0, 1, 3], classes=[0, 1])
 
 
 def test_combined_consumes_what_its_scores_consume():
