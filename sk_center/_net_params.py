@@ -9,7 +9,6 @@ from sk_center.batches import TensorBatches
 
 # Parameters of CenterLossNet that the classifier passes on as they are.
 NET_PARAMETERS = (
-    "center",
     "compile",
     "criterion",
     "dataset",
@@ -28,6 +27,7 @@ NET_PREFIXES = (
     "dataset",
     "callbacks",
     "compile",
+    "negative_loss",
 )
 
 

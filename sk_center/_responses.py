@@ -49,6 +49,12 @@ def probabilities_of(estimator, score, X):
     return estimator.predict_proba(X)
 
 
+def negative_label_of(estimator):
+    """Return the label of the samples that train the estimator as negatives, or None."""
+    last, _ = last_step(estimator)
+    return getattr(last, "negative_label", None)
+
+
 def centers_of(estimator):
     """Return the centers of a center-loss classifier, inside whatever it is, or None."""
     last, _ = last_step(estimator)

@@ -30,10 +30,11 @@ class Center(torch.nn.Module):
         Share of the old center that an update retains, in [0, 1). Not used by
         ``update="cumulative"`` and ``update="fixed"``.
 
-    center : array-like or tensor of shape (center_num, feature_dim) or callable, \
-            default=None
+    center : array-like or tensor of shape (center_num, feature_dim), "simplex" or \
+            callable, default=None
         The first centers. An array or a tensor is taken as knowledge: the first
-        batch moves it by the ordinary step. A callable gets the shape
+        batch moves it by the ordinary step. So is ``"simplex"``, the corners of a regular
+        simplex, see :func:`~sk_center.centers.simplex_etf`. A callable gets the shape
         ``(center_num, feature_dim)`` and returns such an array; like the default,
         Glorot uniform with bound ``sqrt(6 / (center_num + feature_dim))``, it is a
         mere starting point.
@@ -127,6 +128,13 @@ class Center(torch.nn.Module):
         shape = (self.center_num, self.feature_dim)
         if center is None:
             return glorot_uniform(shape)
+        if isinstance(center, str):
+            if center != "simplex":
+                raise ValueError(
+                    "center must be an array, a callable, 'simplex' or None; got "
+                    f"{center!r}."
+                )
+            center = simplex_etf
         center = torch.as_tensor(center(shape) if callable(center) else center)
         center = center.detach().to(torch.float32, copy=True)
         if center.shape != shape:
@@ -477,19 +485,21 @@ def glorot_uniform(shape):
     return torch.empty(shape).uniform_(-bound, bound)
 
 
-def simplex_etf(shape, radius=1.0):
+def simplex_etf(shape, radius=10.0):
     """Place centers at the corners of a regular simplex: the widest fixed anchors.
 
     Every center has the norm ``radius`` and any two have the same distance,
     ``radius * sqrt(2 * C / (C - 1))``, the largest that C points can share
-    (a simplex equiangular tight frame [1]_).
+    (a simplex equiangular tight frame [1]_). Up to a shift and a rotation they are the
+    anchors ``a * e_k`` of class anchor clustering [2]_ with
+    ``a = radius * sqrt(C / (C - 1))``.
 
     Parameters
     ----------
     shape : tuple of (int, int)
         Number of classes C >= 2 and number of features D >= C - 1.
 
-    radius : float, default=1.0
+    radius : float, default=10.0
         Norm of every center.
 
     Returns
@@ -506,6 +516,8 @@ def simplex_etf(shape, radius=1.0):
     ----------
     .. [1] V. Papyan, X. Y. Han, D. L. Donoho. "Prevalence of neural collapse during
        the terminal phase of deep learning training". PNAS 2020.
+    .. [2] D. Miller, N. Sünderhauf, M. Milford, F. Dayoub. "Class anchor clustering: a loss
+       for distance-based open set recognition". WACV 2021.
     """
     n_classes, feature_dim = shape
     if n_classes < 2 or feature_dim < n_classes - 1:

@@ -1,5 +1,6 @@
 """The scikit-learn side: a classifier trained with center loss."""
 
+import warnings
 from copy import deepcopy
 from numbers import Integral, Real
 
@@ -26,6 +27,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch.utils.data import Dataset, Subset
 
+from sk_center._labels import equals_label
 from sk_center._net_params import (
     NetParamsMixin,
     check_callback_names,
@@ -40,8 +42,15 @@ from sk_center.batches import (
     sample_of,
 )
 from sk_center.centers import UPDATE_RULES, class_means, distances
-from sk_center.net import WARM_PARAMETERS, CenterLossNet, seeded, unchanged_on_error
-from sk_center.networks import MLP, ConvNet
+from sk_center.losses import objectosphere_loss
+from sk_center.net import (
+    NEGATIVE_LOSSES,
+    WARM_PARAMETERS,
+    CenterLossNet,
+    seeded,
+    unchanged_on_error,
+)
+from sk_center.networks import HEADS, METRICS, MLP, ConvNet
 
 TEMPERATURE_SAMPLES = 10_000
 NET_DEFAULTS = {
@@ -92,6 +101,40 @@ class CenterLossClassifier(
         Sizes of the dense layers of the ``"auto"`` networks; the last is the number of
         features D.
 
+    center : array-like of shape (n_classes, D), "simplex" or callable, default=None
+        The first centers, see :class:`~sk_center.Center`. With ``center_update="fixed"``
+        they are anchors, for which ``"simplex"`` gives the corners of a regular simplex;
+        it takes D of at least n_classes - 1.
+
+    head : {"linear", "distance"}, default="linear"
+        What the cross entropy is of: a dense layer on the features, or minus the distances
+        to the centers. With anchors the latter is class anchor clustering [2]_, but for
+        center loss, which squares the distance to the anchor.
+
+    metric : {"euclidean", "cosine"}, default="euclidean"
+        ``"cosine"`` brings features and centers to length one, so that a distance is
+        ``sqrt(2 - 2 * cosine)``: only directions count.
+
+    lambda_norm : float, default=0.0
+        Weight of ``1/2 * mean(|features|^2)``, center loss with all centers at zero. It
+        tells how much of what center loss gains comes from small features alone.
+
+    negative_label : int, float or str, default=None
+        Label of negative samples: of none of the classes, but of the kind to be rejected.
+        They train the network by ``negative_loss`` and nothing else: they are not among
+        ``classes_``, have no center, and :class:`~sk_center.OpenSetClassifier` does not
+        calibrate with them.
+
+    negative_loss : {"background", "entropic", "objectosphere"}, default="entropic"
+        What negative samples are trained for.
+
+        - ``"background"``: a logit of their own. It is subtracted from the others in
+          :meth:`logits`.
+        - ``"entropic"``: equal probabilities for all classes [3]_.
+        - ``"objectosphere"``: the same, features of length zero, and of at least
+          ``negative_loss__min_norm=50`` for known samples, with
+          ``negative_loss__weight=1e-4`` [3]_.
+
     predict_with : {"center", "softmax"}, default="center"
         What predictions come from: the distances to the centers, or the softmax head,
         the honest baseline at ``lambda_center=0``.
@@ -130,8 +173,8 @@ class CenterLossClassifier(
 
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit instead of starting anew. ``lr``,
-        ``max_epochs``, ``batch_size``, ``lambda_center`` and ``verbose`` may change in
-        between; changes of the others wait for a fit that starts anew.
+        ``max_epochs``, ``batch_size``, ``lambda_center``, ``lambda_norm`` and ``verbose``
+        may change in between; changes of the others wait for a fit that starts anew.
 
     device : str or torch.device, default="auto"
         Where to compute. ``"auto"`` is CUDA where there is one, else the CPU.
@@ -147,7 +190,7 @@ class CenterLossClassifier(
     **skorch_params : dict
         Every other parameter of :class:`~sk_center.CenterLossNet` by its skorch name:
         ``module__<name>``, ``optimizer__<name>``, ``criterion__label_smoothing``,
-        ``iterator_train__num_workers``, ``train_split``, ``center`` and so on.
+        ``iterator_train__num_workers``, ``train_split`` and so on.
 
     Attributes
     ----------
@@ -196,6 +239,10 @@ class CenterLossClassifier(
     ----------
     .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
        approach for deep face recognition". ECCV 2016.
+    .. [2] D. Miller, N. Sünderhauf, M. Milford, F. Dayoub. "Class anchor clustering: a loss
+       for distance-based open set recognition". WACV 2021.
+    .. [3] A. R. Dhamija, M. Günther, T. E. Boult. "Reducing network agnostophobia".
+       NeurIPS 2018.
 
     Examples
     --------
@@ -217,6 +264,12 @@ class CenterLossClassifier(
         "alpha": [Interval(Real, 0, 1, closed="left")],
         "center_update": [StrOptions(set(UPDATE_RULES))],
         "hidden_layer_sizes": ["array-like"],
+        "center": ["array-like", StrOptions({"simplex"}), callable, None],
+        "head": [StrOptions(set(HEADS))],
+        "metric": [StrOptions(set(METRICS))],
+        "lambda_norm": [Interval(Real, 0, None, closed="left")],
+        "negative_label": [Real, str, None],
+        "negative_loss": [StrOptions(set(NEGATIVE_LOSSES))],
         "predict_with": [StrOptions({"center", "softmax"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -241,6 +294,12 @@ class CenterLossClassifier(
         alpha=0.9,
         center_update="ema",
         hidden_layer_sizes=(512, 128),
+        center=None,
+        head="linear",
+        metric="euclidean",
+        lambda_norm=0.0,
+        negative_label=None,
+        negative_loss="entropic",
         predict_with="center",
         max_epochs=100,
         lr=0.001,
@@ -262,6 +321,12 @@ class CenterLossClassifier(
         self.alpha = alpha
         self.center_update = center_update
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.center = center
+        self.head = head
+        self.metric = metric
+        self.lambda_norm = lambda_norm
+        self.negative_label = negative_label
+        self.negative_loss = negative_loss
         self.predict_with = predict_with
         self.max_epochs = max_epochs
         self.lr = lr
@@ -316,12 +381,20 @@ class CenterLossClassifier(
             inputs, y, weight = self._check_training_data(
                 X, y, sample_weight, classes=classes, reset=not goes_on
             )
-            counts = np.bincount(y, minlength=len(self.classes_))
-            if not counts.all():
+            n_classes = len(self.classes_)
+            counts = np.bincount(y, minlength=n_classes)
+            if not counts[:n_classes].all():
                 raise ValueError(
                     "With warm_start=True, y must have the classes of the last fit, "
-                    f"{self.classes_.tolist()}; {self.classes_[counts == 0].tolist()} are "
-                    "missing. partial_fit takes a part of the classes."
+                    f"{self.classes_.tolist()}; "
+                    f"{self.classes_[counts[:n_classes] == 0].tolist()} are missing. "
+                    "partial_fit takes a part of the classes."
+                )
+            if self.negative_label is not None and len(counts) == n_classes:
+                warnings.warn(
+                    f"y holds no sample of negative_label={self.negative_label!r}.",
+                    UserWarning,
+                    stacklevel=2,
                 )
             if self.early_stopping and "train_split" not in self._net_params():
                 self._check_validation(counts)
@@ -462,9 +535,9 @@ class CenterLossClassifier(
         Returns
         -------
         logits : ndarray of shape (n_samples, n_classes)
-            Logits, whatever ``predict_with`` is.
+            Logits, whatever ``predict_with`` is; of a background class, minus its own.
         """
-        return self._infer(X, lambda logits, features: logits)
+        return self._infer(X, lambda logits, features: self._known_logits(logits))
 
     def center_distances(self, X):
         """Return the Euclidean distance of each sample to each center.
@@ -527,6 +600,13 @@ class CenterLossClassifier(
             return self.tau_ * self._log_costs - away
         return self.logits(X)
 
+    def _known_logits(self, logits):
+        """The logits of the classes, minus that of the background where there is one."""
+        n_classes = len(self.classes_)
+        if logits.shape[1] == n_classes:
+            return logits
+        return logits[:, :n_classes] - logits[:, n_classes:]
+
     def _infer(self, X, output):
         """Run the network over batches and return what ``output`` makes of each."""
         check_is_fitted(self)
@@ -588,9 +668,10 @@ class CenterLossClassifier(
             if len(kept) < len(y):  # no weight is no sample: it must not make a class
                 y, sample_weight = y[kept], sample_weight[kept]
                 X = Subset(X, kept) if isinstance(X, Dataset) else X[kept]
+        negative = equals_label(y, self.negative_label)
         if classes is None:
-            classes = np.unique(y)
-        unknown = np.setdiff1d(y, classes)
+            classes = np.unique(y[~negative])
+        unknown = np.setdiff1d(y[~negative], classes)
         if len(unknown):
             raise ValueError(
                 f"y holds the labels {unknown.tolist()}, which are not among the classes "
@@ -602,18 +683,20 @@ class CenterLossClassifier(
                 f"{classes.tolist()}. (Samples with sample_weight 0 do not count.)"
             )
         self.classes_ = classes
-        y = np.searchsorted(classes, y)
+        y = np.where(negative, len(classes), np.searchsorted(classes, y))
         return X, y, self._combine_weights(y, sample_weight, streams)
 
     def _combine_weights(self, y, sample_weight, streams):
         """Return the weights of samples and classes together, or None.
 
-        Their mean is one, but in a stream, of whose weights only a part is known.
+        Negative samples, of the index after the last class, have no class weight. The
+        mean is one, but in a stream, of whose weights only a part is known.
         """
         self._log_costs = np.zeros(len(self.classes_), dtype=np.float32)
         if self.class_weight is not None:
+            known = y[y < len(self.classes_)]
             per_class = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=self.classes_[y]
+                self.class_weight, classes=self.classes_, y=self.classes_[known]
             )
             if not (np.isfinite(per_class).all() and per_class.min() > 0):
                 raise ValueError(
@@ -622,6 +705,7 @@ class CenterLossClassifier(
                 )
             if self.class_weight != "balanced":
                 self._log_costs += np.log(per_class / per_class.max())
+            per_class = np.append(per_class, 1)
             sample_weight = per_class[y] * (1 if sample_weight is None else sample_weight)
         if sample_weight is None or streams:
             return sample_weight
@@ -636,7 +720,7 @@ class CenterLossClassifier(
                 f"early_stopping=True with validation_fraction={self.validation_fraction} "
                 f"cannot hold out a part of every class: {n_samples} samples of "
                 f"{n_classes} classes, {counts.min()} of class "
-                f"{self.classes_[counts.argmin()].item()!r}."
+                f"{[*self.classes_.tolist(), self.negative_label][counts.argmin()]!r}."
             )
 
     def _check_classes(self, classes):
@@ -686,6 +770,10 @@ class CenterLossClassifier(
 
     def _place_centers(self, net, dataset, y, weight, streams):
         """Return the centers and the temperature of the trained net."""
+        known = np.flatnonzero(y < len(self.classes_))
+        if len(known) < len(y):
+            dataset, y = Subset(dataset, known), y[known]
+            weight = None if weight is None else weight[known]
         center = net.module_.center
         if streams:
             centers, seen = center.predict().cpu().numpy(), center.known.cpu().numpy()
@@ -700,11 +788,15 @@ class CenterLossClassifier(
             )
         if not streams and center.update != "fixed":
             center.center.copy_(torch.from_numpy(centers))
+        if self.metric == "cosine":
+            norms = np.linalg.norm(centers, axis=1, keepdims=True)
+            centers /= np.where(norms > 0, norms, 1)
         centers[~seen] = np.inf  # no sample so far: infinitely far from everything
         n_rows = min(len(y), TEMPERATURE_SAMPLES, max(2**22 // len(centers), 100))
         rows = np.linspace(0, len(y) - 1, n_rows).astype(int)
         outputs = list(net.forward_iter(Subset(dataset, rows)))
         logits, features = (torch.cat(output).float() for output in zip(*outputs))
+        logits = self._known_logits(logits)
         d = distances(features, torch.from_numpy(centers[seen])).numpy()
         p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
         return centers, match_temperature(d, p, None if weight is None else weight[rows])
@@ -722,6 +814,7 @@ class CenterLossClassifier(
             target = module if isinstance(module, type) else type(module)
             check_prefixed(params, "module", target)
         check_prefixed(params, "optimizer", self.optimizer, also=("param_groups",))
+        check_prefixed(params, "negative_loss", objectosphere_loss, also=("weight",))
         for prefix in ("iterator_train", "iterator_valid", "criterion"):
             check_prefixed(params, prefix, params.get(prefix, NET_DEFAULTS[prefix]))
         for name in ("criterion", "iterator_train", "iterator_valid", "dataset"):
@@ -743,6 +836,11 @@ class CenterLossClassifier(
             lambda_center=self.lambda_center,
             alpha=self.alpha,
             center_update=self.center_update,
+            center=self.center,
+            head=self.head,
+            metric=self.metric,
+            lambda_norm=self.lambda_norm,
+            negative_loss=None if self.negative_label is None else self.negative_loss,
             n_classes=len(self.classes_),
             max_epochs=self.max_epochs,
             lr=self.lr,

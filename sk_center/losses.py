@@ -1,4 +1,4 @@
-"""Center loss as one autograd function."""
+"""What is minimized: center loss as one autograd function, and what rejection adds."""
 
 import torch
 
@@ -95,3 +95,109 @@ def center_loss(features, labels, centers, sample_weight=None):
     if sample_weight is not None:
         sample_weight = sample_weight.to(deviation.dtype)
     return _CenterLoss.apply(features, deviation, sample_weight)
+
+
+def uniform_cross_entropy(logits):
+    """Return the cross entropy of the softmax to "every class alike".
+
+    What the entropic open-set loss [1]_ asks of samples of no known class, for K classes::
+
+        -1/K * sum_k( log softmax_k(logits) )
+
+    Parameters
+    ----------
+    logits : tensor of shape (n_samples, n_classes)
+        Logits.
+
+    Returns
+    -------
+    losses : tensor of shape (n_samples,)
+        The loss of each sample; log(K), the least, where all logits are equal.
+
+    References
+    ----------
+    .. [1] A. R. Dhamija, M. Günther, T. E. Boult. "Reducing network agnostophobia".
+       NeurIPS 2018, equation 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.losses import uniform_cross_entropy
+    >>> uniform_cross_entropy(torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
+    tensor([0.6931, 1.1269])
+    """
+    return -logits.log_softmax(dim=1).mean(dim=1)
+
+
+def objectosphere_loss(features, known, min_norm=50.0):
+    """Return how far feature norms are from large for known samples, zero for others.
+
+    The objectosphere term [1]_, for each sample::
+
+        max(min_norm - |features|, 0)^2    where known
+        |features|^2                       elsewhere
+
+    Parameters
+    ----------
+    features : tensor of shape (n_samples, feature_dim)
+        Features.
+
+    known : tensor of shape (n_samples,)
+        Which samples are of a known class, bool.
+
+    min_norm : float, default=50.0
+        Norm beyond which known samples cost nothing, xi in [1]_.
+
+    Returns
+    -------
+    losses : tensor of shape (n_samples,)
+        The loss of each sample.
+
+    References
+    ----------
+    .. [1] A. R. Dhamija, M. Günther, T. E. Boult. "Reducing network agnostophobia".
+       NeurIPS 2018, equation 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.losses import objectosphere_loss
+    >>> features = torch.tensor([[3.0, 4.0], [3.0, 4.0], [60.0, 80.0]])
+    >>> objectosphere_loss(features, torch.tensor([True, False, True]))
+    tensor([2025.,   25.,    0.])
+    """
+    squared = features.square().sum(dim=1)
+    # The norm of a zero vector has no gradient.
+    norm = squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()
+    return torch.where(known, (min_norm - norm).clamp(min=0).square(), squared)
+
+
+def norm_penalty(features, sample_weight=None):
+    """Return half the mean squared norm of features: center loss with all centers at zero.
+
+    ``1/2 * mean_B( sample_weight * sum_D( features ** 2 ) )``
+
+    Parameters
+    ----------
+    features : tensor of shape (n_samples, feature_dim)
+        Features of the batch.
+
+    sample_weight : tensor of shape (n_samples,), default=None
+        Non-negative weight of each sample.
+
+    Returns
+    -------
+    loss : tensor of shape ()
+        The penalty.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.losses import norm_penalty
+    >>> norm_penalty(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor(6.5000)
+    """
+    squared = features.square().sum(dim=1)
+    if sample_weight is not None:
+        squared = squared * sample_weight
+    return 0.5 * squared.mean()

@@ -18,13 +18,26 @@ from skorch.callbacks import (
 from skorch.utils import to_device, to_tensor
 
 from sk_center.batches import ArrayDataset, TensorBatches
-from sk_center.losses import center_loss
+from sk_center.losses import (
+    center_loss,
+    norm_penalty,
+    objectosphere_loss,
+    uniform_cross_entropy,
+)
 from sk_center.networks import CenterModule, Function, find_feature_dim, widest_output
 
 # Numbers in the widest layer of an inference batch: four megabytes.
 INFERENCE_NUMBERS = 2**20
 # What may change between two calls that train the same net.
-WARM_PARAMETERS = ("batch_size", "lambda_center", "lr", "max_epochs", "verbose")
+WARM_PARAMETERS = (
+    "batch_size",
+    "lambda_center",
+    "lambda_norm",
+    "lr",
+    "max_epochs",
+    "verbose",
+)
+NEGATIVE_LOSSES = ("background", "entropic", "objectosphere")
 # torch's random generators belong to the process, not to the thread that trains.
 _RANDOM = RLock()
 
@@ -36,6 +49,7 @@ class CenterLossNet(NeuralNetClassifier):
 
         mean_B( w * CE(head(f), y) )
         + lambda_center * 1/2 * mean_B( w * sum_D( (f - c_y)^2 ) )
+        + lambda_norm * 1/2 * mean_B( w * sum_D( f^2 ) )
 
     Use it where a skorch net is at home: with callbacks, a net of your own making,
     labels that already are class indices. :class:`~sk_center.CenterLossClassifier`
@@ -60,11 +74,25 @@ class CenterLossNet(NeuralNetClassifier):
     center_update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
         Update rule of the centers, see :class:`~sk_center.Center`.
 
-    center : array-like of shape (n_classes, D) or callable, default=None
+    center : array-like of shape (n_classes, D), "simplex" or callable, default=None
         The first centers, see :class:`~sk_center.Center`.
+
+    head : {"linear", "distance"}, default="linear"
+        What the cross entropy is of: a dense layer, or minus the distances to the centers.
+
+    metric : {"euclidean", "cosine"}, default="euclidean"
+        ``"cosine"`` brings features to length one.
+
+    lambda_norm : float, default=0.0
+        Weight of the penalty on the norm of features.
+
+    negative_loss : {"background", "entropic", "objectosphere"}, default=None
+        What negative samples, those of the label ``n_classes``, are trained for, see
+        :class:`~sk_center.CenterLossClassifier`. None: there are none.
 
     n_classes : int, default=None
         Number of classes; by default one more than the largest label of the first fit.
+        To be given with ``negative_loss``.
 
     criterion : torch loss class, default=torch.nn.CrossEntropyLoss
         The loss on the logits. It is asked for one value per sample
@@ -136,6 +164,10 @@ class CenterLossNet(NeuralNetClassifier):
         alpha=0.9,
         center_update="ema",
         center=None,
+        head="linear",
+        metric="euclidean",
+        lambda_norm=0.0,
+        negative_loss=None,
         n_classes=None,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
@@ -166,7 +198,14 @@ class CenterLossNet(NeuralNetClassifier):
         self.alpha = alpha
         self.center_update = center_update
         self.center = center
+        self.head = head
+        self.metric = metric
+        self.lambda_norm = lambda_norm
+        self.negative_loss = negative_loss
         self.n_classes = n_classes
+
+    # skorch takes parameters such as negative_loss__min_norm when it knows the prefix.
+    prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
 
     @property
     def _default_callbacks(self):
@@ -243,8 +282,10 @@ class CenterLossNet(NeuralNetClassifier):
         )
         self.n_classes_ = self.n_classes
         if self.n_classes_ is None:
-            if y is None:
-                raise ValueError("n_classes must be given where y is None.")
+            if y is None or self.negative_loss is not None:
+                raise ValueError(
+                    "n_classes must be given where y is None, and with negative_loss."
+                )
             self.n_classes_ = int(np.max(np.asarray(y))) + 1
 
     def initialize_module(self):
@@ -260,6 +301,11 @@ class CenterLossNet(NeuralNetClassifier):
                 "The features D and the classes come from the data: call fit, or "
                 "net.measure(X, y) before net.initialize()."
             )
+        if self.negative_loss not in (*NEGATIVE_LOSSES, None):
+            raise ValueError(
+                f"negative_loss must be one of {NEGATIVE_LOSSES} or None; got "
+                f"{self.negative_loss!r}."
+            )
         kwargs = self.get_params_for("module")
         is_function = not isinstance(self.module, (torch.nn.Module, type))
         if is_function and not kwargs:
@@ -273,6 +319,9 @@ class CenterLossNet(NeuralNetClassifier):
             alpha=self.alpha,
             update=self.center_update,
             center=self.center,
+            head=self.head,
+            metric=self.metric,
+            background=self.negative_loss == "background",
         )
         self._width = widest_output(self.module_, self.example_)
         return self
@@ -310,7 +359,7 @@ class CenterLossNet(NeuralNetClassifier):
         return self.module_(to_tensor(x, device=self.device), **fit_params)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return cross entropy plus ``lambda_center`` times center loss.
+        """Return the loss of a batch, cross entropy plus what the parameters add.
 
         Parameters
         ----------
@@ -334,16 +383,40 @@ class CenterLossNet(NeuralNetClassifier):
         logits, features = y_pred
         y_true = to_tensor(y_true, device=self.device)
         weight = X.get("sample_weight") if isinstance(X, dict) else None
-        losses = self.criterion_(logits, y_true)
         if weight is not None:
             weight = to_device(weight, self.device)
+        if self.negative_loss is None:
+            losses = self.criterion_(logits, y_true)
+            center_weight = weight
+        else:
+            known = y_true < self.n_classes_
+            losses = self._open_losses(logits, features, y_true, known)
+            # Negatives have no center: they weigh nothing there, whatever their label.
+            center_weight = known.to(losses.dtype) * (1 if weight is None else weight)
+            y_true = y_true.clamp(max=self.n_classes_ - 1)
+        if weight is not None:
             losses = losses * weight
         loss = losses.mean()
+        if self.lambda_norm:
+            loss = loss + self.lambda_norm * norm_penalty(features, weight)
         center = self.module_.center
         if self.lambda_center:
-            return loss + self.lambda_center * center_loss(features, y_true, center, weight)
-        center.deviation(features, y_true, weight)  # keeps the centers up to date
+            pull = center_loss(features, y_true, center, center_weight)
+            return loss + self.lambda_center * pull
+        center.deviation(features, y_true, center_weight)  # keeps the centers up to date
         return loss
+
+    def _open_losses(self, logits, features, y_true, known):
+        """Return the loss of each sample where some may be negative."""
+        if self.negative_loss == "background":
+            return self.criterion_(logits, y_true)
+        losses = self.criterion_(logits, y_true.clamp(max=self.n_classes_ - 1))
+        losses = torch.where(known, losses, uniform_cross_entropy(logits))
+        if self.negative_loss == "objectosphere":
+            params = {"weight": 1e-4, **self.get_params_for("negative_loss")}
+            weight = params.pop("weight")
+            losses = losses + weight * objectosphere_loss(features, known, **params)
+        return losses
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch of training or validation and record its mean loss.

@@ -1,9 +1,14 @@
 """Default feature extractors, and the module that adds a head and centers to one."""
 
+import math
+
 import torch
 from torch import nn
 
-from sk_center.centers import Center
+from sk_center.centers import Center, distances
+
+HEADS = ("linear", "distance")
+METRICS = ("euclidean", "cosine")
 
 
 class MLP(nn.Sequential):
@@ -124,7 +129,7 @@ class Function(nn.Module):
 
 
 class CenterModule(nn.Module):
-    """A feature extractor with a dense softmax head and one center per class.
+    """A feature extractor with a softmax head and one center per class.
 
     Parameters
     ----------
@@ -143,14 +148,46 @@ class CenterModule(nn.Module):
     update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
         Update rule of the centers, see :class:`~sk_center.Center`.
 
-    center : array-like or callable, default=None
+    center : array-like, "simplex" or callable, default=None
         The first centers, see :class:`~sk_center.Center`.
+
+    head : {"linear", "distance"}, default="linear"
+        What the logits are: a dense layer on the features, or minus their distances to
+        the centers.
+
+    metric : {"euclidean", "cosine"}, default="euclidean"
+        ``"cosine"`` brings features to length one.
+
+    background : bool, default=False
+        Whether the dense layer has one logit more, for samples of no class.
     """
 
-    def __init__(self, body, feature_dim, n_classes, alpha=0.9, update="ema", center=None):
+    def __init__(
+        self,
+        body,
+        feature_dim,
+        n_classes,
+        alpha=0.9,
+        update="ema",
+        center=None,
+        head="linear",
+        metric="euclidean",
+        background=False,
+    ):
         super().__init__()
+        if head not in HEADS:
+            raise ValueError(f"head must be one of {HEADS}; got {head!r}.")
+        if metric not in METRICS:
+            raise ValueError(f"metric must be one of {METRICS}; got {metric!r}.")
+        if background and head != "linear":
+            raise ValueError(
+                "negative_loss='background' takes head='linear', of which it is one more "
+                f"logit; got head={head!r}."
+            )
+        self.metric = metric
         self.body = body
-        self.head = nn.Linear(feature_dim, n_classes)
+        linear = head == "linear"
+        self.head = nn.Linear(feature_dim, n_classes + background) if linear else None
         self.center = Center(feature_dim, n_classes, alpha, center, update=update)
 
     def forward(self, X):
@@ -170,7 +207,15 @@ class CenterModule(nn.Module):
             What the body makes of the batch.
         """
         # A body may work in another precision, as under autocast.
-        features = self.body(X).to(self.head.weight.dtype)
+        weights = self.center.center if self.head is None else self.head.weight
+        features = self.body(X).to(weights.dtype)
+        if self.metric == "cosine":
+            features = nn.functional.normalize(features)
+        if self.head is None:
+            # A copy, since the update of a training step comes before its gradient.
+            return -distances(features, self.center.predict()), features
+        if self.metric == "cosine":  # of variance one in each direction, for the head
+            return self.head(features * math.sqrt(features.shape[1])), features
         return self.head(features), features
 
 

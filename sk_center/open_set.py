@@ -34,7 +34,8 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from sk_center._responses import centers_of, consumed
+from sk_center._labels import equals_label
+from sk_center._responses import centers_of, consumed, negative_label_of
 from sk_center._state import restored_on_error
 from sk_center.calibration import CALIBRATIONS
 from sk_center.scores import (
@@ -131,7 +132,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         and ``"outsider"`` where they are strings.
 
     n_jobs : int, default=None
-        Number of folds to fit in parallel, where ``cv`` is an int or a splitter.
+        Number of fits to run in parallel, where ``cv`` is an int or a splitter.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the held-out share, and of all in the estimator whose ``random_state`` is
@@ -263,7 +264,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             can be indexed by rows.
 
         y : array-like of shape (n_samples,)
-            Class labels.
+            Class labels. Samples of the ``negative_label`` of an estimator that has one,
+            as a :class:`~sk_center.CenterLossClassifier` may, train it and never calibrate.
 
         **params : dict
             Parameters of the ``fit`` of the estimator, such as ``sample_weight``; those
@@ -301,7 +303,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             X, labels = indexable(X, column_or_1d(y, warn=True))
             check_classification_targets(labels)
             counted = rows_that_count(labels, params)
-            y = labels[counted]
+            negative = equals_label(labels, negative_label_of(self.estimator))
+            members = counted[~negative[counted]]
+            y = labels[members]
             if isinstance(self.estimator, FrozenEstimator):
                 check_is_fitted(self.estimator)
                 self.classes_ = np.unique(self.estimator.classes_)
@@ -313,14 +317,17 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                     )
             else:
                 self.classes_ = np.unique(y)
-            # What an uncounted label of no class becomes does not matter.
-            y = np.searchsorted(self.classes_, labels)
+            # What the label of a sample that is no member becomes does not matter.
+            y = index_of(labels, self.classes_, members)
             rates = self._check_rates()
             self.outlier_label_ = self._check_outlier_label(rates)
             rng = check_random_state(self.random_state)
-            splits, refit = self._split(X, y, labels, counted, grouping, rng)
-            everything = counted if refit else None
-            scores, y = self._fit_splits(X, y, params, splits, everything, rng)
+            splits, refit = self._split(X, y, labels, members, grouping, rng)
+            if refit:
+                splits.append((members, None))
+            # Negatives train, wherever a splitter puts them, and never calibrate.
+            negatives = counted[negative[counted]]
+            scores, y = self._fit_splits(X, y, labels, params, splits, negatives, rng)
             calibration = CALIBRATIONS[self.calibration](rates, self.confidence)
             self.calibration_ = calibration.fit(scores, y, self.classes_)
             self.thresholds_ = calibration.thresholds_
@@ -679,11 +686,11 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return label
 
-    def _split(self, X, y, labels, counted, grouping, rng):
+    def _split(self, X, y, labels, members, grouping, rng):
         """Return which samples train and which calibrate, and whether all train then."""
         is_share = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
         if isinstance(self.estimator, FrozenEstimator):
-            absent = np.setdiff1d(np.arange(len(self.classes_)), y[counted])
+            absent = np.setdiff1d(np.arange(len(self.classes_)), y[members])
             if len(absent):
                 warnings.warn(
                     f"y holds no sample of the classes {self.classes_[absent].tolist()} of "
@@ -695,16 +702,16 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 )
             # Only the score trains, if it has something to learn.
             if not self._make_score(self.estimator).learns:
-                return [(counted, counted)], False
+                return [(members, members)], False
             share = self.cv if is_share else 0.5
-            return [split_classes(y, counted, share, rng)], False
+            return [split_classes(y, members, share, rng)], False
         if is_share:
-            return [split_classes(y, counted, self.cv, rng)], False
+            return [split_classes(y, members, self.cv, rng)], False
         splitter = check_cv(self.cv, labels, classifier=True)
         everything = np.arange(len(y))
         splits = [
             # A split may come as masks.
-            tuple(np.intersect1d(everything[part], counted) for part in parts)
+            tuple(np.intersect1d(everything[part], members) for part in parts)
             for parts in splitter.split(X, labels, **grouping)
         ]
         if not splits:
@@ -727,19 +734,23 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return splits, self.refit
 
-    def _fit_splits(self, X, y, params, splits, everything, rng):
-        """Fit on each training part, and return own scores and classes of the rest."""
+    def _fit_splits(self, X, y, labels, params, splits, negatives, rng):
+        """Fit on each training part, and return own scores and classes of the rest.
+
+        The last split is what is kept; without a test part it is there for that alone.
+        """
         fitted = Parallel(n_jobs=self.n_jobs if len(splits) > 1 else None)(
-            delayed(self._fit_part)(self._make_estimator(rng), X, y, train, params)
+            delayed(self._fit_part)(
+                self._make_estimator(rng), X, y, labels, train, negatives, params
+            )
             for train, _ in splits
         )
         own = [
             own_scores(estimator, score, X, y, test)
             for (estimator, score), (_, test) in zip(fitted, splits)
+            if test is not None
         ]
-        if everything is not None:
-            fitted = [self._fit_part(self._make_estimator(rng), X, y, everything, params)]
-        self.estimator_, self.score_ = fitted[0]
+        self.estimator_, self.score_ = fitted[-1]
         return tuple(np.concatenate(parts) for parts in zip(*own))
 
     def _warn_of_thresholds(self):
@@ -771,11 +782,15 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         estimator.set_params(**seeds)  # returns nothing where the estimator is frozen
         return estimator
 
-    def _fit_part(self, estimator, X, y, train, params):
-        """Return the estimator and the score fitted on some of the samples."""
-        part = rows_of(X, train)
-        params = _check_method_params(X, params, indices=train)
-        estimator.fit(part, self.classes_[y[train]], **params)
+    def _fit_part(self, estimator, X, y, labels, train, negatives, params):
+        """Return the estimator and the score fitted on some of the samples.
+
+        The estimator also sees the negatives.
+        """
+        rows = np.union1d(train, negatives)
+        part = rows_of(X, rows)
+        params = _check_method_params(X, params, indices=rows)
+        estimator.fit(part, labels[rows], **params)
         trained = self.classes_[np.unique(y[train])]
         is_frozen = isinstance(estimator, FrozenEstimator)
         if not is_frozen and not np.array_equal(
@@ -786,6 +801,8 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{trained.tolist()}."
             )
         score = self._make_score(estimator)
+        if len(negatives):
+            part = rows_of(X, train)
         seen = consumed(estimator, score, part)
         if is_frozen and len(trained) < len(self.classes_):
             return estimator, score.fit(seen, y[train], classes=range(len(self.classes_)))
@@ -848,6 +865,13 @@ def named_score(score, estimator):
     if score in ("center_distance", "mahalanobis"):
         return SCORES[score](centers=centers_of(estimator))
     return SCORES[score]()
+
+
+def index_of(labels, classes, rows):
+    """Return the index of each label among the classes, zeros but for some rows."""
+    index = np.zeros(len(labels), dtype=np.intp)
+    index[rows] = np.searchsorted(classes, labels[rows])
+    return index
 
 
 def rows_of(X, rows):

@@ -886,13 +886,13 @@ def test_simplex_etf_is_a_regular_simplex(shape, radius):
     assert_allclose(centers.sum(axis=0), 0, atol=1e-6 * n_classes * radius)
 
 
-def test_simplex_etf_has_radius_one_and_is_reproducible():
-    """Check that the default radius is one and that no random numbers are drawn."""
+def test_simplex_etf_has_radius_ten_and_is_reproducible():
+    """Check that the default radius is ten and that no random numbers are drawn."""
     torch.manual_seed(0)
     first = simplex_etf((5, 8))
     torch.manual_seed(1)
     assert torch.equal(simplex_etf((5, 8)), first)
-    assert_allclose(first.norm(dim=1).numpy(), 1, rtol=1e-6)
+    assert_allclose(first.norm(dim=1).numpy(), 10, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (0, 4), (3, 1), (10, 8)])
@@ -904,8 +904,16 @@ def test_simplex_etf_without_room_raises(shape):
 
 def test_simplex_etf_as_fixed_centers():
     """Check that the simplex can initialise a module of anchors."""
-    module = Center(4, 5, center=simplex_etf, update="fixed")
+    module = Center(4, 5, center="simplex", update="fixed")
     assert torch.equal(module.predict(), simplex_etf((5, 4)))
+    # By name it is knowledge: the first batch does not replace it.
+    module = Center(4, 5, center="simplex", alpha=0.5)
+    module(torch.ones(1, 4), torch.tensor([2]))
+    expected = simplex_etf((5, 4))
+    expected[2] = (expected[2] + 1) / 2
+    assert_allclose(module.predict(), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="'simplex' or None; got 'complex'"):
+        Center(4, 5, center="complex")
 
 
 @pytest.mark.parametrize(

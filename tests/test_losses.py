@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax
 
 from sk_center import Center
-from sk_center.losses import center_loss
+from sk_center.losses import (
+    center_loss,
+    norm_penalty,
+    objectosphere_loss,
+    uniform_cross_entropy,
+)
 
 N_CLASSES, N_FEATURES, N_SAMPLES = 5, 4, 9
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
@@ -328,3 +334,47 @@ def test_compiled_label_out_of_range_raises():
     y[0] = -1
     with pytest.raises(RuntimeError, match="labels"):
         compiled(X, y, module)
+
+
+def test_uniform_cross_entropy_follows_the_formula():
+    """Check it against scipy's softmax, and that nothing beats equal logits."""
+    logits = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 6)) * 5)
+    found = uniform_cross_entropy(logits)
+    assert_allclose(found, -log_softmax(logits.numpy(), axis=1).mean(axis=1), rtol=1e-9)
+    assert (found > np.log(6)).all()
+    equal = torch.full((2, 6), 3.0, requires_grad=True)
+    loss = uniform_cross_entropy(equal)
+    assert_allclose(loss.detach(), np.log(6), rtol=1e-6)
+    loss.sum().backward()
+    assert_allclose(equal.grad, 0, atol=1e-6)
+
+
+def test_objectosphere_follows_the_formula():
+    """Check both terms and their gradients, also of features that are zero."""
+    rng = np.random.default_rng(0)
+    features = torch.from_numpy(rng.normal(size=(9, 4)) * np.arange(9)[:, None])
+    known = torch.tensor([True, False, True] * 3)
+    features.requires_grad_()
+    found = objectosphere_loss(features, known, min_norm=5.0)
+    f, k = features.detach().numpy(), known.numpy()
+    norm = np.linalg.norm(f, axis=1)
+    assert (norm > 5).any()
+    expected = np.where(k, np.maximum(5 - norm, 0) ** 2, norm**2)
+    assert_allclose(found.detach(), expected, rtol=1e-9)
+    found.sum().backward()
+    with np.errstate(invalid="ignore"):
+        direction = np.nan_to_num(f / norm[:, None])
+    slope = np.where(k, -2 * np.maximum(5 - norm, 0), 2 * norm)
+    assert_allclose(features.grad, slope[:, None] * direction, rtol=1e-9)
+
+
+def test_norm_penalty_is_center_loss_around_zero():
+    """Check value and gradient, with weights and without."""
+    X, y, _, weight = random_problem()
+    for w in (None, weight):
+        origin = torch.zeros(N_CLASSES, N_FEATURES)
+        expected = center_loss(X, y, origin, w)
+        (gradient,) = torch.autograd.grad(expected, X)
+        found = norm_penalty(X, w)
+        assert_allclose(found.item(), expected.item(), rtol=1e-6)
+        assert_allclose(torch.autograd.grad(found, X)[0], gradient, rtol=1e-6)

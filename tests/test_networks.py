@@ -188,3 +188,53 @@ def test_dry_run_explains_what_is_wrong(function, got):
     """Check that the error says what is expected and what the module gave."""
     with pytest.raises(ValueError, match=rf"features.*\(2, D\); got {got}"):
         find_feature_dim(Function(function), torch.zeros(2, 3))
+
+
+def test_distance_head():
+    """Check that its logits are minus the distances, with their gradient."""
+    torch.manual_seed(0)
+    module = CenterModule(nn.Linear(3, 4), 4, 5, head="distance").train()
+    X = torch.randn(7, 3)
+    logits, features = module(X)
+    centers = module.center.predict().double().numpy()
+    away = features.detach().double().numpy()[:, None] - centers
+    distance = np.linalg.norm(away, axis=2)
+    assert_allclose(logits.detach(), -distance, rtol=1e-5)
+    # The update of a training step comes between the loss and its gradient.
+    module.center.deviation(features, torch.arange(7) % 5)
+    (gradient,) = torch.autograd.grad(logits[:, 0].sum(), features)
+    assert_allclose(gradient, -away[:, 0] / distance[:, :1], rtol=1e-4, atol=1e-6)
+    assert not [name for name, _ in module.named_parameters() if "body" not in name]
+
+
+def test_cosine_metric():
+    """Check that features have length one, and what the head makes of them."""
+    torch.manual_seed(0)
+    module = CenterModule(nn.Linear(3, 4), 4, 5, metric="cosine")
+    X = torch.randn(7, 3)
+    logits, features = module(X)
+    raw = module.body(X)
+    expected = raw / raw.norm(dim=1, keepdim=True)
+    assert torch.allclose(features, expected)
+    assert torch.allclose(logits, module.head(2 * expected))  # sqrt(4) = 2
+
+
+def test_background_is_one_more_logit():
+    """Check that a background class has a logit and no center."""
+    module = CenterModule(nn.Linear(3, 4), 4, 5, background=True)
+    assert module(torch.zeros(2, 3))[0].shape == (2, 6)
+    assert module.center.center_num == 5
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"head": "round"}, "head must be one of .*'distance'.*; got 'round'"),
+        ({"metric": "taxi"}, "metric must be one of .*'cosine'.*; got 'taxi'"),
+        ({"head": "distance", "background": True}, "'background' takes head='linear'"),
+    ],
+)
+def test_bad_parameters_of_a_center_module_raise(params, message):
+    """Check that the errors name the parameter and what it takes."""
+    with pytest.raises(ValueError, match=message):
+        CenterModule(nn.Linear(3, 4), 4, 5, **params)
