@@ -9,6 +9,7 @@ _SOURCES = {
     "Center": "centers",
     "CenterLossClassifier": "classifier",
     "CenterLossNet": "net",
+    "Explanation": "explanation",
     "LeaveClassesOut": "model_selection",
     "OpenSetClassifier": "open_set",
 }

@@ -38,6 +38,7 @@ from sk_center._labels import equals_label
 from sk_center._responses import centers_of, consumed, negative_label_of
 from sk_center._state import restored_on_error
 from sk_center.calibration import CALIBRATIONS
+from sk_center.explanation import explain
 from sk_center.scores import (
     SCORES,
     BaseScore,
@@ -467,6 +468,48 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if not (isinstance(fdr, Real) and 0 < fdr < 1):
             raise ValueError(f"fdr must be in (0, 1); got {fdr!r}.")
         return false_discovery_control(self.p_values(X).max(axis=1)) <= fdr
+
+    def explain(self, X, X_train=None, y_train=None, *, n_neighbors=5):
+        """Explain why each sample got its label.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        X_train : array-like of shape (n_train_samples, ...), default=None
+            Samples to look for the nearest ones among, such as those of ``fit``, which
+            are not kept. None finds none.
+
+        y_train : array-like of shape (n_train_samples,), default=None
+            Their labels.
+
+        n_neighbors : int, default=5
+            How many to find.
+
+        Returns
+        -------
+        explanations : list of Explanation
+            One for each sample, with the p-value, the threshold and the score of each
+            class, the distance to its center, and the nearest training samples, see
+            :class:`~sk_center.explanation.Explanation`. Centers are those of the
+            estimator, else the means of the training samples; distances are those of the
+            features that scores see.
+
+        Raises
+        ------
+        ValueError
+            If only one of ``X_train`` and ``y_train`` is given, or ``n_neighbors`` is not
+            a positive integer.
+        """
+        if (X_train is None) != (y_train is None):
+            raise ValueError("X_train and y_train must be given together.")
+        if not (isinstance(n_neighbors, Integral) and n_neighbors > 0):
+            raise ValueError(
+                f"n_neighbors must be an int of at least 1; got {n_neighbors!r}."
+            )
+        scores = self._class_scores(X)
+        return explain(self, X, scores, X_train, y_train, n_neighbors)
 
     def score_samples(self, X):
         """Return how known each sample looks, by the class it is most typical of.
