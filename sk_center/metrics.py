@@ -730,15 +730,23 @@ def _check(y_true, y_score, labels, sample_weight):
 
 def _check_predictions(y_true, y_pred, labels, outlier_label, sample_weight):
     """Return true and predicted class indices, the reject class last, and weights."""
-    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
     check_consistent_length(y_true, y_pred, sample_weight)
+    *indices, classes = _class_indices(y_true, y_pred, labels, outlier_label)
+    _, sample_weight = _check_sides(column_or_1d(y_true), classes, sample_weight)
+    weight = np.ones(len(indices[0])) if sample_weight is None else sample_weight
+    return *indices, weight
+
+
+def _class_indices(y_true, y_pred, labels, outlier_label):
+    """Return true and predicted class indices, the reject class last, and the classes."""
+    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
+    check_consistent_length(y_true, y_pred)
     classes = np.unique(labels)
     if np.isin(outlier_label, classes):
         raise ValueError(
             f"outlier_label must not be one of labels, {classes[:10].tolist()}; got "
             f"{outlier_label!r}."
         )
-    known, sample_weight = _check_sides(y_true, classes, sample_weight)
     accepted = np.isin(y_pred, classes)
     other = ~accepted & (y_pred != outlier_label)
     if other.any():
@@ -747,20 +755,17 @@ def _check_predictions(y_true, y_pred, labels, outlier_label, sample_weight):
             f"{outlier_label!r}; got {np.unique(y_pred[other])[:10].tolist()}."
         )
     indices = [np.full(len(y_true), len(classes)) for _ in range(2)]
-    for index, y, chosen in zip(indices, (y_true, y_pred), (known, accepted)):
+    for index, y, chosen in zip(
+        indices, (y_true, y_pred), (_is_known(y_true, classes), accepted)
+    ):
         index[chosen] = np.searchsorted(classes, y[chosen])
-    weight = np.ones(len(y_true)) if sample_weight is None else sample_weight
-    return *indices, weight
+    return *indices, classes
 
 
 def _check_sides(y_true, labels, sample_weight):
     """Return who is known, of whom there must be some and not all, and weights."""
     labels = np.asarray(list(labels))
-    known = np.isin(y_true, labels)
-    # numpy may take the string "1" for the number 1, depending on how many there are.
-    kinds = y_true.dtype.kind, labels.dtype.kind
-    if "O" not in kinds and (kinds[0] in "US") != (kinds[1] in "US"):
-        known[:] = False
+    known = _is_known(y_true, labels)
     counts = np.ones(len(known), dtype=bool)
     if sample_weight is not None:
         sample_weight = _check_sample_weight(
@@ -775,6 +780,16 @@ def _check_sides(y_true, labels, sample_weight):
                 f"{labels[:10].tolist()}."
             )
     return known, sample_weight
+
+
+def _is_known(y_true, labels):
+    """Return which labels are among the known ones."""
+    known = np.isin(y_true, labels)
+    # numpy may take the string "1" for the number 1, depending on how many there are.
+    kinds = y_true.dtype.kind, labels.dtype.kind
+    if "O" not in kinds and (kinds[0] in "US") != (kinds[1] in "US"):
+        known[:] = False
+    return known
 
 
 def _roc(y_true, y_score, labels, sample_weight):
