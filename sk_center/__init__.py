@@ -9,11 +9,17 @@ _SOURCES = {
     "Center": "centers",
     "CenterLossClassifier": "classifier",
     "CenterLossNet": "net",
+    "DistanceDisplay": "plotting",
     "Explanation": "explanation",
+    "FalseRejectionDisplay": "plotting",
+    "FeatureSpaceDisplay": "plotting",
     "LeaveClassesOut": "model_selection",
+    "OSCRCurveDisplay": "plotting",
     "OpenSetClassifier": "open_set",
+    "OpenSetConfusionMatrixDisplay": "plotting",
+    "OpenSetRocDisplay": "plotting",
 }
-_MODULES = ("losses", "metrics", "model_selection", "networks", "scores")
+_MODULES = ("losses", "metrics", "model_selection", "networks", "plotting", "scores")
 
 __all__ = [*_SOURCES, *_MODULES]
 

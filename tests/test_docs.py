@@ -18,7 +18,15 @@ import sk_center
 ROOT = Path(__file__).parents[1]
 # The section [tool.numpydoc_validation] of pyproject.toml, less what it leaves out.
 CHECKS = parse_config(ROOT)["checks"]
-MODULES = ["centers", "losses", "metrics", "model_selection", "networks", "scores"]
+MODULES = [
+    "centers",
+    "losses",
+    "metrics",
+    "model_selection",
+    "networks",
+    "plotting",
+    "scores",
+]
 CLASSES = [name for name in sk_center.__all__ if inspect.isclass(getattr(sk_center, name))]
 
 
