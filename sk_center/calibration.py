@@ -181,7 +181,8 @@ class ConformalCalibration(BaseCalibration):
     ----------
     .. [1] V. Vovk, A. Gammerman, G. Shafer. "Algorithmic learning in a random world".
        Springer 2005.
-    .. [2] Y. Hechtlinger, B. Poczos, L. Wasserman. "Cautious deep learning". 2018.
+    .. [2] Y. Hechtlinger, B. Poczos, L. Wasserman. "Cautious deep learning".
+       arXiv:1805.09460, 2018.
     .. [3] V. Vovk. "Conditional validity of inductive conformal predictors". ACML 2012.
     """
 

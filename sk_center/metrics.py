@@ -202,9 +202,9 @@ def detection_error(y_true, y_score, *, labels, sample_weight=None):
     Notes
     -----
     [1]_ defines the error, as the probability of a mistake where half of the samples are
-    unknown. Its least value over all thresholds is one minus the "detection accuracy" of
-    [2]_. Where a table gives it at a TPR of 95 %, that is ``0.025 + fpr / 2`` with ``fpr``
-    of :func:`fpr_at_tpr`.
+    unknown. Its tables give it at a TPR of 95 %, which is ``0.025 + fpr / 2`` with ``fpr``
+    of :func:`fpr_at_tpr`; the program of its authors takes the least value over all
+    thresholds, as here. That is one minus the "detection accuracy" of [2]_.
 
     References
     ----------
@@ -263,10 +263,16 @@ def oscr_curve(y_true, y_pred, y_score, *, labels, sample_weight=None):
     ValueError
         If there is no known or no unknown sample.
 
+    Notes
+    -----
+    [1]_ counts the known samples that score higher than the threshold, and the unknown
+    ones that score as high or higher. That curve is lower than the one here, but only
+    where known and unknown samples have the same score.
+
     References
     ----------
     .. [1] A. R. Dhamija, M. Günther, T. E. Boult. "Reducing network agnostophobia".
-       NeurIPS 2018, equation 6.
+       NeurIPS 2018.
 
     Examples
     --------
@@ -377,7 +383,7 @@ def ccr_at_fpr(y_true, y_pred, y_score, *, labels, fpr=0.1, sample_weight=None):
     References
     ----------
     .. [1] A. R. Dhamija, M. Günther, T. E. Boult. "Reducing network agnostophobia".
-       NeurIPS 2018, equation 6.
+       NeurIPS 2018.
 
     Examples
     --------
@@ -439,9 +445,10 @@ def open_set_f1_score(y_true, y_pred, *, labels, outlier_label, sample_weight=No
     The F1 score of a class is ``2 TP / (2 TP + FP + FN)``. A known class that no sample
     has and none is given is left out of the mean, as scikit-learn does.
 
-    The open-set F-measure of [1]_ is another number: its precision and recall are means
-    over the K known classes only, to which accepted unknown samples are false positives,
-    and it is the F1 score of these two means. Correct rejections earn nothing there.
+    The macro-averaging open-set F-measure of [1]_ is another number: its precision and
+    recall are means over the K known classes only, to which accepted unknown samples are
+    false positives, and it is the F1 score of these two means. Correct rejections earn
+    nothing there.
 
     References
     ----------
@@ -540,7 +547,7 @@ def openness(n_known_classes, n_test_classes):
     """How open a problem is, from the numbers of its classes.
 
     ``1 - sqrt(2 * n_known / (n_known + n_test))``, the definition of [1]_ where the
-    classes to be recognised are those of training, as recommended by [2]_.
+    classes to be recognized are those of training, as recommended by [2]_.
 
     Parameters
     ----------
@@ -567,7 +574,7 @@ def openness(n_known_classes, n_test_classes):
 
     References
     ----------
-    .. [1] W. J. Scheirer, A. Rocha, A. Sapkota, T. E. Boult. "Toward open set
+    .. [1] W. J. Scheirer, A. de Rezende Rocha, A. Sapkota, T. E. Boult. "Toward open set
        recognition". IEEE Transactions on Pattern Analysis and Machine Intelligence 35,
        2013.
     .. [2] C. Geng, S.-J. Huang, S. Chen. "Recent advances in open set recognition: a

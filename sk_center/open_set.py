@@ -194,9 +194,10 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     References
     ----------
-    .. [1] Y. Hechtlinger, B. Poczos, L. Wasserman. "Cautious deep learning". 2018.
+    .. [1] Y. Hechtlinger, B. Poczos, L. Wasserman. "Cautious deep learning".
+       arXiv:1805.09460, 2018.
     .. [2] L. Guan, R. Tibshirani. "Prediction and outlier detection in classification
-       problems". Journal of the Royal Statistical Society B, 2022.
+       problems". Journal of the Royal Statistical Society B 84, 2022.
 
     Examples
     --------
@@ -463,7 +464,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         References
         ----------
         .. [1] S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia. "Testing for outliers with
-           conformal p-values". Annals of Statistics, 2023.
+           conformal p-values". Annals of Statistics 51, 2023.
         """
         if not (isinstance(fdr, Real) and 0 < fdr < 1):
             raise ValueError(f"fdr must be in (0, 1); got {fdr!r}.")

@@ -182,7 +182,8 @@ class Mahalanobis(BaseScore):
     """Minus the Mahalanobis distance to the mean of each class.
 
     ``sqrt((x - mean_k)' S^-1 (x - mean_k))`` with one covariance S for all classes, that
-    of the deviations from the class means [1]_, or with one for each class.
+    of the deviations from the class means, or with one for each class. [1]_ takes the
+    square with the plain covariance for all classes.
 
     Parameters
     ----------
@@ -224,7 +225,7 @@ class Mahalanobis(BaseScore):
     .. [1] K. Lee, K. Lee, H. Lee, J. Shin. "A simple unified framework for detecting
        out-of-distribution samples and adversarial attacks". NeurIPS 2018.
     .. [2] J. Ren, S. Fort, J. Liu, A. G. Roy, S. Padhy, B. Lakshminarayanan. "A simple fix
-       to Mahalanobis distance for improving near-OOD detection". 2021.
+       to Mahalanobis distance for improving near-OOD detection". arXiv:2106.09022, 2021.
 
     Examples
     --------
@@ -296,7 +297,8 @@ class Mahalanobis(BaseScore):
 class KNeighbors(BaseScore):
     """Minus the distance to the k-th nearest training sample of each class.
 
-    A score without any assumption on the shape of the clouds [1]_.
+    A score without any assumption on the shape of the clouds. [1]_ searches the samples of
+    all classes together, which for the nearest one gives the same ``score_samples``.
 
     Parameters
     ----------
@@ -516,6 +518,13 @@ class OpenMax(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    Notes
+    -----
+    Two things differ from the program of the authors of [1]_. Its distance by default is
+    a 200th of the Euclidean one plus the cosine distance. And it fits the Weibull
+    distribution to the large distances less the least of them plus 10000, so that the
+    location is a large number below them rather than at the distance of zero.
+
     References
     ----------
     .. [1] A. Bendale, T. E. Boult. "Towards open set deep networks". CVPR 2016,
@@ -574,14 +583,15 @@ class ViM(BaseScore):
 
         logsumexp(logits) - alpha * |residual of (features - origin)|
 
-    The score is the same for every class. The origin is where the logits, which are an
+    This ranks samples as the probability of the virtual class does, by which [1]_ scores.
+    It is the same for every class. The origin is where the logits, which are an
     affine function of the features, come nearest to zero.
 
     Parameters
     ----------
     n_components : int, default=None
-        Dimensions of the subspace. None is that of [1]_: 1000 of at least 2048 features,
-        512 of at least 768, and half of fewer.
+        Dimensions of the subspace. None is 1000 of at least 2048 features and 512 of at
+        least 768, as in the program of the authors of [1]_, and half of fewer.
 
     Attributes
     ----------
