@@ -319,7 +319,8 @@ class KNeighbors(BaseScore):
     Attributes
     ----------
     neighbors_ : dict of sklearn.neighbors.NearestNeighbors
-        The search structure of each class that had samples, by class index.
+        The search structure of each class that had samples, by class index; with a
+        Euclidean metric of its samples less their mean.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -356,9 +357,14 @@ class KNeighbors(BaseScore):
 
     def _fit(self, X, y):
         X = self._scaled(X)
+        # Brute force takes Euclidean distances from squares, of which nothing is left
+        # after the subtraction where all samples are far from the origin.
+        centered = self.metric == "euclidean"
+        n_classes = len(self.classes_)
+        self._origins = class_means(X, y, n_classes) if centered else np.zeros(n_classes)
         self.neighbors_ = {}
         for k in np.unique(y).tolist():
-            members = X[y == k]
+            members = X[y == k] - self._origins[k]
             search = NearestNeighbors(
                 n_neighbors=min(self.n_neighbors, len(members)),
                 metric=self.metric,
@@ -370,10 +376,12 @@ class KNeighbors(BaseScore):
         X = self._scaled(X)
         scores = np.full((len(X), len(self.classes_)), np.nan)
         for k, search in self.neighbors_.items():
-            scores[:, k] = -search.kneighbors(X)[0][:, -1]
+            scores[:, k] = -search.kneighbors(X - self._origins[k])[0][:, -1]
         return scores
 
     def _scaled(self, X):
+        # Brute force is several times slower where not all is of one dtype.
+        X = X.astype(np.float64, copy=False)
         if not self.normalize:
             return X
         length = np.linalg.norm(X, axis=1, keepdims=True)

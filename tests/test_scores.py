@@ -791,6 +791,19 @@ def test_k_neighbors(normalize, metric):
     assert np.isfinite(score.score_classes(np.zeros((1, 4)))).all()
 
 
+@pytest.mark.parametrize("n_features", [4, 20])
+def test_k_neighbors_far_from_the_origin(n_features):
+    """Check small distances far out, with few features and with many, by brute force."""
+    rng = np.random.default_rng(0)
+    # On a grid of 1/64, moving by 2^20 rounds nothing: the data are the same.
+    X = np.round(64 * rng.normal(size=(90, n_features))) / 64
+    new = np.concatenate([X[:20] + 2.0**-10, X[20:40] + 3])
+    y = np.arange(90) % 3
+    score = KNeighbors(1).fit(X + 2**20, y)
+    expected = [-cdist(new, X[y == k]).min(axis=1) for k in range(3)]
+    assert_allclose(score.score_classes(new + 2**20), np.transpose(expected), rtol=1e-8)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 10.0])
 def test_scores_of_logits(temperature):
     """Check maximum logit and energy against their formulas, without overflow."""
