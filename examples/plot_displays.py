@@ -22,8 +22,6 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
 
 from sk_center import (
     CenterLossClassifier,
@@ -47,6 +45,7 @@ UNKNOWN = [3, 6, 7, 8]
 # not train on, and all unknown ones.
 
 X, y = load_digits(return_X_y=True)
+X = X / 16
 known = ~np.isin(y, UNKNOWN)
 y = np.array([f"digit {digit}" for digit in y])
 X_train, X_test, y_train, y_test = train_test_split(
@@ -57,9 +56,8 @@ X_test, y_test = np.concatenate([X_test, X[~known]]), np.concatenate([y_test, y[
 
 def open_set(score="auto", rate=0.05, **params):
     """Return a fitted open-set classifier around a network."""
-    network = make_pipeline(MinMaxScaler(), CenterLossClassifier(random_state=0, **params))
     return OpenSetClassifier(
-        network,
+        CenterLossClassifier(random_state=0, **params),
         conformity_score=score,
         false_rejection_rate=rate,
         cv=0.3,
@@ -71,7 +69,12 @@ model, flat, baseline = Parallel(n_jobs=2)(
     delayed(open_set)(**params)
     for params in (
         {},
-        {"rate": 0.1, "hidden_layer_sizes": (256, 64, 2), "max_epochs": 150},
+        {
+            "score": "mahalanobis",
+            "rate": 0.1,
+            "hidden_layer_sizes": (256, 64, 2),
+            "max_epochs": 150,
+        },
         {"score": "max_softmax", "lambda_center": 0, "predict_with": "softmax"},
     )
 )

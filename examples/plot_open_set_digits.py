@@ -26,8 +26,6 @@ from joblib import Parallel, delayed
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
 from sk_center.metrics import auroc_score, fpr_at_tpr, oscr_score
@@ -40,11 +38,12 @@ PROMISE = 0.05
 FIGURES = Path(os.environ.get("FIGURES", "figures"))
 
 X, y = load_digits(return_X_y=True)
+# All pixels on one scale: to bring each to [0, 1] by itself would make much of those at the
+# margin, which are dark but for a few samples.
+X = X / 16
 
-softmax = make_pipeline(
-    MinMaxScaler(), CenterLossClassifier(lambda_center=0, predict_with="softmax")
-)
-center_loss = make_pipeline(MinMaxScaler(), CenterLossClassifier())
+softmax = CenterLossClassifier(lambda_center=0, predict_with="softmax")
+center_loss = CenterLossClassifier()
 MODELS = {
     "softmax, max probability": (softmax, {"conformity_score": "max_softmax"}),
     "center loss (default)": (center_loss, {}),
@@ -64,7 +63,7 @@ def run(estimator, options, unknown, seed):
     )
     X_test = np.concatenate([X_known, X[~is_known]])
     y_test = np.concatenate([y_known, y[~is_known]])
-    estimator.set_params(centerlossclassifier__random_state=seed)
+    estimator.set_params(random_state=seed)
     model = OpenSetClassifier(
         estimator, false_rejection_rate=PROMISE, random_state=seed, **options
     ).fit(X_train, y_train)
@@ -118,20 +117,17 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
 for ax, lambda_center in zip(axes, (0, 0.1)):
-    classifier = make_pipeline(
-        MinMaxScaler(),
-        CenterLossClassifier(
-            lambda_center=lambda_center,
-            hidden_layer_sizes=(256, 64, 2),
-            max_epochs=150,
-            random_state=0,
-        ),
+    classifier = CenterLossClassifier(
+        lambda_center=lambda_center,
+        hidden_layer_sizes=(256, 64, 2),
+        max_epochs=150,
+        random_state=0,
     ).fit(X_train, y_train)
     features, outsiders = classifier.transform(X_test), classifier.transform(X[unknown])
     for label, color in zip(classifier.classes_, plt.cm.tab10.colors):
         ax.scatter(*features[y_test == label].T, s=12, color=color, label=f"digit {label}")
     ax.scatter(*outsiders.T, s=10, marker="x", color="0.6", linewidths=0.7, zorder=0)
-    ax.scatter(*classifier[-1].centers_.T, s=70, marker="*", color="black", label="center")
+    ax.scatter(*classifier.centers_.T, s=70, marker="*", color="black", label="center")
     loss = "softmax" if lambda_center == 0 else f"softmax + {lambda_center} center loss"
     ax.set(title=loss, xlabel="feature 1", ylabel="feature 2")
 axes[1].scatter([], [], s=10, marker="x", color="0.6", label="unknown digit")
@@ -145,9 +141,7 @@ figure.savefig(FIGURES / "feature_clouds.png", dpi=120)
 X_fit, X_calibrate, y_fit, y_calibrate = train_test_split(
     X_train, y_train, test_size=0.5, stratify=y_train, random_state=0
 )
-fitted = make_pipeline(MinMaxScaler(), CenterLossClassifier(random_state=0)).fit(
-    X_fit, y_fit
-)
+fitted = CenterLossClassifier(random_state=0).fit(X_fit, y_fit)
 model = OpenSetClassifier(
     FrozenEstimator(fitted),
     conformity_score="center_distance",
@@ -157,7 +151,7 @@ model = OpenSetClassifier(
 
 def relative_distance(samples):
     """Distance to the relatively nearest center, as a multiple of its radius."""
-    distances = fitted[-1].center_distances(fitted[:-1].transform(samples))
+    distances = fitted.center_distances(samples)
     return (distances / -model.score_thresholds_).min(axis=1)
 
 

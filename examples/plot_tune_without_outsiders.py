@@ -22,8 +22,6 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
 
 from sk_center import CenterLossClassifier, LeaveClassesOut, OpenSetClassifier
 from sk_center.metrics import auroc_score, oscr_curve, oscr_score, oscr_scorer
@@ -35,6 +33,7 @@ UNKNOWN = [3, 6, 7, 8]
 # Six digits to learn and to tune on; the other four are seen only at the very end.
 
 X, y = load_digits(return_X_y=True)
+X = X / 16
 unknown = np.isin(y, UNKNOWN)
 X_train, X_test, y_train, y_test = train_test_split(
     X[~unknown], y[~unknown], test_size=0.3, stratify=y[~unknown], random_state=0
@@ -44,10 +43,9 @@ X_train, X_test, y_train, y_test = train_test_split(
 # Each split of the search leaves two of the six digits out of training and scores how well
 # the model names the other four and tells those two apart (OSCR).
 
-pipe = make_pipeline(MinMaxScaler(), CenterLossClassifier(max_epochs=50))
-model = OpenSetClassifier(pipe, random_state=0)
+model = OpenSetClassifier(CenterLossClassifier(max_epochs=50), random_state=0)
 grid = {
-    "estimator__centerlossclassifier__lambda_center": [0, 0.01, 0.1, 1.0],
+    "estimator__lambda_center": [0, 0.01, 0.1, 1.0],
     "conformity_score": ["center_distance", "mahalanobis", "knn", "energy"],
 }
 search = GridSearchCV(
@@ -62,7 +60,7 @@ print("OSCR on digits left out in turn, mean of three splits\n")
 for place in np.argsort(-results["mean_test_score"]):
     params = results["params"][place]
     score = results["mean_test_score"][place]
-    lambda_center = params["estimator__centerlossclassifier__lambda_center"]
+    lambda_center = params["estimator__lambda_center"]
     print(f"  {score:.3f}  lambda {lambda_center:<5} {params['conformity_score']}")
 
 # %%
@@ -71,8 +69,8 @@ for place in np.argsort(-results["mean_test_score"]):
 X_new, y_new = np.concatenate([X_test, X[unknown]]), np.concatenate([y_test, y[unknown]])
 softmax = clone(model).set_params(
     conformity_score="max_softmax",
-    estimator__centerlossclassifier__lambda_center=0,
-    estimator__centerlossclassifier__predict_with="softmax",
+    estimator__lambda_center=0,
+    estimator__predict_with="softmax",
 )
 models = {
     "softmax": softmax.fit(X_train, y_train),

@@ -21,6 +21,12 @@ def features_of(estimator, score, X):
     return transformed(before, X)
 
 
+def gives_logits(estimator):
+    """Return whether an estimator has what logits are made of."""
+    last, _ = last_step(estimator)
+    return hasattr(last, "logits") or hasattr(estimator, "decision_function")
+
+
 def logits_of(estimator, score, X):
     """Return the logits of the estimator, one column for each class."""
     last, before = last_step(estimator)

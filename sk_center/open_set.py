@@ -35,7 +35,12 @@ from sklearn.utils.validation import (
 )
 
 from sk_center._labels import equals_label
-from sk_center._responses import centers_of, consumed, negative_label_of
+from sk_center._responses import (
+    centers_of,
+    consumed,
+    gives_logits,
+    negative_label_of,
+)
 from sk_center._state import restored_on_error
 from sk_center.calibration import CALIBRATIONS
 from sk_center.explanation import explain
@@ -74,9 +79,11 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         - A callable maps features to scores, see
           :class:`~sk_center.scores.FunctionScore`.
         - A list is combined by :class:`~sk_center.scores.Combined`.
-        - ``"auto"`` is ``["center_distance", "mahalanobis"]`` where the estimator gives
-          features or no probabilities, else ``"max_softmax"``. With
-          ``calibration="gaussian"`` it is ``"mahalanobis"``.
+        - ``"auto"`` is the sum of ``"center_distance"`` and ``"vim"`` where the estimator
+          gives features and logits, as a :class:`~sk_center.CenterLossClassifier` does;
+          ``["center_distance", "mahalanobis"]`` where it gives features alone or no
+          probabilities, and else ``"max_softmax"``. With ``calibration="gaussian"`` it is
+          ``"mahalanobis"``.
 
         Features are ``estimator.transform(X)`` where that exists, of another Pipeline
         what its last step sees, and else X. Logits are the ``logits`` of a
@@ -876,10 +883,17 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         score = self.conformity_score
         if isinstance(score, str) and score == "auto":
             features = hasattr(estimator, "transform")
-            no_choice = not hasattr(estimator, "predict_proba")
-            score = ["center_distance", "mahalanobis"]
-            score = score if features or no_choice else "max_softmax"
-            score = "mahalanobis" if self.calibration == "gaussian" else score
+            if self.calibration == "gaussian":
+                score = "mahalanobis"
+            elif features and gives_logits(estimator):
+                parts = [
+                    named_score(part, estimator) for part in ("center_distance", "vim")
+                ]
+                score = Combined(parts, how="sum")
+            elif features or not hasattr(estimator, "predict_proba"):
+                score = ["center_distance", "mahalanobis"]
+            else:
+                score = "max_softmax"
         if isinstance(score, list):
             made = Combined([named_score(part, estimator) for part in score])
         else:

@@ -366,7 +366,9 @@ def test_negatives_train_and_never_calibrate(piped, cv):
         hidden_layer_sizes=(32, 8), max_epochs=5, negative_label=-7, random_state=0
     )
     estimator = make_pipeline(MinMaxScaler((0, 1)), inner) if piped else inner
-    model = OpenSetClassifier(estimator, cv=cv, random_state=0).fit(X, y)
+    scores = ["center_distance", "mahalanobis"]
+    model = OpenSetClassifier(estimator, conformity_score=scores, cv=cv, random_state=0)
+    model.fit(X, y)
     assert_array_equal(model.classes_, [0, 1, 2, 3])
     for _, labels in Recorder.fits:
         assert (labels == -7).sum() == (y == -7).sum()
