@@ -599,7 +599,8 @@ class ViM(BaseScore):
     ----------
     n_components : int, default=None
         Dimensions of the subspace. None is 1000 of at least 2048 features and 512 of at
-        least 768, as in the program of the authors of [1]_, and half of fewer.
+        least 768, as in the program of the authors of [1]_, and half of fewer, but at most
+        half of the training samples: as many dimensions as samples leave no residual.
 
     Attributes
     ----------
@@ -649,7 +650,7 @@ class ViM(BaseScore):
             known = [
                 n for at_least, n in ((2048, 1000), (768, 512)) if n_features >= at_least
             ]
-            n_components = known[0] if known else n_features // 2
+            n_components = min(known[0] if known else n_features // 2, len(X) // 2)
         if n_components >= n_features:
             raise ValueError(
                 f"n_components must be smaller than the number of features, {n_features}; "

@@ -879,6 +879,14 @@ def test_vim(n_components):
     assert_array_equal(np.argsort(expected), np.argsort(-virtual))
 
 
+@pytest.mark.parametrize(("n_samples", "n_components"), [(6, 3), (7, 3), (8, 4), (99, 4)])
+def test_subspace_of_vim_of_few_samples(n_samples, n_components):
+    """Check that the subspace takes half of the features, and of the samples at most."""
+    rng = np.random.default_rng(0)
+    score = ViM().fit(rng.normal(size=(n_samples, 10)), np.arange(n_samples) % 2)
+    assert score.residual_space_.shape == (8, 8 - n_components)
+
+
 @pytest.mark.parametrize(
     "estimator",
     [
