@@ -1,0 +1,337 @@
+"""Train a classifier once, judge many scores on it, and keep what was found in a CSV file.
+
+A row of a table is a recipe, which makes a classifier, and a score. All rows of a recipe
+share one training: the scores of :mod:`sk_center.scores` are fitted on what the classifier
+makes of its training part and evaluated once for all samples. An
+:class:`~sk_center.OpenSetClassifier` around :class:`Columns` then calibrates each score, or
+several combined, on the part that was held out; ``cv`` tells it the two parts. The result
+is that of ``OpenSetClassifier(classifier, conformity_score=...)`` with the same two parts,
+without training anew for each score.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+
+import sk_center
+from benchmarks.data import Split
+from benchmarks.recipes import BASE_SCORES, make_estimator, parse_score
+from sk_center import OpenSetClassifier
+from sk_center.metrics import auroc_score, fpr_at_tpr, oscr_score
+from sk_center.scores import CenterDistance, Combined, FunctionScore
+
+KEY = ["case", "split", "seed", "recipe", "score", "rule", "promise"]
+METRICS = ["auroc", "fpr95", "oscr", "accuracy", "kept", "rejected", "accepted_accuracy"]
+FIELDS = [*KEY, *METRICS, "by_class", "seconds", "environment", "date"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and the scores that are judged on it.
+
+    Attributes
+    ----------
+    split : Split
+        Which samples.
+
+    seed : int
+        Seed of the training.
+
+    recipe : str
+        Which classifier, see :func:`benchmarks.recipes.make_estimator`.
+
+    scores : tuple of str
+        Which scores, see :func:`benchmarks.recipes.parse_score`.
+
+    promises : tuple of float
+        The rates of false rejections that are promised.
+
+    rules : tuple of str
+        How thresholds are found: ``"cv=0.2"`` and the like is the ``cv`` of
+        OpenSetClassifier, for which each score trains anew; ``"held out"`` is the same
+        as its default but for what is drawn, and shares the training.
+
+    budget : tuple of (str, object)
+        Parameters of the training that all recipes share.
+    """
+
+    split: Split
+    seed: int
+    recipe: str
+    scores: tuple
+    promises: tuple = (0.05,)
+    rules: tuple = ("held out",)
+    budget: tuple = ()
+
+    def result_keys(self):
+        """Return the keys of the results, in the order of KEY."""
+        return [
+            (self.split.case, self.split.name, self.seed, self.recipe, *rest)
+            for rest in (
+                (score, rule, promise)
+                for score in self.scores
+                for rule in self.rules
+                for promise in self.promises
+            )
+        ]
+
+    def estimator(self):
+        """Return the classifier, not fitted."""
+        budget = dict(self.budget)
+        return make_estimator(self.recipe, self.split.data, self.seed, **budget)
+
+
+class Columns(ClassifierMixin, BaseEstimator):
+    """A classifier for samples that are scores already, and go to the score as they are."""
+
+    def fit(self, X, y):
+        """Learn the classes."""
+        self.classes_ = np.unique(y)
+        return self
+
+
+class Outputs:
+    """What a fitted classifier gives to scores, computed when it is first asked for."""
+
+    def __init__(self, estimator, X):
+        is_pipeline = isinstance(estimator, Pipeline)
+        self.last = estimator[-1] if is_pipeline else estimator
+        self.X = estimator[:-1].transform(X) if is_pipeline else X
+
+    @cached_property
+    def features(self):
+        """What the network makes of X, of other classifiers what they see."""
+        return self.last.transform(self.X) if hasattr(self.last, "transform") else self.X
+
+    @cached_property
+    def logits(self):
+        """Logits of the network."""
+        return self.last.logits(self.X)
+
+    @cached_property
+    def probabilities(self):
+        """Probabilities of the classes."""
+        return self.last.predict_proba(self.X)
+
+    def score_classes(self, name, train, y):
+        """Return a base score of all samples for all classes, fitted on some of them."""
+        score = clone(BASE_SCORES[name])
+        if isinstance(score, CenterDistance):
+            score.set_params(centers=getattr(self.last, "centers_", None))
+        names = [score.consumes] if isinstance(score.consumes, str) else score.consumes
+        consumed = np.hstack([getattr(self, name) for name in names])
+        return score.fit(consumed[train], y).score_classes(consumed)
+
+
+def run_job(job, data_dir=None):
+    """Train once and return a list of results, dicts of FIELDS."""
+    warnings.filterwarnings("ignore", "Classes with too few calibration", UserWarning)
+    warnings.filterwarnings("ignore", "No sample will ever be rejected", UserWarning)
+    parts = job.split.parts(data_dir)
+    found = run_shared(job, *parts) if job.rules == ("held out",) else run_cv(job, *parts)
+    stamp = {"environment": environment(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    return [
+        {**dict(zip(KEY, key)), **result, **stamp}
+        for key, result in zip(job.result_keys(), found)
+    ]
+
+
+def run_shared(job, X_train, y_train, X_test, y_test):
+    """Yield the results of scores that share one training."""
+    rows = np.arange(len(y_train))
+    parts = train_test_split(rows, test_size=0.2, stratify=y_train, random_state=job.seed)
+    train, held_out = (np.sort(part) for part in parts)
+    start = time.perf_counter()
+    estimator = job.estimator().fit(X_train[train], y_train[train])
+    seconds = time.perf_counter() - start
+    outputs = Outputs(estimator, np.concatenate([X_train, X_test]))
+    predicted = estimator.predict(X_test)
+    columns = {}
+    for score in job.scores:
+        names, how = parse_score(score)
+        for name in names:
+            if name not in columns:
+                columns[name] = outputs.score_classes(name, train, y_train[train])
+        given = np.hstack([columns[name] for name in names])
+        n_classes = len(estimator.classes_)
+        parts = [
+            FunctionScore(itemgetter((slice(None), slice(start, start + n_classes))))
+            for start in range(0, given.shape[1], n_classes)
+        ]
+        for promise in job.promises:
+            model = OpenSetClassifier(
+                Columns(),
+                conformity_score=Combined(parts, how=how) if len(parts) > 1 else parts[0],
+                false_rejection_rate=promise,
+                cv=[(train, held_out)],
+                refit=False,
+            ).fit(given[: len(rows)], y_train)
+            known_score = model.score_samples(given[len(rows) :])
+            outlier = model.is_outlier(given[len(rows) :])
+            yield {
+                **judge(y_test, predicted, known_score, outlier, model.classes_),
+                "seconds": seconds,
+            }
+
+
+def run_cv(job, X_train, y_train, X_test, y_test):
+    """Yield the results of OpenSetClassifiers that are fitted anew for each."""
+    for _, _, _, _, score, rule, promise in job.result_keys():
+        cv = float(rule.removeprefix("cv="))
+        start = time.perf_counter()
+        model = OpenSetClassifier(
+            job.estimator(),
+            conformity_score=score,
+            false_rejection_rate=promise,
+            cv=cv if cv < 1 else int(cv),
+            random_state=job.seed,
+        ).fit(X_train, y_train)
+        seconds = time.perf_counter() - start
+        predicted, final = model.estimator_.predict(X_test), model.predict(X_test)
+        known_score, outlier = model.score_samples(X_test), model.is_outlier(X_test)
+        accepted = ~outlier & np.isin(y_test, model.classes_)
+        yield {
+            **judge(y_test, predicted, known_score, outlier, model.classes_),
+            "accepted_accuracy": np.mean(final[accepted] == y_test[accepted]),
+            "seconds": seconds,
+        }
+
+
+def judge(y_true, predicted, known_score, outlier, classes):
+    """Return the metrics of one classifier; those of outsiders only where there are any."""
+    known = np.isin(y_true, classes)
+    found = {
+        "accuracy": np.mean(predicted[known] == y_true[known]),
+        "kept": outlier[known].mean(),
+        "by_class": " ".join(
+            f"{outlier[y_true == label].sum()}/{(y_true == label).sum()}"
+            for label in classes
+        ),
+    }
+    if known.all():
+        return found
+    return {
+        **found,
+        "auroc": auroc_score(y_true, known_score, labels=classes),
+        "fpr95": fpr_at_tpr(y_true, known_score, labels=classes),
+        "oscr": oscr_score(y_true, predicted, known_score, labels=classes),
+        "rejected": outlier[~known].mean(),
+    }
+
+
+def run_all(jobs, path, data_dir=None, n_jobs=1):
+    """Run what is not in the CSV file yet, and append each result as it comes.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        What to run.
+
+    path : path-like
+        The CSV file.
+
+    data_dir : str, default=None
+        See :func:`benchmarks.data.load`.
+
+    n_jobs : int, default=1
+        Number of processes, of one thread each: networks this small gain nothing from
+        threads.
+    """
+    done = finished(path)
+    left = [job for job in (unfinished(job, done) for job in jobs) if job is not None]
+    print(f"{len(jobs) - len(left)} of {len(jobs)} runs are in {path}", file=sys.stderr)
+    start = time.perf_counter()
+    with parallel_config("loky", inner_max_num_threads=1):
+        results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+            delayed(run_job)(job, data_dir) for job in left
+        )
+        for count, found in enumerate(results, start=1):
+            append(found, path)
+            minutes = (time.perf_counter() - start) / 60
+            first = found[0]
+            print(
+                f"{count} of {len(left)} runs, {minutes:.1f} min, about "
+                f"{minutes / count * (len(left) - count):.1f} left: {first['case']}, "
+                f"split {first['split']}, seed {first['seed']}, {first['recipe']}",
+                file=sys.stderr,
+            )
+
+
+def unfinished(job, done):
+    """Return a job for the scores whose results are missing, or None."""
+    missing = {key[KEY.index("score")] for key in job.result_keys() if key not in done}
+    scores = tuple(score for score in job.scores if score in missing)
+    return Job(**{**vars(job), "scores": scores}) if scores else None
+
+
+def finished(path):
+    """Return the keys of the results in a CSV file."""
+    if not Path(path).is_file():
+        return set()
+    return set(read(path)[KEY].itertuples(index=False, name=None))
+
+
+def read(path):
+    """Return the results of a CSV file, without a last line that was cut off."""
+    table = pd.read_csv(path, dtype={"split": str, "seed": int, "promise": float})
+    return table[table["date"].notna()]
+
+
+def append(results, path):
+    """Append results to a CSV file, all or none of them."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(results, columns=FIELDS)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(table.to_csv(index=False, header=file.tell() == 0))
+
+
+def environment():
+    """Return versions and machine as one line, without names of hosts or folders."""
+    names = ["torch", "scikit-learn", "skorch", "numpy"]
+    versions = [f"{name} {version(name)}" for name in names]
+    return ", ".join(
+        [
+            f"sk_center {own_version()}",
+            f"Python {platform.python_version()}",
+            *versions,
+            f"{os.cpu_count()} cores of {cpu_name()}",
+        ]
+    )
+
+
+def own_version():
+    """Return the version of sk_center, with the commit where it is known."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+    commit = done.stdout.strip()
+    return f"{sk_center.__version__} ({commit})" if commit else sk_center.__version__
+
+
+def cpu_name():
+    """Return the name of the processor."""
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().splitlines() if info.is_file() else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
