@@ -4,7 +4,9 @@ PYTHON := $(VENV)/bin/python
 # Newer than the two files that say what to install, once everything is installed.
 STAMP := $(VENV)/installed
 
-.PHONY: demo test lint clean
+BENCH_ARGS ?= --suite bundled
+
+.PHONY: demo test lint bench clean
 
 demo: $(STAMP)
 	$(PYTHON) examples/plot_open_set_digits.py
@@ -16,6 +18,9 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pytest -q tests/test_docs.py -k docstring
+
+bench: $(STAMP)
+	$(PYTHON) -m benchmarks.open_set $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

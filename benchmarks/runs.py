@@ -19,15 +19,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
+from itertools import product
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 import sk_center
 from benchmarks.data import Split
@@ -63,9 +65,11 @@ class Job:
         The rates of false rejections that are promised.
 
     rules : tuple of str
-        How thresholds are found: ``"cv=0.2"`` and the like is the ``cv`` of
-        OpenSetClassifier, for which each score trains anew; ``"held out"`` is the same
-        as its default but for what is drawn, and shares the training.
+        How thresholds are found. ``"held out"`` is what OpenSetClassifier does;
+        ``"training quantile"`` takes the quantile of the scores of the training samples,
+        and ``"contamination"`` that of what PyOD's detectors keep of them. ``"cv=5"`` and
+        the like, which stand alone, are the ``cv`` of OpenSetClassifier: then each score
+        trains anew.
 
     budget : tuple of (str, object)
         Parameters of the training that all recipes share.
@@ -83,12 +87,7 @@ class Job:
         """Return the keys of the results, in the order of KEY."""
         return [
             (self.split.case, self.split.name, self.seed, self.recipe, *rest)
-            for rest in (
-                (score, rule, promise)
-                for score in self.scores
-                for rule in self.rules
-                for promise in self.promises
-            )
+            for rest in product(self.scores, self.rules, self.promises)
         ]
 
     def estimator(self):
@@ -107,12 +106,29 @@ class Columns(ClassifierMixin, BaseEstimator):
 
 
 class Outputs:
-    """What a fitted classifier gives to scores, computed when it is first asked for."""
+    """What a fitted classifier gives to scores, and the scores, each computed once.
 
-    def __init__(self, estimator, X):
+    Parameters
+    ----------
+    estimator : estimator instance
+        The classifier.
+
+    X : ndarray of shape (n_samples, ...)
+        All samples.
+
+    y : ndarray of shape (n_train,)
+        Labels of those that train.
+
+    parts : list of arrays
+        The rows of X that train, first, and the other parts.
+    """
+
+    def __init__(self, estimator, X, y, parts):
         is_pipeline = isinstance(estimator, Pipeline)
         self.last = estimator[-1] if is_pipeline else estimator
         self.X = estimator[:-1].transform(X) if is_pipeline else X
+        self.y, self.parts = y, parts
+        self.base = {}
 
     @cached_property
     def features(self):
@@ -129,22 +145,32 @@ class Outputs:
         """Probabilities of the classes."""
         return self.last.predict_proba(self.X)
 
-    def score_classes(self, name, train, y):
-        """Return a base score of all samples for all classes, fitted on some of them."""
-        score = clone(BASE_SCORES[name])
-        if isinstance(score, CenterDistance):
-            score.set_params(centers=getattr(self.last, "centers_", None))
-        names = [score.consumes] if isinstance(score.consumes, str) else score.consumes
-        consumed = np.hstack([getattr(self, name) for name in names])
-        return score.fit(consumed[train], y).score_classes(consumed)
+    def base_score(self, name):
+        """Return a base score, fitted, and what it gives to all samples for all classes."""
+        if name not in self.base:
+            score = clone(BASE_SCORES[name])
+            if isinstance(score, CenterDistance):
+                score.set_params(centers=getattr(self.last, "centers_", None))
+            names = score.consumes
+            names = [names] if isinstance(names, str) else names
+            consumed = np.hstack([getattr(self, name) for name in names])
+            score.fit(consumed[self.parts[0]], self.y)
+            # Part by part: some detectors of PyOD judge a batch as a whole.
+            found = [score.score_classes(consumed[part]) for part in self.parts]
+            columns = np.empty((len(consumed), found[0].shape[1]))
+            columns[np.concatenate(self.parts)] = np.concatenate(found)
+            self.base[name] = score, columns
+        return self.base[name]
 
 
 def run_job(job, data_dir=None):
     """Train once and return a list of results, dicts of FIELDS."""
     warnings.filterwarnings("ignore", "Classes with too few calibration", UserWarning)
     warnings.filterwarnings("ignore", "No sample will ever be rejected", UserWarning)
-    parts = job.split.parts(data_dir)
-    found = run_shared(job, *parts) if job.rules == ("held out",) else run_cv(job, *parts)
+    run = run_anew if job.rules[0].startswith("cv=") else run_shared
+    # Networks this small gain nothing from threads, and processes use the cores.
+    with threadpool_limits(1):
+        found = [*run(job, *job.split.parts(data_dir))]
     stamp = {"environment": environment(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     return [
         {**dict(zip(KEY, key)), **result, **stamp}
@@ -157,40 +183,59 @@ def run_shared(job, X_train, y_train, X_test, y_test):
     rows = np.arange(len(y_train))
     parts = train_test_split(rows, test_size=0.2, stratify=y_train, random_state=job.seed)
     train, held_out = (np.sort(part) for part in parts)
+    test = len(rows) + np.arange(len(X_test))
     start = time.perf_counter()
     estimator = job.estimator().fit(X_train[train], y_train[train])
     seconds = time.perf_counter() - start
-    outputs = Outputs(estimator, np.concatenate([X_train, X_test]))
     predicted = estimator.predict(X_test)
-    columns = {}
-    for score in job.scores:
-        names, how = parse_score(score)
-        for name in names:
-            if name not in columns:
-                columns[name] = outputs.score_classes(name, train, y_train[train])
-        given = np.hstack([columns[name] for name in names])
+    X = np.concatenate([X_train, X_test])
+    outputs = Outputs(estimator, X, y_train[train], [train, held_out, test])
+    for name in job.scores:
+        names, how = parse_score(name)
+        scores = np.hstack([outputs.base_score(name)[1] for name in names])
         n_classes = len(estimator.classes_)
-        parts = [
-            FunctionScore(itemgetter((slice(None), slice(start, start + n_classes))))
-            for start in range(0, given.shape[1], n_classes)
+        each = [
+            FunctionScore(itemgetter((slice(None), slice(first, first + n_classes))))
+            for first in range(0, scores.shape[1], n_classes)
         ]
-        for promise in job.promises:
+        for rule, promise in product(job.rules, job.promises):
             model = OpenSetClassifier(
                 Columns(),
-                conformity_score=Combined(parts, how=how) if len(parts) > 1 else parts[0],
+                conformity_score=Combined(each, how=how) if len(each) > 1 else each[0],
                 false_rejection_rate=promise,
                 cv=[(train, held_out)],
                 refit=False,
-            ).fit(given[: len(rows)], y_train)
-            known_score = model.score_samples(given[len(rows) :])
-            outlier = model.is_outlier(given[len(rows) :])
+            ).fit(scores[rows], y_train)
+            if rule == "held out":
+                outlier = model.is_outlier(scores[test])
+            else:
+                if rule == "contamination":
+                    own = contamination_scores(outputs.base_score(name)[0])
+                else:
+                    own = own_scores(model.score_, scores[train], y_train[train])
+                thresholds = [np.quantile(members, promise) for members in own]
+                outlier = (model.score_.score_classes(scores[test]) < thresholds).all(
+                    axis=1
+                )
+            known_score = model.score_samples(scores[test])
             yield {
                 **judge(y_test, predicted, known_score, outlier, model.classes_),
                 "seconds": seconds,
             }
 
 
-def run_cv(job, X_train, y_train, X_test, y_test):
+def own_scores(score, X, y):
+    """Return the scores of the members of each class for it, a list of arrays."""
+    columns = score.score_classes(X).T
+    return [column[y == label] for column, label in zip(columns, np.unique(y))]
+
+
+def contamination_scores(score):
+    """Return what PyOD's detectors, one for each class, take their thresholds from."""
+    return [-detector.detector_.decision_scores_ for detector in score.estimators_]
+
+
+def run_anew(job, X_train, y_train, X_test, y_test):
     """Yield the results of OpenSetClassifiers that are fitted anew for each."""
     for _, _, _, _, score, rule, promise in job.result_keys():
         cv = float(rule.removeprefix("cv="))
@@ -250,27 +295,30 @@ def run_all(jobs, path, data_dir=None, n_jobs=1):
         See :func:`benchmarks.data.load`.
 
     n_jobs : int, default=1
-        Number of processes, of one thread each: networks this small gain nothing from
-        threads.
+        Number of processes, of one thread each.
     """
     done = finished(path)
     left = [job for job in (unfinished(job, done) for job in jobs) if job is not None]
     print(f"{len(jobs) - len(left)} of {len(jobs)} runs are in {path}", file=sys.stderr)
     start = time.perf_counter()
-    with parallel_config("loky", inner_max_num_threads=1):
-        results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-            delayed(run_job)(job, data_dir) for job in left
+    results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+        delayed(run_job)(job, data_dir) for job in left
+    )
+    for count, found in enumerate(results, start=1):
+        append([result for result in found if key_of(result) not in done], path)
+        minutes = (time.perf_counter() - start) / 60
+        first = found[0]
+        print(
+            f"{count} of {len(left)} runs, {minutes:.1f} min, about "
+            f"{minutes / count * (len(left) - count):.1f} left: {first['case']}, "
+            f"split {first['split']}, seed {first['seed']}, {first['recipe']}",
+            file=sys.stderr,
         )
-        for count, found in enumerate(results, start=1):
-            append(found, path)
-            minutes = (time.perf_counter() - start) / 60
-            first = found[0]
-            print(
-                f"{count} of {len(left)} runs, {minutes:.1f} min, about "
-                f"{minutes / count * (len(left) - count):.1f} left: {first['case']}, "
-                f"split {first['split']}, seed {first['seed']}, {first['recipe']}",
-                file=sys.stderr,
-            )
+
+
+def key_of(result):
+    """Return the key of a result."""
+    return tuple(result[name] for name in KEY)
 
 
 def unfinished(job, done):
@@ -281,16 +329,19 @@ def unfinished(job, done):
 
 
 def finished(path):
-    """Return the keys of the results in a CSV file."""
-    if not Path(path).is_file():
+    """Return the keys of the results in a CSV file, of which a cut-off line is removed."""
+    path = Path(path)
+    if not path.is_file():
         return set()
-    return set(read(path)[KEY].itertuples(index=False, name=None))
+    text = path.read_bytes()
+    if not text.endswith(b"\n"):
+        path.write_bytes(text[: text.rfind(b"\n") + 1])
+    return set(read(path)[KEY].itertuples(index=False, name=None)) if text else set()
 
 
 def read(path):
-    """Return the results of a CSV file, without a last line that was cut off."""
-    table = pd.read_csv(path, dtype={"split": str, "seed": int, "promise": float})
-    return table[table["date"].notna()]
+    """Return the results of a CSV file."""
+    return pd.read_csv(path, dtype={"split": str, "seed": int, "promise": float})
 
 
 def append(results, path):

@@ -1,0 +1,235 @@
+"""Markdown tables of the results, with what it takes to make them again."""
+
+import numpy as np
+from scipy.stats import binomtest, t
+
+from benchmarks.recipes import AUTO
+from benchmarks.runs import read
+
+ROW = ["recipe", "score"]
+BASELINE = ("softmax", "max_softmax")
+# The defaults of the package, as the suite ``defaults`` calls them.
+DEFAULT = ("lambda 0.1", AUTO)
+
+
+def write_tables(csv_path, command):
+    """Write the Markdown file next to a CSV file and return its path.
+
+    Parameters
+    ----------
+    csv_path : path
+        The results. The name of the file is the suite.
+
+    command : str
+        The command that makes them again.
+
+    Returns
+    -------
+    path : path
+        The Markdown file.
+    """
+    results = read(csv_path)
+    suite = csv_path.stem.removesuffix("-quick")
+    tables = {"promise": promise_tables, "defaults": defaults_tables}
+    parts = tables.get(suite, comparison_tables)(results)
+    text = [f"# Results of the suite {csv_path.stem}", *parts, provenance(results, command)]
+    path = csv_path.with_suffix(".md")
+    path.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    return path
+
+
+def provenance(results, command):
+    """Return how, when and with what the results were made."""
+    first, last = results["date"].min(), results["date"].max()
+    days = first if first == last else f"{first} to {last}"
+    seeds = ", ".join(map(str, sorted(results["seed"].unique())))
+    made = "\n".join(f"- {text}" for text in sorted(results["environment"].unique()))
+    return (
+        f"## How these numbers were made\n\n    {command}\n\n"
+        f"Seeds of the training: {seeds}. Date: {days}. Made with:\n\n{made}"
+    )
+
+
+def comparison_tables(results):
+    """Yield a table for each case: every row, and its difference to the baseline."""
+    yield (
+        "In percent: mean ± standard deviation over splits (over seeds where there is one "
+        "split). Differences are paired, to plain softmax training with the maximum "
+        "softmax probability (bold), with the 95 % t-interval of their mean. FPR95: "
+        "outsiders accepted where 95 % of the members are. Rejected: at a promised "
+        "false-rejection rate of 5 %."
+    )
+    columns = {
+        "auroc": "AUROC",
+        "fpr95": "FPR95",
+        "oscr": "OSCR",
+        "accuracy": "accuracy",
+        "kept": "members rejected",
+        "rejected": "outsiders rejected",
+    }
+    header = [*ROW, *columns.values(), "AUROC, difference", "OSCR, difference", "seconds"]
+    for case, part in results.groupby("case", sort=False):
+        metrics = {name: by_unit(part, name) for name in columns}
+        seconds = part.groupby(ROW)["seconds"].mean()
+        by = "auroc" if part["auroc"].notna().any() else "accuracy"
+        lines = []
+        for row in metrics[by].mean().sort_values(ascending=False, kind="stable").index:
+            cells = [mean_and_spread(values[row]) for values in metrics.values()]
+            cells += [
+                difference(metrics[name], row, BASELINE) for name in ("auroc", "oscr")
+            ]
+            lines.append([*bold(row, BASELINE), *cells, f"{seconds[row]:.1f}"])
+        yield (
+            f"## {case}\n\nSplits: {part['split'].nunique()}, seeds of each: "
+            f"{part['seed'].nunique()}.\n\n{markdown(header, lines)}"
+        )
+
+
+def promise_tables(results):
+    """Yield a table for each case: the promised and the kept false-rejection rates."""
+    yield (
+        "False rejections of members, in percent: promised, and kept over the pooled test "
+        "members with the exact 95 % binomial interval (Clopper-Pearson). A promise is "
+        "broken where the lower bound is above it. The interval tells what the draw of "
+        "the test members may do, not that of the calibration samples. Worst class: the "
+        "one that loses most of its members, with its own interval."
+    )
+    header = [*ROW, "threshold", "promised", "kept", "kept?", "worst class", "outsiders"]
+    for case, part in results.groupby("case", sort=False):
+        lines = []
+        for key, runs in part.groupby([*ROW, "rule", "promise"]):
+            counts = sum(parse_counts(text) for text in runs["by_class"])
+            kept = share(counts.sum(axis=0))
+            worst = max((share(count) for count in counts), key=lambda found: found[0])
+            verdict = "**no**" if kept[1] > key[-1] else "yes"
+            cells = ["{} [{}, {}]".format(*map(percent, found)) for found in (kept, worst)]
+            outsiders = percent(runs["rejected"].mean())
+            lines.append([*key[:3], f"{100 * key[3]:g}", cells[0], verdict, cells[1]])
+            lines[-1].append(outsiders)
+        yield f"## {case}\n\n{markdown(header, lines)}"
+
+
+def defaults_tables(results):
+    """Yield tables of lambda_center and scores, and one of cv."""
+    yield (
+        "In percent. *Left out*: classes left out of the known ones, which a choice may be "
+        "made on; *unknown*: the classes that are unknown. Rows are sorted by mean OSCR "
+        "over the data with classes left out. Behind: how much worse than the best row, on "
+        "the data where that is most. Difference: to the default (bold), paired over the "
+        "splits of all data, with the 95 % t-interval of the mean."
+    )
+    shared = results[results["rule"] == "held out"]
+    is_left_out = shared["case"].str.endswith("left out")
+    order = None
+    for metric, name in (("oscr", "OSCR"), ("auroc", "AUROC"), ("fpr95", "FPR95")):
+        table = shared.groupby([*ROW, "case"])[metric].mean().unstack()
+        cells = table.map(percent)
+        for look, chosen in (("left out", is_left_out), ("unknown", ~is_left_out)):
+            part = table[shared["case"][chosen].unique()]
+            behind = part - part.min() if metric == "fpr95" else part.max() - part
+            units = by_unit(shared[chosen], metric)
+            cells[f"{look}: mean"] = part.mean(axis=1).map(percent)
+            cells[f"{look}: behind"] = behind.max(axis=1).map(percent)
+            differences = [difference(units, row, DEFAULT) for row in table.index]
+            cells[f"{look}: difference"] = differences
+            if order is None:
+                order = part.mean(axis=1).sort_values(ascending=False).index
+        lines = [[*bold(row, DEFAULT), *cells.loc[row]] for row in order]
+        yield f"## {name}\n\n{markdown([*ROW, *cells], lines)}"
+    columns = {
+        "kept": "members rejected",
+        "rejected": "outsiders rejected",
+        "accepted_accuracy": "accuracy of the accepted",
+        "accuracy": "accuracy",
+        "auroc": "AUROC",
+        "oscr": "OSCR",
+    }
+    anew = results[results["rule"] != "held out"].groupby(["case", "rule"])
+    means, seconds = anew[[*columns]].mean().map(percent), anew["seconds"].mean()
+    lines = [[*row, *means.loc[row], f"{seconds[row]:.1f}"] for row in means.index]
+    header = ["data", "cv", *columns.values(), "seconds"]
+    yield f"## cv, at a promise of 5 %\n\n{markdown(header, lines)}"
+
+
+def by_unit(results, metric):
+    """Return a metric with one line for each independent unit and a column for each row.
+
+    Units are the splits of each case, over whose folds and seeds the metric is averaged;
+    where a case has but one split, they are its seeds.
+    """
+    unit = results["split"].str.split(".").str[0]
+    one_split = unit.groupby(results["case"]).transform("nunique") == 1
+    unit = unit.mask(one_split, results["seed"].astype(str)).rename("unit")
+    rows = [results[name] for name in ROW]
+    return results.groupby([results["case"], unit, *rows])[metric].mean().unstack([2, 3])
+
+
+def paired_difference(values, reference, confidence=0.95):
+    """Return the mean of paired differences and its t-interval.
+
+    Parameters
+    ----------
+    values, reference : array-like of shape (n_units,)
+        Metric of two rows on the same units; units where one is missing do not count.
+
+    confidence : float, default=0.95
+        Confidence of the interval.
+
+    Returns
+    -------
+    mean, low, high : float
+        NaN where there are too few units.
+    """
+    found = np.subtract(values, reference)
+    found = found[~np.isnan(found)]
+    mean = found.mean() if len(found) else np.nan
+    half = np.nan
+    if len(found) > 1:
+        quantile = t.ppf((1 + confidence) / 2, len(found) - 1)
+        half = quantile * np.std(found, ddof=1) / np.sqrt(len(found))
+    return mean, mean - half, mean + half
+
+
+def difference(units, row, reference):
+    """Return a paired difference and its interval as text, in percent points."""
+    if row == reference or reference not in units:
+        return "-"
+    mean, low, high = paired_difference(units[row], units[reference])
+    if np.isnan(mean):
+        return "-"
+    interval = "" if np.isnan(low) else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
+    return f"{100 * mean:+.2f}{interval}"
+
+
+def mean_and_spread(values):
+    """Return the mean and the standard deviation over units as text, in percent."""
+    spread = values.std(ddof=1)
+    return percent(values.mean()) + ("" if np.isnan(spread) else f" ± {percent(spread)}")
+
+
+def percent(value):
+    """Return a share as text, in percent."""
+    return "-" if np.isnan(value) else f"{100 * value:.2f}"
+
+
+def bold(row, reference):
+    """Return the names of a row, in bold if it is the one that others are compared to."""
+    return [f"**{name}**" for name in row] if row == reference else [*row]
+
+
+def parse_counts(text):
+    """Return rejected and all members of each class, an array of shape (n_classes, 2)."""
+    return np.array([[int(n) for n in pair.split("/")] for pair in text.split()])
+
+
+def share(counts):
+    """Return the share of the rejected and the bounds of its exact 95 % interval."""
+    rejected, members = map(int, counts)
+    found = binomtest(rejected, members)
+    return rejected / members, *found.proportion_ci(method="exact")
+
+
+def markdown(header, lines):
+    """Return a Markdown table."""
+    rule = ["---", "---", *["---:"] * (len(header) - 2)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])
