@@ -34,27 +34,11 @@ def draw_letters(n_known, draw):
 
 @lru_cache(maxsize=2)
 def load(name, data_dir=None):
-    """Return samples, labels and, where the data come with a test set, its mask.
+    """Return samples, labels and the mask of the test set, None where there is none.
 
-    Parameters
-    ----------
-    name : {"digits", "wine", "breast cancer", "letter", "mnist", "mnist, notmnist"}
-        Which data.
-
-    data_dir : str, default=None
-        Folder with ``mnist.npz``, ``notmnist_test.npz`` and ``letter.csv.gz``; by default
-        scikit-learn fetches MNIST and LETTER from OpenML into its cache.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, ...)
-        Samples.
-
-    y : ndarray of shape (n_samples,)
-        Labels.
-
-    test : ndarray of shape (n_samples,) or None
-        Which samples are the test set.
+    MNIST and LETTER come from ``data_dir``, a folder with ``mnist.npz``,
+    ``notmnist_test.npz`` and ``letter.csv.gz``; without it scikit-learn fetches them from
+    OpenML into its cache.
     """
     if name in ("digits", "wine", "breast cancer"):
         source = {"digits": load_digits, "wine": load_wine}.get(name, load_breast_cancer)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC, OneClassSVM
 
 from sk_center import CenterLossClassifier
-from sk_center.scores import SCORES, Mahalanobis, PerClass
+from sk_center.scores import SCORES, BaseScore, Mahalanobis, PerClass
 
 # Images go to the network as they are.
 SCALERS = {
@@ -53,18 +53,7 @@ PEERS = {
 
 
 class PyODDetector(BaseEstimator):
-    """A detector of PyOD as scikit-learn has them: larger scores are more typical.
-
-    Parameters
-    ----------
-    detector : pyod detector
-        The detector, not fitted.
-
-    Attributes
-    ----------
-    detector_ : pyod detector
-        The fitted detector, whose ``decision_scores_`` are those of its training samples.
-    """
+    """A detector of PyOD as scikit-learn has them: larger scores are more typical."""
 
     def __init__(self, detector):
         self.detector = detector
@@ -79,27 +68,51 @@ class PyODDetector(BaseEstimator):
         return -self.detector_.decision_function(X)
 
 
+class Together(BaseScore):
+    """What one outlier detector says that is fitted on all classes together."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def _fit(self, X, y):
+        self.estimators_ = [clone(self.estimator).fit(X)] * len(self.classes_)
+
+    def _score_classes(self, X):
+        return self.estimators_[0].score_samples(X)
+
+
 def pyod_scores():
     """Return scores made of PyOD's detectors, none where PyOD is not installed."""
     if find_spec("pyod") is None:
         return {}
-    names = {"knn": "KNN", "ecod": "ECOD", "cblof": "CBLOF", "inne": "INNE"}
-    found = {}
-    for module, name in names.items():
-        detector = getattr(import_module(f"pyod.models.{module}"), name)()
-        if "random_state" in detector.get_params():
-            detector.set_params(random_state=0)
-        found[f"PyOD {name} per class"] = PerClass(PyODDetector(detector))
-    return found
+    ecod, inne, knn = (
+        import_module(f"pyod.models.{name}") for name in ("ecod", "inne", "knn")
+    )
+    nearest, isolation = knn.KNN(n_neighbors=1), inne.INNE(max_samples=128, random_state=0)
+    return {
+        "PyOD KNN per class": PerClass(PyODDetector(nearest)),
+        "PyOD KNN together": Together(PyODDetector(nearest)),
+        "PyOD INNE per class": PerClass(PyODDetector(isolation)),
+        "PyOD INNE together": Together(PyODDetector(isolation)),
+        # ECOD ranks what it judges among the samples judged with it: not for one class.
+        "PyOD ECOD together": Together(PyODDetector(ecod.ECOD())),
+    }
 
 
-PYOD_SCORES = pyod_scores()
+# Parameters chosen on letters left out of the known ones, of three draws of 13 letters.
+FOREST = IsolationForest(n_estimators=300, max_samples=1.0, random_state=0)
 OUTLIER_SCORES = {
-    "one-class SVM per class": PerClass(OneClassSVM(nu=0.05)),
-    "isolation forest per class": PerClass(IsolationForest(random_state=0)),
-    "local outlier factor per class": PerClass(LocalOutlierFactor(novelty=True)),
-    "gaussian mixture per class": PerClass(GaussianMixture(reg_covar=1e-3, random_state=0)),
+    "one-class SVM per class": PerClass(OneClassSVM(nu=0.05, gamma=0.8)),
+    "isolation forest per class": PerClass(FOREST),
+    "isolation forest together": Together(FOREST),
+    "local outlier factor per class": PerClass(
+        LocalOutlierFactor(n_neighbors=5, novelty=True)
+    ),
+    "gaussian mixture per class": PerClass(
+        GaussianMixture(8, reg_covar=0.01, random_state=0)
+    ),
 }
+PYOD_SCORES = pyod_scores()
 BASE_SCORES = {
     **{name: score() for name, score in SCORES.items()},
     "relative mahalanobis": Mahalanobis(relative=True),
@@ -112,27 +125,10 @@ AUTO = "min(center_distance, mahalanobis)"
 
 
 def make_estimator(recipe, data, seed, **budget):
-    """Return the classifier of a recipe, not fitted.
+    """Return the classifier of a recipe, not fitted, after a scaler where data need one.
 
-    Parameters
-    ----------
-    recipe : str
-        A key of NETWORKS, GRID or PEERS.
-
-    data : str
-        Data, which decides about scaling.
-
-    seed : int
-        Seed of the classifier.
-
-    **budget : dict
-        Parameters of the training that all networks share; for the others without
-        meaning.
-
-    Returns
-    -------
-    estimator : estimator instance
-        The classifier, after a scaler where the data need one.
+    The budget holds the parameters of the training that all networks share; it means
+    nothing to other classifiers.
     """
     if recipe in PEERS:
         classifier = clone(PEERS[recipe])
@@ -145,20 +141,9 @@ def make_estimator(recipe, data, seed, **budget):
 
 
 def parse_score(name):
-    """Return the base scores that a name stands for, and how they are combined.
+    """Return the keys of BASE_SCORES that a name stands for, and how they are combined.
 
-    Parameters
-    ----------
-    name : str
-        ``"knn"``, ``"min(center_distance, knn)"``, ``"sum(...)"`` or ``"auto"``.
-
-    Returns
-    -------
-    names : list of str
-        Keys of BASE_SCORES.
-
-    how : {"min", "sum"}
-        How :class:`~sk_center.scores.Combined` combines them.
+    A name is ``"knn"``, ``"min(center_distance, knn)"``, ``"sum(...)"`` or ``"auto"``.
     """
     combined = re.fullmatch(r"(min|sum)\((.*)\)", AUTO if name == "auto" else name)
     return (combined[2].split(", "), combined[1]) if combined else ([name], "min")

@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
@@ -108,19 +109,7 @@ class Columns(ClassifierMixin, BaseEstimator):
 class Outputs:
     """What a fitted classifier gives to scores, and the scores, each computed once.
 
-    Parameters
-    ----------
-    estimator : estimator instance
-        The classifier.
-
-    X : ndarray of shape (n_samples, ...)
-        All samples.
-
-    y : ndarray of shape (n_train,)
-        Labels of those that train.
-
-    parts : list of arrays
-        The rows of X that train, first, and the other parts.
+    The first of the parts, rows of X, are the samples with the labels y, that train.
     """
 
     def __init__(self, estimator, X, y, parts):
@@ -166,6 +155,7 @@ class Outputs:
 def run_job(job, data_dir=None):
     """Train once and return a list of results, dicts of FIELDS."""
     warnings.filterwarnings("ignore", "Classes with too few calibration", UserWarning)
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # of MLPClassifier
     warnings.filterwarnings("ignore", "No sample will ever be rejected", UserWarning)
     run = run_anew if job.rules[0].startswith("cv=") else run_shared
     # Networks this small gain nothing from threads, and processes use the cores.
@@ -187,16 +177,15 @@ def run_shared(job, X_train, y_train, X_test, y_test):
     start = time.perf_counter()
     estimator = job.estimator().fit(X_train[train], y_train[train])
     seconds = time.perf_counter() - start
-    predicted = estimator.predict(X_test)
+    predicted, classes = estimator.predict(X_test), estimator.classes_
     X = np.concatenate([X_train, X_test])
     outputs = Outputs(estimator, X, y_train[train], [train, held_out, test])
     for name in job.scores:
         names, how = parse_score(name)
         scores = np.hstack([outputs.base_score(name)[1] for name in names])
-        n_classes = len(estimator.classes_)
         each = [
-            FunctionScore(itemgetter((slice(None), slice(first, first + n_classes))))
-            for first in range(0, scores.shape[1], n_classes)
+            FunctionScore(itemgetter((slice(None), slice(first, first + len(classes)))))
+            for first in range(0, scores.shape[1], len(classes))
         ]
         for rule, promise in product(job.rules, job.promises):
             model = OpenSetClassifier(
@@ -206,33 +195,18 @@ def run_shared(job, X_train, y_train, X_test, y_test):
                 cv=[(train, held_out)],
                 refit=False,
             ).fit(scores[rows], y_train)
-            if rule == "held out":
-                outlier = model.is_outlier(scores[test])
-            else:
+            outlier = model.is_outlier(scores[test])
+            if rule != "held out":
+                own = model.score_.score_classes(scores[train])
+                own = [own[y_train[train] == label, k] for k, label in enumerate(classes)]
                 if rule == "contamination":
-                    own = contamination_scores(outputs.base_score(name)[0])
-                else:
-                    own = own_scores(model.score_, scores[train], y_train[train])
+                    detectors = outputs.base_score(name)[0].estimators_
+                    own = [-one.detector_.decision_scores_ for one in detectors]
                 thresholds = [np.quantile(members, promise) for members in own]
-                outlier = (model.score_.score_classes(scores[test]) < thresholds).all(
-                    axis=1
-                )
+                outlier = (model.score_.score_classes(scores[test]) < thresholds).all(1)
             known_score = model.score_samples(scores[test])
-            yield {
-                **judge(y_test, predicted, known_score, outlier, model.classes_),
-                "seconds": seconds,
-            }
-
-
-def own_scores(score, X, y):
-    """Return the scores of the members of each class for it, a list of arrays."""
-    columns = score.score_classes(X).T
-    return [column[y == label] for column, label in zip(columns, np.unique(y))]
-
-
-def contamination_scores(score):
-    """Return what PyOD's detectors, one for each class, take their thresholds from."""
-    return [-detector.detector_.decision_scores_ for detector in score.estimators_]
+            found = judge(y_test, predicted, known_score, outlier, classes)
+            yield {**found, "seconds": seconds}
 
 
 def run_anew(job, X_train, y_train, X_test, y_test):
@@ -281,22 +255,7 @@ def judge(y_true, predicted, known_score, outlier, classes):
 
 
 def run_all(jobs, path, data_dir=None, n_jobs=1):
-    """Run what is not in the CSV file yet, and append each result as it comes.
-
-    Parameters
-    ----------
-    jobs : list of Job
-        What to run.
-
-    path : path-like
-        The CSV file.
-
-    data_dir : str, default=None
-        See :func:`benchmarks.data.load`.
-
-    n_jobs : int, default=1
-        Number of processes, of one thread each.
-    """
+    """Run what is not in the CSV file yet, and append each result as it comes."""
     done = finished(path)
     left = [job for job in (unfinished(job, done) for job in jobs) if job is not None]
     print(f"{len(jobs) - len(left)} of {len(jobs)} runs are in {path}", file=sys.stderr)
@@ -356,14 +315,10 @@ def append(results, path):
 def environment():
     """Return versions and machine as one line, without names of hosts or folders."""
     names = ["torch", "scikit-learn", "skorch", "numpy"]
-    versions = [f"{name} {version(name)}" for name in names]
-    return ", ".join(
-        [
-            f"sk_center {own_version()}",
-            f"Python {platform.python_version()}",
-            *versions,
-            f"{os.cpu_count()} cores of {cpu_name()}",
-        ]
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return (
+        f"sk_center {own_version()}, Python {platform.python_version()}, {versions}, "
+        f"{os.cpu_count()} cores of {cpu_name()}"
     )
 
 

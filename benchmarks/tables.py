@@ -13,21 +13,7 @@ DEFAULT = ("lambda 0.1", AUTO)
 
 
 def write_tables(csv_path, command):
-    """Write the Markdown file next to a CSV file and return its path.
-
-    Parameters
-    ----------
-    csv_path : path
-        The results. The name of the file is the suite.
-
-    command : str
-        The command that makes them again.
-
-    Returns
-    -------
-    path : path
-        The Markdown file.
-    """
+    """Write the tables of a suite next to its CSV file, and return their path."""
     results = read(csv_path)
     suite = csv_path.stem.removesuffix("-quick")
     tables = {"promise": promise_tables, "defaults": defaults_tables}
@@ -165,20 +151,9 @@ def by_unit(results, metric):
 
 
 def paired_difference(values, reference, confidence=0.95):
-    """Return the mean of paired differences and its t-interval.
+    """Return the mean of paired differences and the bounds of its t-interval.
 
-    Parameters
-    ----------
-    values, reference : array-like of shape (n_units,)
-        Metric of two rows on the same units; units where one is missing do not count.
-
-    confidence : float, default=0.95
-        Confidence of the interval.
-
-    Returns
-    -------
-    mean, low, high : float
-        NaN where there are too few units.
+    Units where one value is missing do not count; NaN where there are too few.
     """
     found = np.subtract(values, reference)
     found = found[~np.isnan(found)]
