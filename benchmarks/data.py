@@ -121,9 +121,9 @@ class Split:
     seed : int
         Seed of what is drawn.
 
-    fold : int or None
-        Which of five parts of the known samples to test on, so that all are tested once.
-        None tests the test set of the data, or 30 % where there is none.
+    fold : (int, int) or None
+        Which of how many parts of the known samples to test on, so that all are tested
+        once. None tests the test set of the data, or 30 % where there is none.
 
     max_train : int or None
         Largest number of training samples.
@@ -138,7 +138,7 @@ class Split:
     data: str
     unknown: tuple = ()
     seed: int = 0
-    fold: int | None = None
+    fold: tuple | None = None
     max_train: int | None = None
     left_out: tuple | None = None
 
@@ -148,8 +148,9 @@ class Split:
         known = ~np.isin(y, self.unknown)
         rows = np.flatnonzero(known)
         if self.fold is not None:
-            folds = StratifiedKFold(5, shuffle=True, random_state=self.seed)
-            train = rows[[*folds.split(rows, y[rows])][self.fold][0]]
+            index, n_folds = self.fold
+            folds = StratifiedKFold(n_folds, shuffle=True, random_state=self.seed)
+            train = rows[[*folds.split(rows, y[rows])][index][0]]
             test = np.ones(len(y), dtype=bool)
         elif test is None:
             train, _ = train_test_split(

@@ -181,7 +181,9 @@ def test_folds_test_each_known_sample_once():
     X, y, _ = load("wine")
     tested = []
     for fold in range(5):
-        X_train, y_train, X_test, y_test = Split("", "", "wine", (2,), fold=fold).parts()
+        X_train, y_train, X_test, y_test = Split(
+            "", "", "wine", (2,), fold=(fold, 5)
+        ).parts()
         assert set(y_train) == {0, 1}
         assert (y_test == 2).sum() == (y == 2).sum()
         assert len(X_train) + len(X_test) == len(X)
