@@ -16,15 +16,14 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, OneClassSVM
 
 from sk_center import CenterLossClassifier
 from sk_center.scores import SCORES, BaseScore, Mahalanobis, PerClass
 
-# Images go to the network as they are.
+# Pixels have one scale already.
 SCALERS = {
-    "digits": MinMaxScaler(),
     "wine": StandardScaler(),
     "breast cancer": StandardScaler(),
     "letter": StandardScaler(),
@@ -34,6 +33,9 @@ SCALERS = {
 NETWORKS = {
     "softmax": {"lambda_center": 0, "predict_with": "softmax"},
     "center loss": {},
+    # The control: as much as small features alone explain.
+    "norm penalty": {"lambda_center": 0, "lambda_norm": 0.1},
+    "anchors": {"head": "distance", "center": "simplex", "center_update": "fixed"},
 }
 
 # Weights of the center loss that the suite ``defaults`` chooses from.
@@ -120,8 +122,8 @@ BASE_SCORES = {
     **PYOD_SCORES,
 }
 
-# What conformity_score="auto" stands for where the estimator gives features.
-AUTO = "min(center_distance, mahalanobis)"
+# What conformity_score="auto" stands for where the estimator gives features and logits.
+AUTO = "sum(center_distance, vim)"
 
 
 def make_estimator(recipe, data, seed, **budget):
