@@ -1,7 +1,13 @@
 """Tests of the scores, against scipy, scikit-learn and formulas in numpy float64."""
 
+import os
 import pickle
+import subprocess
+import sys
+from copy import deepcopy
+from itertools import permutations
 
+import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -804,6 +810,149 @@ def test_k_neighbors_far_from_the_origin(n_features):
     assert_allclose(score.score_classes(new + 2**20), np.transpose(expected), rtol=1e-8)
 
 
+@pytest.mark.parametrize("algorithm", ["ball_tree", "brute", "kd_tree"])
+@pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
+def test_algorithms_of_k_neighbors(algorithm, metric):
+    """Check that scikit-learn searches as asked, and finds what brute force finds."""
+    rng = np.random.default_rng(0)
+    X, new, y = rng.normal(size=(60, 4)), rng.normal(size=(20, 4)), np.arange(60) % 2
+    score = KNeighbors(3, metric=metric, algorithm=algorithm).fit(X, y)
+    assert [search.algorithm for search in score.neighbors_.values()] == [
+        algorithm,
+        algorithm,
+    ]
+    expected = [-np.sort(cdist(new, X[y == k], metric), axis=1)[:, 2] for k in range(2)]
+    assert_allclose(score.score_classes(new), np.transpose(expected), rtol=1e-12)
+
+
+def faiss_score(*args, **kwargs):
+    """Return a score that searches with faiss, or skip the test without it."""
+    pytest.importorskip("faiss")
+    return KNeighbors(*args, algorithm="faiss", **kwargs)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("n_features", [1, 4, 100])
+def test_faiss(n_features, normalize):
+    """Check the distance to the k-th neighbor by brute force, in a small class too."""
+    rng = np.random.default_rng(0)
+    X, new = rng.normal(size=(530, n_features)), rng.normal(size=(200, n_features))
+    y = np.repeat([0, 1, 2], [300, 227, 3])
+    score = faiss_score(5, normalize=normalize).fit(X, y)
+    if normalize:
+        X, new = (x / np.linalg.norm(x, axis=1)[:, None] for x in (X, new))
+    away = cdist(new, X)
+    for k, nth in enumerate((5, 5, 3)):
+        expected = -np.sort(away[:, y == k], axis=1)[:, nth - 1]
+        # The k-th neighbor in float32 may be another one that is as far but for 1e-7.
+        assert_allclose(score.score_classes(new)[:, k], expected, rtol=1e-6, atol=1e-12)
+    # Some at once and each alone, which faiss computes differently.
+    singly = np.concatenate([score.score_classes(row[None]) for row in new[:30]])
+    assert_allclose(singly, score.score_classes(new)[:30], rtol=1e-6, atol=1e-12)
+    assert np.isfinite(score.score_classes(np.zeros((1, n_features)))).all()
+
+
+@pytest.mark.parametrize("n_new", [4, 40])
+def test_faiss_close_to_members_far_from_the_origin(n_new):
+    """Check small distances far out to the last digits, where float32 has none right."""
+    rng = np.random.default_rng(0)
+    # On a grid of 1/64, moving by 2^20 rounds nothing: the data are the same.
+    X, y = np.round(64 * rng.normal(size=(90, 20))) / 64, np.arange(90) % 3
+    new = X[:n_new] + 2.0**-10 * rng.integers(4, size=(n_new, 20))
+    score = faiss_score(1).fit(X + 2**20, y)
+    expected = [-cdist(new, X[y == k]).min(axis=1) for k in range(3)]
+    found = score.score_classes(new + 2**20)
+    assert_allclose(found, np.transpose(expected), rtol=1e-13)
+    assert_array_equal(score.score_samples(X + 2**20), 0)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_faiss_of_any_unit(unit):
+    """Check features whose squares float32 cannot hold, and samples very far away."""
+    rng = np.random.default_rng(0)
+    X, new, y = rng.normal(size=(90, 5)), rng.normal(size=(30, 5)), np.arange(90) % 3
+    new[:10] *= 1e45
+    expected = KNeighbors(2, algorithm="kd_tree").fit(X, y).score_classes(new)
+    found = faiss_score(2).fit(unit * X, y).score_classes(unit * new)
+    assert_allclose(found, unit * expected, rtol=1e-6)
+
+
+def test_faiss_of_one_point():
+    """Check classes whose samples are all the same, and one of a single sample."""
+    X, y = np.array([[1.0, 2], [1, 2], [1, 2], [4, 6]]), [0, 0, 0, 1]
+    found = faiss_score(2).fit(X, y).score_classes([[1.0, 2], [4, 6]])
+    assert_array_equal(found, [[0, -5], [-5, 0]])
+
+
+@pytest.mark.parametrize("kind", ["pickle", "joblib", "deepcopy", "clone"])
+def test_copies_of_faiss_score(kind, tmp_path):
+    """Check that a fitted score can be kept, and an equal one fitted again."""
+    X, y, new = random_problem()
+    score = faiss_score(3).fit(X, y)
+    if kind == "pickle":
+        copy = pickle.loads(pickle.dumps(score))
+    elif kind == "joblib":
+        joblib.dump(score, tmp_path / "score.joblib")
+        copy = joblib.load(tmp_path / "score.joblib")
+    else:
+        copy = deepcopy(score) if kind == "deepcopy" else clone(score).fit(X, y)
+    assert_array_equal(copy.score_classes(new), score.score_classes(new))
+
+
+def test_faiss_of_float32():
+    """Check that samples in float32 are those in float64, but for the rounding."""
+    X, y, new = random_problem()
+    narrow = new.astype(np.float32)
+    score = faiss_score(3).fit(X.astype(np.float32), y)
+    found = score.score_classes(narrow)
+    assert found.dtype == np.float32
+    exact = score.score_classes(narrow.astype(np.float64))
+    assert_array_equal(found, exact.astype(np.float32))
+
+
+def test_faiss_needs_euclidean_metric():
+    """Check that the error names both parameters, with normalize too."""
+    X, y, _ = random_problem()
+    for normalize in (False, True):
+        score = faiss_score(metric="cityblock", normalize=normalize)
+        with pytest.raises(ValueError, match=r"metric must be .euclidean.*cityblock"):
+            score.fit(X, y)
+
+
+def test_faiss_that_is_not_installed(monkeypatch):
+    """Check that only who asks for faiss needs it, and is told how to get it."""
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    X, y, new = random_problem()
+    assert KNeighbors().fit(X, y).score_classes(new).shape == (7, N_CLASSES)
+    with pytest.raises(ImportError, match=r'pip install "sk-center\[faiss\]"'):
+        KNeighbors(algorithm="faiss").fit(X, y)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", list(permutations(["faiss", "sklearn", "torch"])))
+def test_faiss_beside_other_threads(order):
+    """Check that faiss, scikit-learn and torch work in one process, in any order.
+
+    Each brings an OpenMP runtime, which may hang or crash together.
+    """
+    pytest.importorskip("faiss")
+    code = "\n".join(f"import {name}" for name in order)
+    code += """
+import numpy as np
+from sk_center import CenterLossClassifier
+from sk_center.scores import KNeighbors
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(3000, 64)), np.arange(3000) % 3
+net = CenterLossClassifier(max_epochs=1).fit(X, y)
+for _ in range(3):
+    for algorithm in ("brute", "faiss"):
+        KNeighbors(algorithm=algorithm).fit(X, y).score_classes(X)
+    net.predict(X)
+"""
+    env = {**os.environ, "OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=300)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 10.0])
 def test_scores_of_logits(temperature):
     """Check maximum logit and energy against their formulas, without overflow."""
@@ -956,6 +1105,7 @@ def test_combined_of_features_and_logits(how):
         Mahalanobis(shrinkage="some"),
         Mahalanobis(relative="yes"),
         KNeighbors(0),
+        KNeighbors(algorithm="annoy"),
         Energy(0.0),
         OpenMax(0),
         OpenMax(alpha=0),
