@@ -183,6 +183,6 @@ def test_openmax(alpha):
     expected = theirs("logits", detect, X, y, new)
     score = OpenMax(20, alpha=alpha).fit(X, y)
     distributions = detect._openmax.distributions
-    score.weibulls_ = [TheirWeibull(distributions[k]) for k in range(N_CLASSES)]
+    score.weibulls_ = {k: TheirWeibull(distributions[k]) for k in range(N_CLASSES)}
     known = score.score_classes(new).sum(axis=1)
     assert_allclose(1 - known, expected, **CLOSE)
