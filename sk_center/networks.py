@@ -65,6 +65,10 @@ class ConvNet(nn.Sequential):
     dropout : float, default=0.0
         Share of the units before the feature layer that a training step switches off.
 
+    shift : int, default=0
+        Largest number of pixels by which training shifts each image, see
+        :class:`RandomShift`. 2 of 28 pixels suit handwriting; 0 shifts none.
+
     Examples
     --------
     >>> import torch
@@ -79,9 +83,11 @@ class ConvNet(nn.Sequential):
         channels=(32, 64, 128),
         hidden_layer_sizes=(512, 128),
         dropout=0.0,
+        shift=0,
     ):
         previous, height, width = image_shape
-        layers = [nn.BatchNorm2d(previous, affine=False)]
+        layers = [RandomShift(shift)] if shift else []
+        layers.append(nn.BatchNorm2d(previous, affine=False))
         for n_channels in channels:
             layers += [
                 nn.Conv2d(previous, n_channels, 3, padding=1, bias=False),
@@ -97,6 +103,75 @@ class ConvNet(nn.Sequential):
             nn.Flatten(),
             MLP(previous * height * width, hidden_layer_sizes, dropout),
         )
+
+
+class RandomShift(nn.Module):
+    """Shift each image of a batch by its own random offset, in training only.
+
+    What an image loses at one side, the pixels of the margin fill at the other. Offsets
+    are drawn from torch's global random generator.
+
+    Parameters
+    ----------
+    pixels : int
+        Largest offset in each direction, at least 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.networks import RandomShift
+    >>> RandomShift(2)(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5, 1, 8, 8])
+    """
+
+    def __init__(self, pixels):
+        super().__init__()
+        if int(pixels) != pixels or pixels < 0:
+            raise ValueError(f"shift must be an integer >= 0; got {pixels!r}.")
+        self.pixels = int(pixels)
+
+    def forward(self, X):
+        """Return the images, shifted where the module trains.
+
+        Parameters
+        ----------
+        X : tensor of shape (n_samples, channels, height, width)
+            Images.
+
+        Returns
+        -------
+        X : tensor of shape (n_samples, channels, height, width)
+            The images.
+        """
+        if not (self.training and self.pixels):
+            return X
+        n_samples, n_channels, height, width = X.shape
+        n = self.pixels
+        padded = nn.functional.pad(X, (n, n, n, n), mode="replicate")
+
+        def window(size):
+            starts = torch.randint(2 * n + 1, (n_samples, 1), device=X.device)
+            return starts + torch.arange(size, device=X.device)
+
+        rows, columns = window(height), window(width)
+        sample = torch.arange(n_samples, device=X.device)
+        channel = torch.arange(n_channels, device=X.device)
+        return padded[
+            sample[:, None, None, None],
+            channel[:, None, None],
+            rows[:, None, :, None],
+            columns[:, None, None, :],
+        ]
+
+    def extra_repr(self):
+        """Return the parameters for the representation of the module.
+
+        Returns
+        -------
+        parameters : str
+            Names and values.
+        """
+        return f"pixels={self.pixels}"
 
 
 class Function(nn.Module):

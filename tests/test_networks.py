@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import chisquare
 from torch import nn
 
-from sk_center.networks import MLP, CenterModule, ConvNet, Function, find_feature_dim
+from sk_center.networks import (
+    MLP,
+    CenterModule,
+    ConvNet,
+    Function,
+    RandomShift,
+    find_feature_dim,
+)
 
 
 @pytest.mark.parametrize("sizes", [(1,), (8,), (16, 4), [16, 8, 3]])
@@ -238,3 +246,35 @@ def test_bad_parameters_of_a_center_module_raise(params, message):
     """Check that the errors name the parameter and what it takes."""
     with pytest.raises(ValueError, match=message):
         CenterModule(nn.Linear(3, 4), 4, 5, **params)
+
+
+def test_random_shift():
+    """Check that every image is one of its shifts, each about as often as the others."""
+    torch.manual_seed(0)
+    X = torch.rand(2000, 2, 5, 6)
+    found = RandomShift(1).train()(X).numpy()
+    padded = np.pad(X.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    shifts = [padded[:, :, i : i + 5, j : j + 6] for i in range(3) for j in range(3)]
+    is_shift = np.array([(found == shift).all(axis=(1, 2, 3)) for shift in shifts])
+    assert_array_equal(is_shift.sum(axis=0), 1)
+    counts = is_shift.sum(axis=1)
+    assert chisquare(counts).pvalue > 1e-3
+    assert torch.equal(RandomShift(1).eval()(X), X)
+    assert RandomShift(0).train()(X) is X
+
+
+def test_conv_net_that_shifts():
+    """Check that a network with shifts is one without them when it does not train."""
+    torch.manual_seed(0)
+    plain = ConvNet((1, 8, 8), channels=(4,), hidden_layer_sizes=(8, 3)).eval()
+    torch.manual_seed(0)
+    network = ConvNet((1, 8, 8), (4,), hidden_layer_sizes=(8, 3), shift=2).eval()
+    assert isinstance(network[0], RandomShift)
+    assert not any(isinstance(part, RandomShift) for part in plain.modules())
+    X = torch.rand(5, 1, 8, 8, requires_grad=True)
+    assert torch.equal(network(X), plain(X))
+    network.train()(X).sum().backward()
+    assert torch.isfinite(X.grad).all()
+    for bad in (-1, 1.5):
+        with pytest.raises(ValueError, match=f"shift must be an integer >= 0; got {bad}"):
+            ConvNet((1, 8, 8), shift=bad)
