@@ -6,8 +6,10 @@ How strong should the center loss be, and which score tells outsiders best? Outs
 tomorrow are not at hand today, but classes are: :class:`~sk_center.LeaveClassesOut` keeps
 some of the known classes out of training and asks how well they are turned away.
 
-The example tunes on six digits alone, then shows four other digits to the default and to
-the tuned classifier, and saves the curves of both.
+The example tunes on six digits alone, then shows four other digits to a plain softmax, to
+the default and to the tuned classifier, and saves their curves. What was found without
+outsiders is far above the softmax. It is not above the default, which was itself chosen on
+classes left out of other data; three splits cannot tell the best settings apart.
 """
 
 import os
@@ -46,7 +48,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 model = OpenSetClassifier(CenterLossClassifier(max_epochs=50), random_state=0)
 grid = {
     "estimator__lambda_center": [0, 0.01, 0.1, 1.0],
-    "conformity_score": ["center_distance", "mahalanobis", "knn", "energy"],
+    "conformity_score": ["auto", "center_distance", "mahalanobis", "knn"],
 }
 search = GridSearchCV(
     model,
