@@ -336,8 +336,8 @@ class KNeighbors(BaseScore):
 
     Notes
     -----
-    faiss takes half of the time on one core where classes have thousands of samples and
-    16 features or more, and gains little where they have a hundred. It searches in
+    faiss takes half to two thirds of the time where classes have a thousand samples or
+    more and 16 features or more; elsewhere it gains little or loses. It searches in
     float32. The distance to what it finds is computed in float64, but of several samples
     that are about as near as the k-th neighbor it may find another one, whose squared
     distance differs by some 1e-7 of the squared size of the class. On macOS faiss and
