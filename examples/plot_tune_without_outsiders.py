@@ -25,8 +25,13 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
 
-from sk_center import CenterLossClassifier, LeaveClassesOut, OpenSetClassifier
-from sk_center.metrics import auroc_score, oscr_curve, oscr_score, oscr_scorer
+from sk_center import (
+    CenterLossClassifier,
+    LeaveClassesOut,
+    OpenSetClassifier,
+    OSCRCurveDisplay,
+)
+from sk_center.metrics import auroc_score, oscr_score, oscr_scorer
 
 FIGURES = Path(os.environ.get("FIGURES", "figures"))
 UNKNOWN = [3, 6, 7, 8]
@@ -86,10 +91,7 @@ for name, fitted in models.items():
     auroc = auroc_score(y_new, score, labels=fitted.classes_)
     oscr = oscr_score(y_new, closed, score, labels=fitted.classes_)
     print(f"  {name:24}  {auroc:.3f}  {oscr:.3f}")
-    ccr, fpr, _ = oscr_curve(y_new, closed, score, labels=fitted.classes_)
-    ax.plot(fpr, ccr, label=f"{name}: {oscr:.3f}")
-ax.set(xlabel="unknown digits accepted", ylabel="known digits accepted and named right")
-ax.legend(title="area (OSCR)", loc="lower right")
+    OSCRCurveDisplay.from_estimator(fitted, X_new, y_new, name=name, ax=ax)
 FIGURES.mkdir(exist_ok=True)
 figure.savefig(FIGURES / "oscr.png", dpi=120)
 print(f"\nfigure saved to {FIGURES / 'oscr.png'}")

@@ -8,12 +8,16 @@ from sk_center.scores import as_tuple
 
 def consumed(estimator, score, X):
     """Return what the score consumes of X."""
-    give = {"features": features_of, "logits": logits_of, "probabilities": probabilities_of}
-    found = [give[name](estimator, score, X) for name in as_tuple(score.consumes)]
+    give = {
+        "features": lambda: features_of(estimator, X),
+        "logits": lambda: logits_of(estimator, score, X),
+        "probabilities": lambda: probabilities_of(estimator, score, X),
+    }
+    found = [give[name]() for name in as_tuple(score.consumes)]
     return found[0] if len(found) == 1 else np.hstack(found)
 
 
-def features_of(estimator, score, X):
+def features_of(estimator, X):
     """Return what the estimator makes of X, else what its last step sees, else X."""
     if hasattr(estimator, "transform"):
         return estimator.transform(X)

@@ -73,7 +73,7 @@ class BaseCalibration:
         counts = np.bincount(y, minlength=len(classes))
         self.groups_ = self._group(counts, classes)
         groups, scores = self.groups_[y], _comparable(scores)
-        members = [
+        self._members = [
             np.sort(scores[groups == group]) for group in range(self.groups_.max() + 1)
         ]
         # On average over the group that rare classes share, its smallest rate is what keeps
@@ -81,8 +81,8 @@ class BaseCalibration:
         rates = self.false_rejection_rate.copy()
         merged = (np.bincount(self.groups_)[self.groups_] > 1) & (rates > 0)
         rates[merged] = rates[merged].min(initial=1)
-        self.n_samples_ = np.array([len(members[group]) for group in self.groups_])
-        self._fit(members, rates)
+        self.n_samples_ = np.array([len(self._members[group]) for group in self.groups_])
+        self._fit(rates)
         return self
 
     def p_values(self, scores):
@@ -189,8 +189,7 @@ class ConformalCalibration(BaseCalibration):
     def _samples_needed(self, rate):
         return samples_needed(rate, self.confidence)
 
-    def _fit(self, members, rates):
-        self._members = members
+    def _fit(self, rates):
         ranks = [
             rejected_ranks(n, rate, self.confidence)
             for n, rate in zip(self.n_samples_, rates)
@@ -200,7 +199,7 @@ class ConformalCalibration(BaseCalibration):
         )
         self.score_thresholds_ = np.array(
             [
-                members[group][rank - 1] if rank else -np.inf
+                self._members[group][rank - 1] if rank else -np.inf
                 for group, rank in zip(self.groups_, ranks)
             ]
         )
@@ -220,20 +219,19 @@ class ParametricCalibration(BaseCalibration):
     def _samples_needed(self, rate):
         return 2 if rate else 0  # one sample tells nothing of a shape
 
-    def _fit(self, members, rates):
+    def _fit(self, rates):
         if self.confidence is not None:
             raise ValueError(
                 f"confidence={self.confidence!r} goes with calibration='conformal' only: a "
                 "law that is assumed guarantees nothing."
             )
-        if not all(np.isfinite(scores).all() for scores in members):
+        if not all(np.isfinite(scores).all() for scores in self._members):
             raise ValueError(
                 "The scores of the calibration samples must be finite; "
                 "calibration='conformal' takes others."
             )
         self.thresholds_ = rates
-        self._members = members
-        self._fit_law(members)
+        self._fit_law(self._members)
         self.score_thresholds_ = np.array(
             [
                 self._score_at(group, rate) if rate else -np.inf

@@ -207,7 +207,7 @@ def explain(model, X, scores, X_train=None, y_train=None, n_neighbors=5):
     explanations : list of Explanation
         One for each sample.
     """
-    labels, choices = model.predict(X), model.estimator_.predict(X)
+    labels, choices = model.predict(X).tolist(), model.estimator_.predict(X).tolist()
     p_values = model.calibration_.p_values(scores)
     rejected = ~(p_values > model.thresholds_).any(axis=1)
     n_samples = len(labels)
@@ -216,7 +216,7 @@ def explain(model, X, scores, X_train=None, y_train=None, n_neighbors=5):
     if X_train is not None:
         y_train = np.asarray(y_train)
         check_consistent_length(X_train, y_train)
-        train = features_of(model.estimator_, None, X_train)
+        train = features_of(model.estimator_, X_train)
         if centers is None:
             masks = [y_train == label for label in model.classes_]
             missing = model.classes_[[not mask.any() for mask in masks]]
@@ -227,7 +227,7 @@ def explain(model, X, scores, X_train=None, y_train=None, n_neighbors=5):
                 )
             centers = np.array([np.ravel(train[mask].mean(axis=0)) for mask in masks])
     if centers is not None:
-        features = features_of(model.estimator_, None, X)
+        features = features_of(model.estimator_, X)
         dense = features.toarray() if issparse(features) else features
         distances = cdist(dense, centers)
     if X_train is not None:
@@ -236,8 +236,8 @@ def explain(model, X, scores, X_train=None, y_train=None, n_neighbors=5):
         near_labels = y_train[neighbors]
     return [
         Explanation(
-            label=labels[i : i + 1].tolist()[0],
-            choice=choices[i : i + 1].tolist()[0],
+            label=labels[i],
+            choice=choices[i],
             rejected=bool(rejected[i]),
             classes=model.classes_,
             p_values=p_values[i],

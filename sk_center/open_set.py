@@ -880,22 +880,19 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _make_score(self, estimator):
         """Return the score for a fitted estimator, not fitted itself."""
-        score = self.conformity_score
+        score, how = self.conformity_score, "min"
         if isinstance(score, str) and score == "auto":
             features = hasattr(estimator, "transform")
             if self.calibration == "gaussian":
                 score = "mahalanobis"
             elif features and gives_logits(estimator):
-                parts = [
-                    named_score(part, estimator) for part in ("center_distance", "vim")
-                ]
-                score = Combined(parts, how="sum")
+                score, how = ["center_distance", "vim"], "sum"
             elif features or not hasattr(estimator, "predict_proba"):
                 score = ["center_distance", "mahalanobis"]
             else:
                 score = "max_softmax"
         if isinstance(score, list):
-            made = Combined([named_score(part, estimator) for part in score])
+            made = Combined([named_score(part, estimator) for part in score], how=how)
         else:
             made = named_score(score, estimator)
         if self.calibration == "gaussian" and not made.radial:

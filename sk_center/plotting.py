@@ -15,7 +15,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._plotting import _validate_style_kwargs
 
 from sk_center._nested import nested, transformed
-from sk_center._responses import centers_of, consumed, features_of
+from sk_center._responses import centers_of, features_of
 from sk_center.metrics import (
     _class_indices,
     _open_set_classifier,
@@ -24,6 +24,7 @@ from sk_center.metrics import (
     oscr_curve,
     oscr_score,
 )
+from sk_center.scores import given_or_means
 
 UNKNOWN_COLOR = "0.5"
 
@@ -284,7 +285,7 @@ class FeatureSpaceDisplay:
                     f"classifier; got {estimator!r}."
                 )
         y = column_or_1d(y)
-        features = _features(features_of(classifier, None, X))
+        features = _features(features_of(classifier, X))
         centers = _centers(centers_of(classifier), features, _members(y, labels))
         plane = _Plane(features, centers)
         display = cls._in_plane(plane, y, features, labels, centers)
@@ -563,7 +564,7 @@ class DistanceDisplay:
         model, X = _open_set(estimator, X)
         return cls.from_predictions(
             y,
-            model.score_.score_classes(consumed(model.estimator_, model.score_, X)),
+            model._class_scores(X),
             labels=model.classes_,
             thresholds=model.score_thresholds_,
             axes=axes,
@@ -1551,18 +1552,9 @@ def _features(features):
 def _centers(centers, features, members):
     """Return given centers, else the mean of the members of each class."""
     check_consistent_length(features, members.T)
-    shape = (len(members), features.shape[1])
-    if centers is None:
-        centers = np.full(shape, np.nan)
-        for k in np.flatnonzero(members.any(axis=1)):
-            centers[k] = features[members[k]].mean(axis=0)
-    centers = np.asarray(centers, dtype=np.float64)
-    if centers.shape != shape:
-        raise ValueError(
-            f"centers must have the shape (n_classes, n_features) = {shape}; got "
-            f"{centers.shape}."
-        )
-    return centers
+    known = members.any(axis=0)
+    index = members[:, known].argmax(axis=0)
+    return given_or_means(centers, features[known], index, len(members))
 
 
 def _open_set(estimator, X):
