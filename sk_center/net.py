@@ -83,6 +83,9 @@ class CenterLossNet(NeuralNetClassifier):
     metric : {"euclidean", "cosine"}, default="euclidean"
         ``"cosine"`` brings features to length one.
 
+    precision : {"float32", "bf16"}, default="float32"
+        Precision the module computes features in; ``"bf16"`` is torch's autocast.
+
     lambda_norm : float, default=0.0
         Weight of the penalty on the norm of features.
 
@@ -166,6 +169,7 @@ class CenterLossNet(NeuralNetClassifier):
         center=None,
         head="linear",
         metric="euclidean",
+        precision="float32",
         lambda_norm=0.0,
         negative_loss=None,
         n_classes=None,
@@ -200,6 +204,7 @@ class CenterLossNet(NeuralNetClassifier):
         self.center = center
         self.head = head
         self.metric = metric
+        self.precision = precision
         self.lambda_norm = lambda_norm
         self.negative_loss = negative_loss
         self.n_classes = n_classes
@@ -321,6 +326,7 @@ class CenterLossNet(NeuralNetClassifier):
             center=self.center,
             head=self.head,
             metric=self.metric,
+            precision=self.precision,
             background=self.negative_loss == "background",
         )
         self._width = widest_output(self.module_, self.example_)

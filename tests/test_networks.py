@@ -1,10 +1,14 @@
 """Tests of the default feature extractors and of the dry run that finds D."""
 
+import pickle
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import chisquare
+from scipy import ndimage
+from scipy.stats import kstest
 from torch import nn
 
 from sk_center.networks import (
@@ -12,7 +16,7 @@ from sk_center.networks import (
     CenterModule,
     ConvNet,
     Function,
-    RandomShift,
+    RandomAffine,
     find_feature_dim,
 )
 
@@ -239,6 +243,7 @@ def test_background_is_one_more_logit():
     [
         ({"head": "round"}, "head must be one of .*'distance'.*; got 'round'"),
         ({"metric": "taxi"}, "metric must be one of .*'cosine'.*; got 'taxi'"),
+        ({"precision": "fp8"}, "precision must be one of .*'bf16'.*; got 'fp8'"),
         ({"head": "distance", "background": True}, "'background' takes head='linear'"),
     ],
 )
@@ -248,33 +253,122 @@ def test_bad_parameters_of_a_center_module_raise(params, message):
         CenterModule(nn.Linear(3, 4), 4, 5, **params)
 
 
-def test_random_shift():
-    """Check that every image is one of its shifts, each about as often as the others."""
-    torch.manual_seed(0)
-    X = torch.rand(2000, 2, 5, 6)
-    found = RandomShift(1).train()(X).numpy()
-    padded = np.pad(X.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
-    shifts = [padded[:, :, i : i + 5, j : j + 6] for i in range(3) for j in range(3)]
-    is_shift = np.array([(found == shift).all(axis=(1, 2, 3)) for shift in shifts])
-    assert_array_equal(is_shift.sum(axis=0), 1)
-    counts = is_shift.sum(axis=1)
-    assert chisquare(counts).pvalue > 1e-3
-    assert torch.equal(RandomShift(1).eval()(X), X)
-    assert RandomShift(0).train()(X) is X
+def draw_of(module, X):
+    """Return what a module makes of X in training, and the random numbers it drew."""
+    torch.manual_seed(3)
+    changed = module.train()(X)
+    torch.manual_seed(3)
+    draws = [2 * torch.rand(n, len(X)).numpy() - 1 for n in (1, 1, 1, 2)]
+    return changed.numpy(), dict(zip(("rotation", "scale", "shear", "shift"), draws))
 
 
-def test_conv_net_that_shifts():
-    """Check that a network with shifts is one without them when it does not train."""
+def bent(image, pixel_map):
+    """Return an image whose pixel (x, y), from the middle, comes from elsewhere."""
+    height, width = image.shape
+    middle = np.array([height - 1, width - 1]) / 2
+    y, x = np.indices(image.shape) - middle[:, None, None]
+    x, y = pixel_map(x, y)
+    return ndimage.map_coordinates(
+        image, [y + middle[0], x + middle[1]], order=1, mode="nearest"
+    )
+
+
+def test_random_affine():
+    """Check each change, and all together, against scipy's interpolation."""
     torch.manual_seed(0)
-    plain = ConvNet((1, 8, 8), channels=(4,), hidden_layer_sizes=(8, 3)).eval()
+    X = torch.rand(6, 2, 9, 12)
+    given = {"shift": 2.5, "rotation": 40.0, "scale": 0.3, "shear": 0.4}
+    for names in [*((name,) for name in given), tuple(given)]:
+        module = RandomAffine(**{name: given[name] for name in names})
+        found, draws = draw_of(module, X)
+        for i, image in enumerate(X.numpy()):
+            value = {
+                name: draws[name][:, i] * (given[name] if name in names else 0)
+                for name in draws
+            }
+            angle = np.deg2rad(value["rotation"][0])
+            cos, sin = (f(angle) * (1 + value["scale"][0]) for f in (np.cos, np.sin))
+
+            def pixel_map(x, y, cos=cos, sin=sin, value=value):
+                right, down = value["shift"]
+                from_x = cos * x + (value["shear"][0] - sin) * y + right
+                return from_x, sin * x + cos * y + down
+
+            expected = [bent(channel, pixel_map) for channel in image]
+            assert_allclose(found[i], expected, atol=1e-4)
+        assert not np.allclose(found, X)
+
+
+def test_random_affine_draws_evenly():
+    """Check that offsets are uniform over the range that is given."""
     torch.manual_seed(0)
-    network = ConvNet((1, 8, 8), (4,), hidden_layer_sizes=(8, 3), shift=2).eval()
-    assert isinstance(network[0], RandomShift)
-    assert not any(isinstance(part, RandomShift) for part in plain.modules())
+    ramp = torch.arange(41.0).expand(2000, 1, 3, 41)
+    offsets = RandomAffine(shift=4).train()(ramp)[:, 0, 1, 20] - 20
+    assert kstest(offsets.numpy(), "uniform", args=(-4, 8)).pvalue > 1e-3
+
+
+def test_random_affine_elsewhere_than_in_training():
+    """Check that nothing changes outside of training, nor where nothing is asked for."""
+    X = torch.rand(3, 1, 5, 5)
+    assert RandomAffine(2, 10).eval()(X) is X
+    assert RandomAffine().train()(X) is X
+
+
+@pytest.mark.parametrize("name", ["shift", "rotation", "scale", "shear"])
+@pytest.mark.parametrize("bad", [-1, np.nan, np.inf, "2"])
+def test_bad_parameters_of_random_affine(name, bad):
+    """Check that the errors name the parameter and what it takes."""
+    with pytest.raises(ValueError, match=f"{name} must be .*; got {bad!r}"):
+        RandomAffine(**{name: bad})
+
+
+def test_augmented_conv_net():
+    """Check that an augmented network is a plain one when it does not train."""
+
+    class Loud(nn.Module):
+        """Adds one, in any mode, as transforms of torchvision do what they do."""
+
+        def forward(self, X):
+            return X + 1
+
+    torch.manual_seed(0)
+    plain = ConvNet((1, 8, 8), channels=(4,), hidden_layer_sizes=(8, 3))
+    torch.manual_seed(0)
+    network = ConvNet((1, 8, 8), (4,), hidden_layer_sizes=(8, 3), augment=Loud())
     X = torch.rand(5, 1, 8, 8, requires_grad=True)
-    assert torch.equal(network(X), plain(X))
+    assert torch.equal(network.eval()(X), plain.eval()(X))
+    batch_norm = next(part for part in network if isinstance(part, nn.BatchNorm2d))
     network.train()(X).sum().backward()
+    assert batch_norm.running_mean > 0.1  # a tenth of what the batches hold
     assert torch.isfinite(X.grad).all()
-    for bad in (-1, 1.5):
-        with pytest.raises(ValueError, match=f"shift must be an integer >= 0; got {bad}"):
-            ConvNet((1, 8, 8), shift=bad)
+
+
+def test_conv_net_takes_channels_last():
+    """Check that the order of memory survives copies, pickles and a state dict."""
+    network = ConvNet((2, 8, 8), channels=(4, 4), hidden_layer_sizes=(8, 3))
+    twin = ConvNet((2, 8, 8), channels=(4, 4), hidden_layer_sizes=(8, 3))
+    twin.load_state_dict(network.state_dict())
+    for model in (network, deepcopy(network), pickle.loads(pickle.dumps(network)), twin):
+        convolution = [part for part in model if isinstance(part, nn.Conv2d)][1]
+        assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("head", ["linear", "distance"])
+def test_half_precision(head):
+    """Check that only the body computes in bfloat16, and that it does."""
+    torch.manual_seed(0)
+    seen = []
+    body = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
+    body[0].register_forward_hook(lambda part, X, output: seen.append(output.dtype))
+    half = CenterModule(body, 3, 2, head=head, center=np.eye(2, 3), precision="bf16")
+    whole = CenterModule(body, 3, 2, head=head, center=np.eye(2, 3))
+    if head == "linear":
+        whole.head.load_state_dict(half.head.state_dict())
+    X = torch.randn(50, 6)
+    found, expected = half(X), whole(X)
+    assert seen == [torch.bfloat16, torch.float32]
+    for one, other in zip(found, expected):
+        assert one.dtype == torch.float32
+        assert 1e-5 < (one - other).abs().max() < 2**-6 * other.abs().max()
+    found[0].sum().backward()
+    assert {parameter.grad.dtype for parameter in body.parameters()} == {torch.float32}
