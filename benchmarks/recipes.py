@@ -123,7 +123,9 @@ BASE_SCORES = {
 }
 
 # What conformity_score="auto" stands for where the estimator gives features and logits.
-AUTO = "sum(center_distance, vim)"
+# The density has no say where inputs are images, here as in OpenSetClassifier.
+AUTO = "sum(mahalanobis, energy, input_density)"
+IMAGES = ("mnist", "mnist, notmnist")
 
 
 def make_estimator(recipe, data, seed, **budget):
@@ -142,10 +144,15 @@ def make_estimator(recipe, data, seed, **budget):
     return make_pipeline(SCALERS[data], classifier) if data in SCALERS else classifier
 
 
-def parse_score(name):
+def parse_score(name, data):
     """Return the keys of BASE_SCORES that a name stands for, and how they are combined.
 
     A name is ``"knn"``, ``"min(center_distance, knn)"``, ``"sum(...)"`` or ``"auto"``.
     """
     combined = re.fullmatch(r"(min|sum)\((.*)\)", AUTO if name == "auto" else name)
-    return (combined[2].split(", "), combined[1]) if combined else ([name], "min")
+    if not combined:
+        return [name], "min"
+    names = combined[2].split(", ")
+    if data in IMAGES:
+        names = [name for name in names if name != "input_density"]
+    return names, combined[1]

@@ -125,6 +125,11 @@ class Outputs:
         return self.last.transform(self.X) if hasattr(self.last, "transform") else self.X
 
     @cached_property
+    def inputs(self):
+        """What the classifier sees, as rows of numbers."""
+        return self.X.reshape(len(self.X), -1)
+
+    @cached_property
     def logits(self):
         """Logits of the network."""
         return self.last.logits(self.X)
@@ -181,7 +186,7 @@ def run_shared(job, X_train, y_train, X_test, y_test):
     X = np.concatenate([X_train, X_test])
     outputs = Outputs(estimator, X, y_train[train], [train, held_out, test])
     for name in job.scores:
-        names, how = parse_score(name)
+        names, how = parse_score(name, job.split.data)
         scores = np.hstack([outputs.base_score(name)[1] for name in names])
         each = [
             FunctionScore(itemgetter((slice(None), slice(first, first + len(classes)))))

@@ -1,6 +1,9 @@
-"""What an estimator gives to a score: features, logits, probabilities."""
+"""What an estimator gives to a score: features, inputs, logits, probabilities."""
+
+import sys
 
 import numpy as np
+from scipy.sparse import issparse
 
 from sk_center._nested import last_step, transformed
 from sk_center.scores import as_tuple
@@ -10,11 +13,17 @@ def consumed(estimator, score, X):
     """Return what the score consumes of X."""
     give = {
         "features": lambda: features_of(estimator, X),
+        "inputs": lambda: flat(inputs_of(estimator, X)),
         "logits": lambda: logits_of(estimator, score, X),
         "probabilities": lambda: probabilities_of(estimator, score, X),
     }
     found = [give[name]() for name in as_tuple(score.consumes)]
     return found[0] if len(found) == 1 else np.hstack(found)
+
+
+def flat(X):
+    """Return samples of any shape as rows of numbers."""
+    return X.reshape(len(X), -1)
 
 
 def features_of(estimator, X):
@@ -23,6 +32,25 @@ def features_of(estimator, X):
         return estimator.transform(X)
     _, before = last_step(estimator)
     return transformed(before, X)
+
+
+def inputs_of(estimator, X):
+    """Return what the last step of the estimator sees, an array of a row each sample."""
+    _, before = last_step(estimator)
+    seen = transformed(before, X)
+    if issparse(seen):
+        return seen.toarray()
+    if is_dataset(seen):
+        samples = (seen[i] for i in range(len(seen)))
+        # An item may be a pair of sample and label.
+        seen = [item[0] if isinstance(item, (tuple, list)) else item for item in samples]
+    return np.asarray(seen)
+
+
+def is_dataset(X):
+    """Return whether X is a torch Dataset."""
+    data = sys.modules.get("torch.utils.data")  # where X is a Dataset, torch is loaded
+    return data is not None and isinstance(X, data.Dataset)
 
 
 def gives_logits(estimator):

@@ -38,7 +38,10 @@ from sk_center._labels import equals_label
 from sk_center._responses import (
     centers_of,
     consumed,
+    flat,
     gives_logits,
+    inputs_of,
+    is_dataset,
     negative_label_of,
 )
 from sk_center._state import restored_on_error
@@ -51,7 +54,12 @@ from sk_center.scores import (
     FunctionScore,
     MaxSoftmax,
     PerClass,
+    as_tuple,
 )
+
+# The density of many inputs, such as pixels, tells less of outsiders than it blurs, and
+# takes memory and time in proportion to the classes and to the square of the columns.
+LARGEST_TABLE = 100
 
 
 class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -67,9 +75,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Any classifier, also a Pipeline. It is cloned and fitted, unless it is a
         :class:`sklearn.frozen.FrozenEstimator`.
 
-    conformity_score : {"auto", "center_distance", "energy", "knn", "mahalanobis", \
-            "max_logit", "max_softmax", "openmax", "vim"}, score, estimator, callable \
-            or list of those, default="auto"
+    conformity_score : {"auto", "center_distance", "energy", "input_density", "knn", \
+            "mahalanobis", "max_logit", "max_softmax", "openmax", "vim"}, score, \
+            estimator, callable or list of those, default="auto"
         How typical of a class a sample looks.
 
         - A name or an instance is a score of :mod:`sk_center.scores`.
@@ -79,14 +87,17 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         - A callable maps features to scores, see
           :class:`~sk_center.scores.FunctionScore`.
         - A list is combined by :class:`~sk_center.scores.Combined`.
-        - ``"auto"`` is the sum of ``"center_distance"`` and ``"vim"`` where the estimator
-          gives features and logits, as a :class:`~sk_center.CenterLossClassifier` does;
+        - ``"auto"`` is the sum of ``"mahalanobis"`` and ``"energy"`` where the estimator
+          gives features and logits, as a :class:`~sk_center.CenterLossClassifier` does,
+          and of ``"input_density"`` too where the inputs are a table of at most 100
+          columns and there are at most 100 classes;
           ``["center_distance", "mahalanobis"]`` where it gives features alone or no
           probabilities, and else ``"max_softmax"``. With ``calibration="gaussian"`` it is
           ``"mahalanobis"``.
 
         Features are ``estimator.transform(X)`` where that exists, of another Pipeline
-        what its last step sees, and else X. Logits are the ``logits`` of a
+        what its last step sees, and else X. Inputs are what the last step of a Pipeline
+        sees, and else X. Logits are the ``logits`` of a
         :class:`~sk_center.CenterLossClassifier`, else the ``decision_function``, of which
         two classes get minus and plus a half.
 
@@ -851,9 +862,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"The estimator knows the classes {list(estimator.classes_)}, but y holds "
                 f"{trained.tolist()}."
             )
-        score = self._make_score(estimator)
         if len(negatives):
             part = rows_of(X, train)
+        score = self._make_score(estimator, part)
         seen = consumed(estimator, score, part)
         if is_frozen and len(trained) < len(self.classes_):
             return estimator, score.fit(seen, y[train], classes=range(len(self.classes_)))
@@ -878,21 +889,26 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 return decision
         return p_values
 
-    def _make_score(self, estimator):
-        """Return the score for a fitted estimator, not fitted itself."""
+    def _make_score(self, estimator, X=None):
+        """Return the score, not fitted, for an estimator and, once that is fitted, X."""
+        inputs = None if X is None else inputs_of(estimator, rows_of(X, [0]))
         score, how = self.conformity_score, "min"
         if isinstance(score, str) and score == "auto":
             features = hasattr(estimator, "transform")
             if self.calibration == "gaussian":
                 score = "mahalanobis"
             elif features and gives_logits(estimator):
-                score, how = ["center_distance", "vim"], "sum"
+                score, how = ["mahalanobis", "energy"], "sum"
+                if inputs is not None and is_small_table(inputs, len(self.classes_)):
+                    score.append("input_density")
             elif features or not hasattr(estimator, "predict_proba"):
                 score = ["center_distance", "mahalanobis"]
             else:
                 score = "max_softmax"
         if isinstance(score, list):
             made = Combined([named_score(part, estimator) for part in score], how=how)
+            if inputs is not None and {"features", "inputs"} <= {*as_tuple(made.consumes)}:
+                made.set_params(n_inputs=flat(inputs).shape[1])
         else:
             made = named_score(score, estimator)
         if self.calibration == "gaussian" and not made.radial:
@@ -922,6 +938,11 @@ def named_score(score, estimator):
     return SCORES[score]()
 
 
+def is_small_table(inputs, n_classes):
+    """Return whether inputs and classes are few, so that a density tells much."""
+    return inputs.ndim == 2 and max(inputs.shape[1], n_classes) <= LARGEST_TABLE
+
+
 def index_of(labels, classes, rows):
     """Return the index of each label among the classes, zeros but for some rows."""
     index = np.zeros(len(labels), dtype=np.intp)
@@ -931,9 +952,8 @@ def index_of(labels, classes, rows):
 
 def rows_of(X, rows):
     """Return some rows of X, of a torch Dataset as a Subset."""
-    data = sys.modules.get("torch.utils.data")  # where X is a Dataset, torch is loaded
-    if data is not None and isinstance(X, data.Dataset):
-        return data.Subset(X, rows)
+    if is_dataset(X):
+        return sys.modules["torch.utils.data"].Subset(X, rows)
     return _safe_indexing(X, rows)
 
 

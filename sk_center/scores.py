@@ -9,6 +9,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import weibull_min
 from sklearn.base import BaseEstimator, clone
 from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
@@ -24,9 +25,10 @@ class BaseScore(BaseEstimator):
 
     Attributes
     ----------
-    consumes : {"features", "logits", "probabilities"} or tuple of those
-        What ``X`` is in the methods: features of any kind, or class logits or class
-        probabilities in the order of the classes; of a tuple, each of those side by side.
+    consumes : {"features", "inputs", "logits", "probabilities"} or tuple of those
+        What ``X`` is in the methods: features of any kind, or what the classifier makes
+        them of, or class logits or class probabilities in the order of the classes; of a
+        tuple, each of those side by side.
 
     learns : bool
         Whether ``fit`` learns from the data. What it learns it must learn from samples
@@ -767,6 +769,85 @@ class PerClass(BaseScore):
         return scores
 
 
+class InputDensity(BaseScore):
+    """Log density of the inputs, under a mixture of normal distributions for each class.
+
+    The inputs are what the last step of the estimator sees, before it makes features of
+    them. A network trained to tell classes apart may map what else sets an outsider apart
+    to nothing; the inputs still have it. So this score complements those of features,
+    where inputs are few numbers of one scale, as in a table after a StandardScaler.
+
+    A class of n samples with d inputs gets a component for every 3 d samples, at most
+    ``max_components``. To the covariance of a component of m samples,
+    ``shrinkage * d / m`` times the mean variance of the inputs is added in every
+    direction: a class takes no more than one sample.
+
+    Parameters
+    ----------
+    max_components : int, default=8
+        Largest number of components of a class. More describe classes of several clusters
+        or a bent shape, and take time in proportion.
+
+    shrinkage : float, default=0.05
+        How much rounder than in the data the components are, at least 0. Larger suits few
+        samples.
+
+    Attributes
+    ----------
+    mixtures_ : dict of :class:`sklearn.mixture.GaussianMixture`
+        The fitted mixture of each class that had samples, by class index.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sk_center.scores import InputDensity
+    >>> X, y = load_iris(return_X_y=True)
+    >>> score = InputDensity().fit(X, y)
+    >>> bool((score.score_classes(X).argmax(axis=1) == y).mean() > 0.95)
+    True
+    """
+
+    consumes = "inputs"
+    _parameter_constraints: dict = {
+        "max_components": [Interval(Integral, 1, None, closed="left")],
+        "shrinkage": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, max_components=8, *, shrinkage=0.05):
+        self.max_components = max_components
+        self.shrinkage = shrinkage
+
+    def _fit(self, X, y):
+        scale = X.var(axis=0).mean() or 1.0
+        self.mixtures_ = {k: self._mixture(X[y == k], scale) for k in np.unique(y).tolist()}
+
+    def _mixture(self, members, scale):
+        """Return the fitted mixture of one class."""
+        n_samples, n_inputs = members.shape
+        n_components = min(max(n_samples // (3 * n_inputs), 1), self.max_components)
+        if n_components > 1:  # no more than there are different samples
+            n_components = min(n_components, len(np.unique(members, axis=0)))
+        ridge = self.shrinkage * n_inputs * n_components / n_samples
+        mixture = GaussianMixture(
+            n_components,
+            # Never nothing, since inputs may be constant in a class.
+            reg_covar=scale * max(ridge, 1e-6),
+            max_iter=1000,
+            random_state=0,
+        )
+        # A mixture takes two samples; twice the same one has the same density.
+        return mixture.fit(members if n_samples > 1 else np.repeat(members, 2, axis=0))
+
+    def _score_classes(self, X):
+        scores = np.full((len(X), len(self.classes_)), np.nan)
+        for k, mixture in self.mixtures_.items():
+            scores[:, k] = mixture.score_samples(X)
+        return scores
+
+
 class FunctionScore(BaseScore):
     """What a function of the features says.
 
@@ -813,7 +894,8 @@ class Combined(BaseScore):
     A score s of a class becomes ``(s - median) / (median - q05)``, where the median and
     the 5 % quantile are those of the scores that training samples get for their own
     class. The least of them says that a sample is as typical of a class as the strictest
-    score says, their sum lets one score make good for another.
+    score says, their sum lets one score make good for another. A score that knows nothing
+    of a class, of which there were no samples, has no say in it.
 
     Parameters
     ----------
@@ -824,10 +906,17 @@ class Combined(BaseScore):
     how : {"min", "sum"}, default="min"
         How to combine them.
 
+    n_inputs : int, default=None
+        Number of columns of ``X`` that are inputs. Needed where scores consume both
+        features and inputs; :class:`~sk_center.OpenSetClassifier` fills it in.
+
     Attributes
     ----------
     scores_ : list of BaseScore
         The fitted scores.
+
+    known_ : ndarray of shape (n_scores, n_classes) of bool
+        Whether a score knows anything of a class.
 
     medians_ : ndarray of shape (n_scores,)
         Median of each score over the training samples.
@@ -848,11 +937,16 @@ class Combined(BaseScore):
     (150, 3)
     """
 
-    _parameter_constraints: dict = {"scores": [list], "how": [StrOptions({"min", "sum"})]}
+    _parameter_constraints: dict = {
+        "scores": [list],
+        "how": [StrOptions({"min", "sum"})],
+        "n_inputs": [Interval(Integral, 1, None, closed="left"), None],
+    }
 
-    def __init__(self, scores, *, how="min"):
+    def __init__(self, scores, *, how="min", n_inputs=None):
         self.scores = scores
         self.how = how
+        self.n_inputs = n_inputs
 
     @property
     def consumes(self):
@@ -864,42 +958,67 @@ class Combined(BaseScore):
         if not self.scores:
             raise ValueError("scores must hold at least one score; got [].")
         self.scores_ = [clone(score) for score in self.scores]
-        own, classes = [], np.arange(len(self.classes_))
+        own, known, classes = [], [], np.arange(len(self.classes_))
         for score in self.scores_:
             part = self._part(X, score)
             scores = score.fit(part, y, classes).score_classes(part)
             own.append(scores[np.arange(len(y)), y])
+            known.append(np.isfinite(scores).any(axis=0))
+        self.known_ = np.array(known)
         self.medians_ = np.median(own, axis=1)
         spreads = self.medians_ - np.quantile(own, 0.05, axis=1)
         self.spreads_ = np.where(spreads > 0, spreads, 1.0)
 
     def _score_classes(self, X):
-        combine = np.minimum if self.how == "min" else np.add
+        combine, neutral = (np.minimum, np.inf) if self.how == "min" else (np.add, 0.0)
         total = None
-        for score, median, spread in zip(self.scores_, self.medians_, self.spreads_):
+        for score, known, median, spread in zip(
+            self.scores_, self.known_, self.medians_, self.spreads_
+        ):
             scaled = (score.score_classes(self._part(X, score)) - median) / spread
+            scaled[:, ~known] = neutral
             total = scaled if total is None else combine(total, scaled)
+        total[:, ~self.known_.any(axis=0)] = -np.inf
         return total
 
     def _part(self, X, score):
         """Return the columns of X that a score consumes."""
-        names = as_tuple(self.consumes)
-        n_classes = len(self.classes_)
-        widths = [0 if name == "features" else n_classes for name in names]
-        if "features" in names:
-            widths[names.index("features")] = X.shape[1] - sum(widths)
-        stops = np.cumsum(widths)
+        widths = self._widths(X.shape[1])
+        stops = np.cumsum([*widths.values()])
         columns = {
             name: X[:, stop - width : stop]
-            for name, stop, width in zip(names, stops, widths)
+            for (name, width), stop in zip(widths.items(), stops)
         }
         parts = [columns[name] for name in as_tuple(score.consumes)]
         return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+    def _widths(self, n_columns):
+        """Return the number of columns of each thing that is consumed, by its name."""
+        names = as_tuple(self.consumes)
+        widths = dict.fromkeys(names, len(self.classes_))
+        free = [name for name in ("features", "inputs") if name in names]
+        if len(free) == 2:
+            if self.n_inputs is None:
+                raise ValueError(
+                    "n_inputs must be the number of columns that are inputs, where scores "
+                    "consume both features and inputs; got None."
+                )
+            widths["inputs"] = self.n_inputs
+        if free:  # the first has what is left
+            widths[free[0]] = 0
+            widths[free[0]] = n_columns - sum(widths.values())
+        if min(widths.values()) < 1:
+            raise ValueError(
+                f"X must hold columns of each of {names}; {n_columns} columns leave "
+                f"{widths}."
+            )
+        return widths
 
 
 SCORES = {
     "center_distance": CenterDistance,
     "energy": Energy,
+    "input_density": InputDensity,
     "knn": KNeighbors,
     "mahalanobis": Mahalanobis,
     "max_logit": MaxLogit,

@@ -132,7 +132,8 @@ def test_resume_skips_what_is_finished(tmp_path, capsys):
 def test_shared_training_changes_nothing():
     """Check that scores on one training give what each OpenSetClassifier would."""
     sums = "sum(center_distance, energy)"
-    job = Job(DIGITS, 3, "center loss", ("auto", sums, "vim", "max_softmax"), budget=SHORT)
+    scores = ("auto", sums, "vim", "max_softmax", "input_density")
+    job = Job(DIGITS, 3, "center loss", scores, budget=SHORT)
     X, y, X_test, y_test = DIGITS.parts()
     rows = np.arange(len(y))
     parts = train_test_split(rows, test_size=0.2, stratify=y, random_state=3)
@@ -141,8 +142,9 @@ def test_shared_training_changes_nothing():
         Combined([CenterDistance(), Energy()], how="sum"),
         "vim",
         "max_softmax",
+        "input_density",
     ]
-    for score, found in zip(alone, run_job(job)):
+    for score, found in zip(alone, run_job(job), strict=True):
         model = OpenSetClassifier(
             job.estimator(), conformity_score=score, cv=[parts], refit=False
         ).fit(X, y)

@@ -43,9 +43,10 @@ from sk_center.scores import (
     BaseScore,
     CenterDistance,
     Combined,
+    Energy,
+    InputDensity,
     Mahalanobis,
     MaxSoftmax,
-    ViM,
 )
 
 # A warning that a test does not expect fails it, also where it is blamed on the test.
@@ -229,7 +230,9 @@ ESTIMATORS = {
     "pipeline, LinearSVC": make_pipeline(StandardScaler(), LinearSVC(random_state=0)),
 }
 FEATURES = ["center_distance", "mahalanobis"]
-FEATURES_AND_LOGITS = Combined([CenterDistance(), ViM()], how="sum")
+FEATURES_AND_LOGITS = Combined(
+    [Mahalanobis(), Energy(), InputDensity()], how="sum", n_inputs=3
+)
 AUTO = dict.fromkeys(ESTIMATORS, FEATURES) | {
     "center loss": FEATURES_AND_LOGITS,
     "pipeline, center loss": FEATURES_AND_LOGITS,
@@ -309,12 +312,45 @@ def test_auto_score(name, freeze):
     found, expected = p_values("auto"), AUTO[name]
     if freeze and "center loss" in name:  # whose centers are no means of this data
         inner = estimator.estimator[-1] if "pipeline" in name else estimator.estimator
-        parts = [CenterDistance(inner.centers_), ViM()]
-        expected = Combined(parts, how="sum")
+        parts = [Mahalanobis(centers=inner.centers_), Energy(), InputDensity()]
+        expected = Combined(parts, how="sum", n_inputs=3)
     assert_array_equal(found, p_values(expected))
     # Else the equality above would show nothing.
     others = FEATURES if AUTO[name] == FEATURES else [FEATURES]
     assert not any(np.array_equal(found, p_values(other)) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("shape", "repeats", "has_density"),
+    [((100,), 1, True), ((101,), 1, False), ((1, 5, 5), 1, False), ((4,), 34, False)],
+)
+def test_auto_score_of_many_inputs(shape, repeats, has_density):
+    """Check that density is for tables of at most 100 columns and 100 classes."""
+    rng = np.random.default_rng(0)
+    y = np.tile(np.arange(3 * repeats), 12)
+    X = rng.normal(size=(len(y), *shape)) + y.reshape(-1, *[1] * len(shape))
+    model = OpenSetClassifier(net(max_epochs=1), cv=0.5, false_rejection_rate=0.2).fit(X, y)
+    assert ("inputs" in model.score_.consumes) == has_density
+    assert model.score_.how == "sum"
+    assert len(model.score_.scores) == 2 + has_density
+
+
+@pytest.mark.parametrize("form", ["images", "sparse", "list"])
+def test_inputs_of_any_form(form):
+    """Check that inputs are rows of numbers, whatever X is."""
+    X, y = clouds()
+    X = np.hstack([X, X[:, :1]])
+    expected = OpenSetClassifier(
+        net(), conformity_score="input_density", cv=0.5, random_state=0
+    )
+    expected.fit(X, y)
+    if form == "images":
+        estimator, given = net(module=torch.nn.Flatten()), X.reshape(-1, 1, 2, 2)
+    else:
+        estimator = LogisticRegression() if form == "sparse" else net()
+        given = sp.csr_array(X) if form == "sparse" else X.tolist()
+    model = clone(expected).set_params(estimator=estimator).fit(given, y)
+    assert_allclose(model.p_values(given), expected.p_values(X))
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -1598,7 +1634,9 @@ def test_data_frame(name):
     X = pd.DataFrame(queries(), columns=["a", "b", "c"])
     for method in METHODS:
         expected = getattr(twin, method)(queries())
-        assert_array_equal(getattr(model, method)(X), expected)
+        # A scaler sums a DataFrame, whose columns lie one after another, otherwise.
+        check = assert_allclose if method == "score_samples" else assert_array_equal
+        check(getattr(model, method)(X), expected)
     model.set_params(cv=4).fit(frame, labels)
     assert_array_equal(
         model.p_values(X),

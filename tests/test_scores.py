@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist, mahalanobis
-from scipy.special import softmax
-from scipy.stats import ortho_group, weibull_min
+from scipy.special import logsumexp, softmax
+from scipy.stats import multivariate_normal, ortho_group, weibull_min
 from sklearn.base import clone
 from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
 from sklearn.preprocessing import StandardScaler
@@ -30,6 +31,7 @@ from sk_center.scores import (
     Combined,
     Energy,
     FunctionScore,
+    InputDensity,
     KNeighbors,
     Mahalanobis,
     MaxLogit,
@@ -556,6 +558,7 @@ def test_parameters():
     assert Combined(parts, how="sum").get_params(deep=False) == {
         "scores": parts,
         "how": "sum",
+        "n_inputs": None,
     }
 
 
@@ -1098,9 +1101,155 @@ def test_combined_of_features_and_logits(how):
     assert_allclose(found, expected)
 
 
+def reference_density(mixture, X):
+    """Return the log density of a fitted mixture, by scipy's normal distributions."""
+    parts = [
+        np.log(weight) + multivariate_normal(mean, covariance).logpdf(X)
+        for weight, mean, covariance in zip(
+            mixture.weights_, mixture.means_, mixture.covariances_
+        )
+    ]
+    return logsumexp(parts, axis=0)
+
+
+def test_input_density_of_few_samples():
+    """Check that a class of few samples has one normal distribution, made rounder."""
+    X, y, new = random_problem(n_samples=60)
+    n_inputs = X.shape[1]
+    score = InputDensity(shrinkage=0.3).fit(X, y)
+    found = score.score_classes(new)
+    for k in range(N_CLASSES):
+        members = X[y == k]
+        ridge = 0.3 * n_inputs / len(members) * X.var(axis=0).mean()
+        covariance = np.cov(members.T, bias=True) + ridge * np.eye(n_inputs)
+        law = multivariate_normal(members.mean(axis=0), covariance)
+        assert_allclose(found[:, k], law.logpdf(new), rtol=1e-6)
+
+
+def test_input_density_of_many_samples():
+    """Check number, ridge and density of the components of classes with many samples."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [600, 45, 17])  # of two inputs: 3 * 2 samples a component
+    middles = rng.choice(10.0 * np.array([[-1, -1], [1, 1], [1, -1]]), size=len(y))
+    X, new = middles + rng.normal(size=(len(y), 2)), rng.normal(size=(20, 2))
+    score = InputDensity(max_components=5).fit(X, y)
+    found = score.score_classes(new)
+    for k, n_components in enumerate([5, 5, 2]):
+        mixture = score.mixtures_[k]
+        assert mixture.n_components == n_components
+        ridge = 0.05 * 2 * n_components / (y == k).sum() * X.var(axis=0).mean()
+        assert mixture.reg_covar == pytest.approx(ridge)
+        assert_allclose(found[:, k], reference_density(mixture, new), rtol=1e-9)
+        alone = GaussianMixture(n_components, reg_covar=ridge, random_state=0).fit(
+            X[y == k]
+        )
+        assert mixture.lower_bound_ >= alone.lower_bound_ - 1e-9
+    # Three clouds in a class are found as three.
+    assert len({tuple(np.sign(mean)) for mean in score.mixtures_[0].means_}) == 3
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_input_density_has_no_unit(scale):
+    """Check that a change of the unit of all inputs adds the same to all scores."""
+    X, y, new = random_problem()
+    expected = InputDensity().fit(X, y).score_classes(new) - X.shape[1] * np.log(scale)
+    assert_allclose(
+        InputDensity().fit(scale * X, y).score_classes(scale * new), expected, rtol=1e-6
+    )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["one sample", "equal samples", "constant", "binary"])
+def test_input_density_of_degenerate_classes(kind):
+    """Check that classes without spread get a finite density that has its top there."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 4)), np.arange(200) % 2
+    if kind == "one sample":
+        y[:] = 0
+        y[7] = 1
+    elif kind == "equal samples":
+        X[y == 1] = X[1]
+    elif kind == "constant":
+        X[:] = 3.0
+    else:
+        X = (X > 0).astype(float)
+    scores = InputDensity().fit(X, y).score_classes(X)
+    assert np.isfinite(scores).all()
+    if kind != "binary":
+        assert scores[y == 1, 1].min() == pytest.approx(scores[:, 1].max())
+
+
+def test_input_density_finds_what_features_lost():
+    """Check the purpose: features that mean nothing of what sets outsiders apart."""
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    X = np.column_stack([4 * y + rng.normal(size=400), rng.normal(size=400)])
+    new = np.column_stack([4 * y + rng.normal(size=400), 6 + rng.normal(size=400)])
+    features, others = X[:, :1], new[:, :1]  # the network looks at the first column alone
+    for score, kept, found in ((Mahalanobis(), features, others), (InputDensity(), X, new)):
+        score.fit(kept, y)
+        area = roc_auc_score(
+            np.repeat([1, 0], 400),
+            np.append(score.score_samples(kept), score.score_samples(found)),
+        )
+        assert area > 0.99 if kept is X else area < 0.6
+
+
+@pytest.mark.parametrize("how", ["min", "sum"])
+def test_combined_of_features_and_inputs(how):
+    """Check that inputs are the columns that n_inputs says, between features and logits."""
+    X, y, new = random_problem()
+    rng = np.random.default_rng(1)
+    logits, new_logits = (
+        rng.normal(size=(len(X), N_CLASSES)),
+        rng.normal(size=(7, N_CLASSES)),
+    )
+    parts = [Mahalanobis(), InputDensity(), MaxLogit()]
+    score = Combined(parts, how=how, n_inputs=2)
+    assert score.consumes == ("features", "inputs", "logits")
+    score.fit(np.hstack([X, logits]), y)
+    found = score.score_classes(np.hstack([new, new_logits]))
+    slices = [slice(0, X.shape[1] - 2), slice(X.shape[1] - 2, X.shape[1])]
+    columns = [(X[:, part], new[:, part]) for part in slices] + [(logits, new_logits)]
+    scaled = []
+    for part, (train, test) in zip(parts, columns):
+        own = part.fit(train, y).score_classes(train)[np.arange(len(y)), y]
+        middle, low = np.median(own), np.quantile(own, 0.05)
+        scaled.append((part.score_classes(test) - middle) / (middle - low))
+    expected = np.min(scaled, axis=0) if how == "min" else np.sum(scaled, axis=0)
+    assert_allclose(found, expected)
+    for bad, message in (
+        (None, "n_inputs must be the number of columns that are inputs.*got None"),
+        (X.shape[1], "X must hold columns of each of .*'features': 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            score.set_params(n_inputs=bad).fit(np.hstack([X, logits]), y)
+
+
+@pytest.mark.parametrize("how", ["min", "sum"])
+def test_combined_where_a_score_knows_nothing_of_a_class(how):
+    """Check that a score has no say in a class of which it saw no sample."""
+    X, y, new = random_problem()
+    centers = reference_means(X, y)
+    seen = y != 1
+    X, y = X[seen], y[seen]
+    both = Combined([CenterDistance(centers), KNeighbors()], how=how)
+    found = both.fit(X, y, classes=range(N_CLASSES)).score_classes(new)
+    alone = Combined([CenterDistance(centers)]).fit(X, y, classes=range(N_CLASSES))
+    assert_allclose(found[:, 1], alone.score_classes(new)[:, 1])
+    assert np.isfinite(found).all()
+    nothing = Combined([KNeighbors(), Mahalanobis()], how=how)
+    scores = nothing.fit(X, y, classes=range(N_CLASSES)).score_classes(new)
+    assert (scores[:, 1] == -np.inf).all()
+    assert np.isfinite(np.delete(scores, 1, axis=1)).all()
+
+
 @pytest.mark.parametrize(
     "score",
     [
+        InputDensity(0),
+        InputDensity(shrinkage=-0.1),
+        Combined([MaxSoftmax()], n_inputs=0),
         Mahalanobis("full"),
         Mahalanobis(shrinkage="some"),
         Mahalanobis(relative="yes"),
