@@ -33,7 +33,7 @@ from benchmarks.runs import Job, read, run_all
 from benchmarks.tables import write_tables
 from sk_center.metrics import openness
 
-# Every network is judged by these.
+# Every network is judged by these, images by all but the density of inputs.
 SCORES = (
     "auto",
     "center_distance",
@@ -45,8 +45,10 @@ SCORES = (
     "energy",
     "openmax",
     "vim",
-    "min(center_distance, mahalanobis)",
+    "input_density",
+    "sum(center_distance, vim)",
 )
+IMAGE_SCORES = tuple(score for score in SCORES if score != "input_density")
 COMBINATIONS = [
     ("center_distance", "mahalanobis"),
     ("center_distance", "relative mahalanobis"),
