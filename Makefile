@@ -19,7 +19,7 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pytest -q tests/test_docs.py -k docstring
 
-bench: $(STAMP)
+bench: $(STAMP)-bench
 	$(PYTHON) -m benchmarks.open_set $(BENCH_ARGS)
 
 clean:
@@ -31,4 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON3) -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check \
 		--editable ".[dev]" --constraint constraints.txt
+	@touch $@
+
+$(STAMP)-bench: $(STAMP)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check \
+		--editable ".[bench]" --constraint constraints.txt
 	@touch $@

@@ -210,7 +210,7 @@ def run_shared(job, X_train, y_train, X_test, y_test):
                 thresholds = [np.quantile(members, promise) for members in own]
                 outlier = (model.score_.score_classes(scores[test]) < thresholds).all(1)
             known_score = model.score_samples(scores[test])
-            found = judge(y_test, predicted, known_score, outlier, classes)
+            found = judge(y_test, predicted, known_score, outlier, model)
             yield {**found, "seconds": seconds}
 
 
@@ -231,21 +231,25 @@ def run_anew(job, X_train, y_train, X_test, y_test):
         known_score, outlier = model.score_samples(X_test), model.is_outlier(X_test)
         accepted = ~outlier & np.isin(y_test, model.classes_)
         yield {
-            **judge(y_test, predicted, known_score, outlier, model.classes_),
+            **judge(y_test, predicted, known_score, outlier, model),
             "accepted_accuracy": np.mean(final[accepted] == y_test[accepted]),
             "seconds": seconds,
         }
 
 
-def judge(y_true, predicted, known_score, outlier, classes):
+def judge(y_true, predicted, known_score, outlier, model):
     """Return the metrics of one classifier; those of outsiders only where there are any."""
+    classes, groups = model.classes_, model.calibration_.groups_
     known = np.isin(y_true, classes)
     found = {
         "accuracy": np.mean(predicted[known] == y_true[known]),
         "kept": outlier[known].mean(),
+        # Of each class: rejected members, members, calibration samples of its group, group.
         "by_class": " ".join(
-            f"{outlier[y_true == label].sum()}/{(y_true == label).sum()}"
-            for label in classes
+            f"{outlier[y_true == label].sum()}/{(y_true == label).sum()}/{n}/{group}"
+            for label, n, group in zip(
+                classes, model.calibration_.n_samples_[groups], groups
+            )
         ),
     }
     if known.all():

@@ -11,7 +11,13 @@ import benchmarks.open_set
 from benchmarks.data import NEAL, Split, load
 from benchmarks.open_set import main
 from benchmarks.runs import FIELDS, Job, append, read, run_all, run_job
-from benchmarks.tables import by_unit, paired_difference, share, write_tables
+from benchmarks.tables import (
+    by_unit,
+    paired_difference,
+    share,
+    tail_of_promise,
+    write_tables,
+)
 from sk_center import OpenSetClassifier
 from sk_center.metrics import auroc_score, fpr_at_tpr, oscr_score
 from sk_center.scores import CenterDistance, Combined, Energy, Mahalanobis
@@ -96,9 +102,15 @@ def test_comparison_table(tmp_path):
 def test_promise_table(tmp_path):
     """Check that a promise counts as broken where its lower bound is above it."""
     row = {"score": "knn", "rejected": 0.5}
+    many = 10**6  # calibration samples, so that their draw does nothing
     results = [
-        {**row, "recipe": recipe, "split": str(fold), "by_class": by_class}
-        for recipe, by_class in (("broken", "20/100 9/100"), ("kept", "8/100 3/100"))
+        {
+            **row,
+            "recipe": recipe,
+            "split": str(fold),
+            "by_class": f"{first}/100/{many}/0 {second}/100/{many}/1",
+        }
+        for recipe, (first, second) in (("broken", (20, 9)), ("kept", (8, 3)))
         for fold in range(2)
     ]
     path = write(tmp_path / "promise.csv", *results)
@@ -108,6 +120,31 @@ def test_promise_table(tmp_path):
     assert f"| 5 | 14.50 [{low:.2f}, {high:.2f}] | **no** | 20.00 [" in broken
     assert "| 5.50 [" in kept
     assert "| yes | 8.00 [" in kept
+
+
+@pytest.mark.parametrize("promise", [0.05, 0.1])
+@pytest.mark.parametrize("groups", [[0, 1, 2], [0, 1, 1], [0, 0, 0]])
+def test_tail_of_a_promise(groups, promise):
+    """Check the law of rejections against conformal thresholds on drawn samples."""
+    members, samples = np.array([30, 11, 17]), np.array([59, 25, 40])
+    shared = np.array([samples[np.equal(groups, group)].sum() for group in groups])
+    rng, n_draws, drawn = np.random.default_rng(0), 4000, 0
+    for group in set(groups):
+        mask = np.equal(groups, group)
+        own = np.sort(rng.random((n_draws, samples[mask].sum())), axis=1)
+        rank = int(promise * (own.shape[1] + 1))
+        threshold = own[:, rank - 1] if rank else np.full(n_draws, -np.inf)
+        tested = rng.random((n_draws, members[mask].sum()))
+        drawn = drawn + (tested <= threshold[:, None]).sum(axis=1)
+    for rejected in np.quantile(drawn, [0.5, 0.9, 0.97]).astype(int):
+        counts = np.column_stack([[rejected, 0, 0], members, shared, groups])
+        expected = np.mean(drawn >= rejected)
+        error = 4 * np.sqrt(expected * (1 - expected) / n_draws)
+        assert tail_of_promise([counts], promise) == pytest.approx(expected, abs=error)
+    # Runs are independent: two of them reject as their sum does.
+    twice = np.mean(drawn + rng.permutation(drawn) >= 2 * rejected)
+    error = 4 * np.sqrt(twice * (1 - twice) / n_draws) + 1e-3
+    assert tail_of_promise([counts] * 2, promise) == pytest.approx(twice, abs=error)
 
 
 def test_resume_skips_what_is_finished(tmp_path, capsys):
