@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 from scipy.stats import weibull_min
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
 from sklearn.mixture import GaussianMixture
@@ -839,7 +840,10 @@ class InputDensity(BaseScore):
             random_state=0,
         )
         # A mixture takes two samples; twice the same one has the same density.
-        return mixture.fit(members if n_samples > 1 else np.repeat(members, 2, axis=0))
+        members = members if n_samples > 1 else np.repeat(members, 2, axis=0)
+        # These are arrays of numpy, of which array API dispatch would allow no k-means.
+        with config_context(array_api_dispatch=False):
+            return mixture.fit(members)
 
     def _score_classes(self, X):
         scores = np.full((len(X), len(self.classes_)), np.nan)
