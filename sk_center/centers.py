@@ -169,8 +169,9 @@ class Center(torch.nn.Module):
         """
         labels = check_batch(features, labels, self.center.shape)
         before = self.center.clone()
-        if self.training:
-            self._update(features, labels)
+        if self.training and self.update != "fixed":
+            seen = self.count.index_select(0, labels)
+            self._update(*deviations(features, self.center, labels), labels, seen)
         return before
 
     def predict(self):
@@ -215,15 +216,43 @@ class Center(torch.nn.Module):
         ValueError
             If the shapes do not match or a label is outside [0, center_num).
         """
+        return self.pull(features, labels, sample_weight)[0]
+
+    @torch.no_grad()
+    def pull(self, features, labels, sample_weight=None):
+        """Return what :meth:`deviation` does, and its norms; update in training.
+
+        Parameters
+        ----------
+        features : tensor of shape (n_samples, feature_dim)
+            Features of the batch, of any floating dtype.
+
+        labels : tensor of shape (n_samples,)
+            Class index of each sample.
+
+        sample_weight : tensor of shape (n_samples,), default=None
+            Non-negative weights of the samples within their class mean.
+
+        Returns
+        -------
+        deviation : tensor of shape (n_samples, feature_dim)
+            As of :meth:`deviation`.
+
+        norm : tensor of shape (n_samples,)
+            Euclidean norm of each row of it.
+        """
         labels = check_batch(features, labels, self.center.shape, sample_weight)
+        deviation, norm = deviations(features, self.center, labels)
         if self.update == "fixed":
-            return deviations(features, self.center, labels)
-        unseen = (self.count.index_select(0, labels) == 0) & ~self.informed
+            return deviation, norm
+        seen = self.count.index_select(0, labels)
+        unseen = (seen == 0) & ~self.informed
         if self.training:
-            deviation = self._update(features, labels, sample_weight, unseen)
-        else:
-            deviation = deviations(features, self.center, labels)
-        return deviation.masked_fill(unseen[:, None], 0.0)
+            self._update(deviation, norm, labels, seen, sample_weight, unseen)
+        if may_hold(unseen):
+            deviation.masked_fill_(unseen[:, None], 0.0)
+            norm = norm.masked_fill(unseen, 0.0)
+        return deviation, norm
 
     @property
     def known(self):
@@ -246,29 +275,28 @@ class Center(torch.nn.Module):
         )
 
     @torch.no_grad()
-    def _update(self, features, labels, sample_weight=None, fresh=None):
-        """Move the centers of the classes in the batch; return the old deviations.
+    def _update(self, deviation, norm, labels, seen, sample_weight=None, fresh=None):
+        """Move the centers of the classes in the batch.
 
         ``fresh`` marks the samples whose class starts at its batch mean.
         """
-        deviation = deviations(features, self.center, labels)
-        if self.update == "fixed":
-            return deviation
-        # In float32: a float64 row may be finite and yet infinite in the buffer.
-        finite = torch.isfinite(deviation.to(torch.float32)).all(dim=1)
+        # A row has a finite norm if all of it is, and the norm is at hand. In float32: what
+        # is finite in float64 may be infinite in the buffer.
+        finite = torch.isfinite(norm.to(torch.float32))
         counted = finite if sample_weight is None else finite & (sample_weight > 0)
-        n = self._class_totals(labels, counted.to(torch.float32))
-        seen = self.count.index_select(0, labels)
+        share = counted.to(torch.float32)
+        n = self._class_totals(labels, share)
         step = self._step(n, seen)
         if fresh is not None:
-            step = torch.where(fresh, torch.ones_like(step), step)
-        share = counted.to(torch.float32)
+            step = torch.where(fresh, 1.0, step)
         total = n
         if sample_weight is not None:
             share = share * sample_weight.to(torch.float32)
             total = self._class_totals(labels, share)
         factor = torch.where(total > 0, share * step / total, 0.0)
-        moves = (deviation * factor[:, None]).masked_fill(~finite[:, None], 0.0)
+        moves = deviation * factor[:, None]
+        if may_hold(~finite):
+            moves.masked_fill_(~finite[:, None], 0.0)
         self.center.index_add_(0, labels, moves.to(torch.float32))
         if self.update == "cumulative":
             self.count.index_add_(0, labels, counted.to(torch.int64))
@@ -276,7 +304,6 @@ class Center(torch.nn.Module):
             self.count.index_copy_(0, labels, seen + (n > 0))
         if self.update == "sum":
             self._warn_of_divergence(n)
-        return deviation
 
     def _step(self, n, seen):
         """How far towards its batch mean the center of each sample's class goes."""
@@ -404,9 +431,30 @@ def deviations(features, centers, labels):
     -------
     deviations : tensor of shape (n_samples, feature_dim)
         Where each sample lies as seen from the center of its class.
+
+    norms : tensor of shape (n_samples,)
+        Euclidean norm of each deviation.
     """
     rows = centers.detach().index_select(0, labels)
-    return features.detach() - rows.to(torch.promote_types(features.dtype, torch.float32))
+    apart = features.detach() - rows.to(torch.promote_types(features.dtype, torch.float32))
+    # One pass over memory, where squares to sum would be written and read again.
+    return apart, torch.linalg.vector_norm(apart, dim=1)
+
+
+def may_hold(mask):
+    """Return whether a mask may hold anywhere, without waiting for a device.
+
+    Parameters
+    ----------
+    mask : tensor of bool
+        The mask.
+
+    Returns
+    -------
+    holds : bool
+        Whether it holds somewhere on the CPU; True where that is not known.
+    """
+    return mask.is_cuda or torch.compiler.is_compiling() or bool(mask.any())
 
 
 def distances(features, centers):

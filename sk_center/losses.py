@@ -9,15 +9,13 @@ class _CenterLoss(torch.autograd.Function):
     """Half the mean squared deviation; its gradient is the deviation over B."""
 
     @staticmethod
-    def forward(features, deviation, sample_weight):
-        squared = deviation.square().sum(dim=1)
-        if sample_weight is not None:
-            squared = squared * sample_weight
-        return 0.5 * squared.sum() / max(len(features), 1)
+    def forward(features, deviation, norm, sample_weight):
+        weighted = norm if sample_weight is None else norm * sample_weight
+        return torch.dot(weighted, norm) * (0.5 / max(len(features), 1))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        features, deviation, sample_weight = inputs
+        features, deviation, _, sample_weight = inputs
         ctx.save_for_backward(deviation, sample_weight)
         ctx.dtype = features.dtype
 
@@ -25,10 +23,10 @@ class _CenterLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_output):
         deviation, sample_weight = ctx.saved_tensors
-        grad = deviation * (grad_output / max(len(deviation), 1))
+        factor = grad_output / max(len(deviation), 1)
         if sample_weight is not None:
-            grad = grad * sample_weight[:, None]
-        return grad.to(ctx.dtype), None, None
+            factor = (factor * sample_weight)[:, None]
+        return (deviation * factor).to(ctx.dtype), None, None, None
 
 
 def center_loss(features, labels, centers, sample_weight=None):
@@ -88,13 +86,13 @@ def center_loss(features, labels, centers, sample_weight=None):
             [0.0000, 1.0000]])
     """
     if isinstance(centers, Center):
-        deviation = centers.deviation(features, labels, sample_weight)
+        deviation, norm = centers.pull(features, labels, sample_weight)
     else:
         labels = check_batch(features, labels, centers.shape, sample_weight)
-        deviation = deviations(features, centers, labels)
+        deviation, norm = deviations(features, centers, labels)
     if sample_weight is not None:
         sample_weight = sample_weight.to(deviation.dtype)
-    return _CenterLoss.apply(features, deviation, sample_weight)
+    return _CenterLoss.apply(features, deviation, norm, sample_weight)
 
 
 def uniform_cross_entropy(logits):

@@ -1,0 +1,461 @@
+"""Measure speed and memory against what a user would write or take instead.
+
+    python -m benchmarks.speed
+
+Both sides of a comparison run in turn in one process, with the same number of threads, so
+that what else the machine does meets both. A row has the median time of each side and the
+median of the ratios of neighbouring runs, with the lower and upper quartile; the target is
+the largest ratio allowed. ``--data-dir`` is the folder with ``mnist.npz``; without it MNIST
+comes from OpenML.
+"""
+
+import argparse
+import gc
+import pickle
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
+from sklearn.utils._testing import ignore_warnings
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from benchmarks.data import load
+from benchmarks.runs import environment
+from benchmarks.tables import markdown
+from sk_center import Center, CenterLossClassifier
+from sk_center.losses import center_loss
+from sk_center.networks import ConvNet
+
+N_INPUTS, N_FEATURES, N_CLASSES = 64, 64, 10
+
+
+@dataclass
+class Row:
+    """A line of the table: what was measured, against what, and the target."""
+
+    what: str
+    against: str
+    ours: str
+    theirs: str
+    ratio: float
+    quartiles: tuple
+    target: float
+
+    def cells(self):
+        """Return the line as texts."""
+        low, high = self.quartiles
+        spread = "" if low == high else f" [{low:.2f}, {high:.2f}]"
+        verdict = "met" if self.ratio <= self.target else "**missed**"
+        ratio = f"{self.ratio:.2f}{spread}"
+        return [self.what, self.against, self.ours, self.theirs, ratio, f"{self.target:g}", verdict]
+
+
+def compare(what, against, target, ours, theirs, repeats):
+    """Time two functions in turn, after one run of each that does not count."""
+    ours(), theirs()
+    times = np.array([[seconds(side) for side in (ours, theirs)] for _ in range(repeats)])
+    ratios = times[:, 0] / times[:, 1]
+    medians = [unit(value) for value in np.median(times, axis=0)]
+    quartiles = tuple(np.quantile(ratios, [0.25, 0.75]))
+    return Row(what, against, *medians, float(np.median(ratios)), quartiles, target)
+
+
+def seconds(function):
+    """Return how long a call takes."""
+    gc.collect()
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def unit(value):
+    """Return seconds as text."""
+    for name, size in (("s", 1), ("ms", 1e-3)):
+        if value >= size:
+            return f"{value / size:.3g} {name}"
+    return f"{value / 1e-6:.3g} µs"
+
+
+def table(n_samples, seed=0):
+    """Return samples of ten clouds in 64 dimensions, float32, and their labels."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(N_CLASSES, size=n_samples)
+    middles = 2 * rng.normal(size=(N_CLASSES, N_INPUTS))
+    X = middles[y] + rng.normal(size=(n_samples, N_INPUTS))
+    return X.astype(np.float32), y
+
+
+def hidden_layer():
+    """Return the network of the comparisons: one hidden layer, rectified."""
+    return nn.Sequential(nn.Linear(N_INPUTS, N_FEATURES), nn.ReLU())
+
+
+class Headed(nn.Module):
+    """Any body with a dense layer on its features, as one would write it."""
+
+    def __init__(self, body=None, feature_dim=N_FEATURES):
+        super().__init__()
+        self.body = hidden_layer() if body is None else body
+        self.head = nn.Linear(feature_dim, N_CLASSES)
+
+    def forward(self, X):
+        """Return the logits."""
+        return self.head(self.body(X))
+
+
+def handwritten_fit(X, y, max_epochs, batch_size, lambda_center, model=None, feature_dim=None):
+    """Train as one would write it, with center loss and moving averages; return the model."""
+    torch.manual_seed(0)
+    model = Headed() if model is None else Headed(model, feature_dim)
+    optimizer = torch.optim.Adam(model.parameters())
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+    centers = torch.zeros(N_CLASSES, model.head.in_features)
+    for _ in range(max_epochs):
+        order = torch.randperm(len(X))
+        for start in range(0, len(X), batch_size):
+            rows = order[start : start + batch_size]
+            inputs, labels = X[rows].float(), y[rows]
+            features = model.body(inputs)
+            loss = nn.functional.cross_entropy(model.head(features), labels)
+            if lambda_center:
+                apart = features - centers[labels]
+                loss = loss + lambda_center * 0.5 * apart.square().sum(dim=1).mean()
+                with torch.no_grad():
+                    counts = torch.bincount(labels, minlength=N_CLASSES)[:, None]
+                    moves = torch.zeros_like(centers).index_add_(0, labels, apart.detach())
+                    centers += 0.1 * moves / counts.clamp(min=1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model.eval()
+
+
+def ours_fit(X, y, max_epochs, batch_size, lambda_center, **params):
+    """Train with this package."""
+    classifier = CenterLossClassifier(
+        params.pop("module", hidden_layer()),
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        lambda_center=lambda_center,
+        random_state=0,
+        device="cpu",
+        **params,
+    )
+    return classifier.fit(X, y)
+
+
+def skorch_fit(X, y, max_epochs, batch_size):
+    """Train with skorch as it comes, but for the split that it makes by default."""
+    net = NeuralNetClassifier(
+        Headed,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        lr=1e-3,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        train_split=None,
+        iterator_train__shuffle=True,
+        verbose=0,
+    )
+    return net.fit(X, y)
+
+
+def fits(size):
+    """Yield comparisons of training on a table."""
+    X, y = table(size.n_samples)
+    epochs = size.epochs
+    name = f"fit, {len(X)} x {N_INPUTS}, batch "
+    for batch in (128, 256):
+        yield compare(
+            f"{name}{batch}, lambda 0.1",
+            "hand-written loop with center loss",
+            1.05,
+            lambda batch=batch: ours_fit(X, y, epochs, batch, 0.1),
+            lambda batch=batch: handwritten_fit(X, y, epochs, batch, 0.1),
+            size.repeats,
+        )
+        yield compare(
+            f"{name}{batch}, lambda 0",
+            "MLPClassifier",
+            1.1,
+            lambda batch=batch: ours_fit(X, y, epochs, batch, 0),
+            lambda batch=batch: MLPClassifier(
+                (N_FEATURES,), batch_size=batch, max_iter=epochs, tol=0, n_iter_no_change=epochs
+            ).fit(X, y),
+            size.repeats,
+        )
+        yield compare(
+            f"{name}{batch}, lambda 0.1",
+            "skorch as it comes, without center loss",
+            0.35,
+            lambda batch=batch: ours_fit(X, y, epochs, batch, 0.1),
+            lambda batch=batch: skorch_fit(X, y, epochs, batch),
+            max(size.repeats // 2, 1),
+        )
+    for batch in (128, 256, 512):
+        yield compare(
+            f"{name}{batch}, lambda 0.1",
+            "the same with lambda 0",
+            1.15,
+            lambda batch=batch: ours_fit(X, y, epochs, batch, 0.1),
+            lambda batch=batch: ours_fit(X, y, epochs, batch, 0),
+            size.repeats,
+        )
+
+
+def predictions(size):
+    """Yield comparisons of predicting."""
+    X, y = table(size.n_samples)
+    model = handwritten_fit(X, y, 1, 256, 0)
+    classifier, net = ours_fit(X, y, 1, 256, 0.1), skorch_fit(X, y, 1, 256)
+
+    def loop(X):
+        with torch.no_grad():
+            return model(torch.from_numpy(X).float()).argmax(dim=1).numpy()
+
+    for dtype in (np.float32, np.float64):
+        given = X.astype(dtype)
+        yield compare(
+            f"predict, {len(X)} x {N_INPUTS}, {given.dtype}",
+            "hand-written, in one chunk",
+            1.2,
+            lambda given=given: classifier.predict(given),
+            lambda given=given: loop(given),
+            5 * size.repeats,
+        )
+    one = X[:1]
+    yield compare(
+        "predict one row",
+        "skorch",
+        0.5,
+        lambda: [classifier.predict(one) for _ in range(20)],
+        lambda: [net.predict(one) for _ in range(20)],
+        5 * size.repeats,
+    )
+
+
+def large_label_sets(size):
+    """Yield comparisons of one step at many classes with the rows it has to move."""
+    n_samples = feature_dim = 512
+    for n_classes in (1_000, 100_000, size.most_classes):
+        center = Center(feature_dim, n_classes, center=torch.zeros)
+        rows = torch.zeros(n_classes, feature_dim)
+        features = torch.randn(n_samples, feature_dim, requires_grad=True)
+        labels = torch.randint(n_classes, (n_samples,))
+
+        def step(center=center, features=features, labels=labels):
+            features.grad = None
+            center_loss(features, labels, center).backward()
+
+        def floor(rows=rows, features=features, labels=labels):
+            with torch.no_grad():
+                gathered = rows.index_select(0, labels)
+                rows.index_add_(0, labels, gathered - features)
+
+        yield compare(
+            f"loss, gradient and update, {n_classes} classes",
+            "gather and scatter of the same rows",
+            2.0,
+            lambda step=step: [step() for _ in range(20)],
+            lambda floor=floor: [floor() for _ in range(20)],
+            5 * size.repeats,
+        )
+
+
+def images(size):
+    """Yield the comparison of training a ConvNet on MNIST."""
+    X, y, _ = load("mnist", size.data_dir)
+    X, y = X[: size.n_images], y[: size.n_images].astype(np.int64)
+
+    def network():
+        return ConvNet((1, 28, 28))
+
+    yield compare(
+        f"fit, ConvNet, {len(X)} images of MNIST, batch 128",
+        "hand-written loop with center loss",
+        1.03,
+        lambda: ours_fit(X, y, 1, 128, 0.1, module=network()),
+        lambda: handwritten_fit(X, y, 1, 128, 0.1, network(), 128),
+        size.repeats,
+    )
+
+
+class Digits(nn.Module):
+    """A network for digits that a search may size."""
+
+    def __init__(self, hidden=64):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, N_CLASSES)
+        )
+
+    def forward(self, X):
+        """Return the logits."""
+        return self.layers(X)
+
+
+def searches(size):
+    """Yield the comparison of a grid search on digits."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    lrs = [1e-3, 2e-3, 5e-3]
+    epochs = size.search_epochs
+
+    def ours():
+        grid = {"lr": lrs, "lambda_center": [0, 0.01, 0.1, 1]}
+        classifier = CenterLossClassifier(
+            hidden_layer_sizes=(64,), max_epochs=epochs, batch_size=64, random_state=0
+        )
+        return GridSearchCV(classifier, grid, cv=3, n_jobs=2).fit(X, y)
+
+    def theirs():
+        grid = {"lr": lrs, "optimizer__weight_decay": [0, 1e-4, 1e-3, 1e-2]}
+        net = NeuralNetClassifier(
+            Digits,
+            criterion=nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            max_epochs=epochs,
+            batch_size=64,
+            train_split=None,
+            iterator_train__shuffle=True,
+            verbose=0,
+        )
+        return GridSearchCV(net, grid, cv=3, n_jobs=2).fit(X, y)
+
+    yield compare(
+        "GridSearchCV, 12 candidates x 3 folds of digits, n_jobs=2",
+        "skorch",
+        0.5,
+        ours,
+        theirs,
+        max(size.repeats // 3, 1),
+    )
+
+
+def sizes(size):
+    """Yield what a pickle and a prediction take beside what they hold."""
+    X, y = table(2_000)
+    classifier = ours_fit(X, y, 100, 256, 0.1)
+    tensors = [*classifier.module_.state_dict().values()]
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    needed += classifier.centers_.nbytes + classifier.classes_.nbytes
+    taken = len(pickle.dumps(classifier))
+    yield Row(
+        "pickle after 100 epochs",
+        "parameters, centers and classes",
+        f"{taken / 1e3:.4g} kB",
+        f"{needed / 1e3:.4g} kB",
+        taken / needed,
+        (0, 0),
+        1.2,
+    )
+    extra = peak_of_predict(size.n_large)
+    yield Row(
+        f"peak memory of predict, {size.n_large} x {N_INPUTS}",
+        "input and output, and 256 MB",
+        f"{extra / 1e6:.4g} MB",
+        "256 MB",
+        extra / 256e6,
+        (0, 0),
+        1.0,
+    )
+
+
+PEAK = """
+import resource, sys
+import numpy as np, torch
+torch.set_num_threads(int(sys.argv[2]))
+from benchmarks.speed import N_INPUTS, ours_fit, table
+classifier = ours_fit(*table(2_000), 1, 256, 0.1)
+classifier.predict(table(2_000)[0])
+X = np.zeros((int(sys.argv[1]), N_INPUTS), dtype=np.float32)
+X += 1  # so that its pages are there
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+labels = classifier.predict(X)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) * 1024 - labels.nbytes)
+"""
+
+
+def peak_of_predict(n_samples):
+    """Return by how many bytes a prediction raises the peak of a process of its own."""
+    words = [sys.executable, "-c", PEAK, str(n_samples), str(torch.get_num_threads())]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+GROUPS = (fits, predictions, large_label_sets, images, searches, sizes)
+
+
+@dataclass
+class Size:
+    """How much is measured."""
+
+    n_samples: int = 50_000
+    n_images: int = 6_400
+    n_large: int = 1_000_000
+    most_classes: int = 1_000_000
+    epochs: int = 2
+    search_epochs: int = 20
+    repeats: int = 9
+    data_dir: str | None = None
+
+
+QUICK = Size(2_000, 256, 20_000, 100_000, 1, 2, 1)
+
+
+@ignore_warnings(category=ConvergenceWarning)
+def main(argv=None):
+    """Run the comparisons, write the table and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data-dir", help="folder with mnist.npz")
+    parser.add_argument("--out", default="benchmarks/results", help="folder of the table")
+    parser.add_argument("--groups", default="*", help="which, of " + names_of_groups())
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--quick", action="store_true", help="only try that all runs")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    size = QUICK if args.quick else Size(data_dir=args.data_dir)
+    size.data_dir = args.data_dir
+    rows = []
+    for group in GROUPS:
+        if fnmatch(group.__name__, args.groups):
+            for row in group(size):
+                rows.append(row)
+                print(" | ".join(row.cells()), file=sys.stderr)
+    header = ["what", "against", "ours", "theirs", "ratio", "target", "verdict"]
+    text = [
+        "# Speed",
+        f"Threads of torch: {args.threads}. Made on {datetime.now(UTC):%Y-%m-%d} with "
+        f"{environment()}.",
+        markdown(header, [row.cells() for row in rows]),
+    ]
+    path = Path(args.out, "speed-quick.md" if args.quick else "speed.md")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    print(path)
+    return 0
+
+
+def names_of_groups():
+    """Return the names of the groups of comparisons."""
+    return ", ".join(group.__name__ for group in GROUPS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
