@@ -58,7 +58,15 @@ class Row:
         spread = "" if low == high else f" [{low:.2f}, {high:.2f}]"
         verdict = "met" if self.ratio <= self.target else "**missed**"
         ratio = f"{self.ratio:.2f}{spread}"
-        return [self.what, self.against, self.ours, self.theirs, ratio, f"{self.target:g}", verdict]
+        return [
+            self.what,
+            self.against,
+            self.ours,
+            self.theirs,
+            ratio,
+            f"{self.target:g}",
+            verdict,
+        ]
 
 
 def compare(what, against, target, ours, theirs, repeats):
@@ -114,7 +122,9 @@ class Headed(nn.Module):
         return self.head(self.body(X))
 
 
-def handwritten_fit(X, y, max_epochs, batch_size, lambda_center, model=None, feature_dim=None):
+def handwritten_fit(
+    X, y, max_epochs, batch_size, lambda_center, model=None, feature_dim=None
+):
     """Train as one would write it, with center loss and moving averages; return the model."""
     torch.manual_seed(0)
     model = Headed() if model is None else Headed(model, feature_dim)
@@ -191,7 +201,11 @@ def fits(size):
             1.1,
             lambda batch=batch: ours_fit(X, y, epochs, batch, 0),
             lambda batch=batch: MLPClassifier(
-                (N_FEATURES,), batch_size=batch, max_iter=epochs, tol=0, n_iter_no_change=epochs
+                (N_FEATURES,),
+                batch_size=batch,
+                max_iter=epochs,
+                tol=0,
+                n_iter_no_change=epochs,
             ).fit(X, y),
             size.repeats,
         )
@@ -346,7 +360,8 @@ def searches(size):
 def sizes(size):
     """Yield what a pickle and a prediction take beside what they hold."""
     X, y = table(2_000)
-    classifier = ours_fit(X, y, 100, 256, 0.1)
+    # Not a module of one's own, which is a parameter and kept beside the trained one.
+    classifier = ours_fit(X, y, 100, 256, 0.1, module="auto", hidden_layer_sizes=(64,))
     tensors = [*classifier.module_.state_dict().values()]
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     needed += classifier.centers_.nbytes + classifier.classes_.nbytes

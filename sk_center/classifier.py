@@ -180,6 +180,7 @@ class CenterLossClassifier(
         Whether ``fit`` goes on from the last fit instead of starting anew. ``lr``,
         ``max_epochs``, ``batch_size``, ``lambda_center``, ``lambda_norm`` and ``verbose``
         may change in between; changes of the others wait for a fit that starts anew.
+        Copies and pickles keep the optimizer only with it, or after ``partial_fit``.
 
     device : str or torch.device, default="auto"
         Where to compute. ``"auto"`` is CUDA where there is one, else the CPU.
@@ -406,8 +407,6 @@ class CenterLossClassifier(
                 )
             if self.early_stopping and "train_split" not in self._net_params():
                 self._check_validation(counts)
-            if not goes_on:
-                self._rng = check_random_state(self.random_state)
             self._train(inputs, y, weight, epochs=None, goes_on=goes_on)
         return self
 
@@ -456,8 +455,6 @@ class CenterLossClassifier(
             inputs, y, weight = self._check_training_data(
                 X, y, sample_weight, classes=classes, reset=not goes_on, streams=True
             )
-            if not goes_on:
-                self._rng = check_random_state(self.random_state)
             self._train(inputs, y, weight, epochs=1, goes_on=goes_on, streams=True)
         return self
 
@@ -583,6 +580,14 @@ class CenterLossClassifier(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+    def __getstate__(self):
+        state = {**super().__getstate__()}  # which may be the dict itself
+        # What an optimizer remembers is larger than the network, and of use to those alone
+        # who train on.
+        if "net_" in state and not (self.warm_start or self._streams):
+            state["net_"] = self.net_.without_optimizer()
+        return state
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
@@ -746,11 +751,8 @@ class CenterLossClassifier(
 
     def _train(self, X, y, weight, epochs, goes_on, streams=False):
         """Train the net, then find centers_ and tau_."""
-        if goes_on:
-            net = self.net_
-            self._rng = deepcopy(self._rng)  # a failure restores the one not drawn from
-        else:
-            net = self._make_net()
+        rng = check_random_state(self._seed if goes_on else self.random_state)
+        net = self.net_ if goes_on else self._make_net(rng)
         device = torch.device(net.device)
         if isinstance(X, Dataset):
             dataset = LabelledDataset(X, y, weight)
@@ -758,7 +760,7 @@ class CenterLossClassifier(
             dataset = net.get_dataset(
                 X if weight is None else {"X": X, "sample_weight": weight}, y
             )
-        with seeded(self._rng.randint(2**31 - 1), device), unchanged_on_error(net, goes_on):
+        with seeded(rng.randint(2**31 - 1), device), unchanged_on_error(net, goes_on):
             if goes_on:
                 changed = {
                     name: getattr(self, name)
@@ -775,6 +777,7 @@ class CenterLossClassifier(
             centers, tau = self._place_centers(net, dataset, y, weight, streams)
         self.net_, self.centers_, self.tau_ = net, centers, tau
         self.n_iter_ = len(net.history_)
+        self._seed, self._streams = rng.randint(2**31 - 1), streams
 
     def _place_centers(self, net, dataset, y, weight, streams):
         """Return the centers and the temperature of the trained net."""
@@ -809,7 +812,7 @@ class CenterLossClassifier(
         p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
         return centers, match_temperature(d, p, None if weight is None else weight[rows])
 
-    def _make_net(self):
+    def _make_net(self, rng):
         """Build the skorch net from the parameters."""
         params = self._net_params()
         module = self.module
@@ -836,7 +839,7 @@ class CenterLossClassifier(
             split = ValidSplit(
                 self.validation_fraction,
                 stratified=True,
-                random_state=self._rng.randint(2**31 - 1),
+                random_state=rng.randint(2**31 - 1),
             )
             params.setdefault("train_split", split)
         return CenterLossNet(

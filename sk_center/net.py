@@ -263,7 +263,9 @@ class CenterLossNet(NeuralNetClassifier):
         self : CenterLossNet
             The trained net.
         """
-        if not self.initialized_:
+        if self.initialized_:
+            self.ensure_optimizer()
+        else:
             self.measure(X, y)
         return super().partial_fit(X, y, classes, **fit_params)
 
@@ -514,6 +516,25 @@ class CenterLossNet(NeuralNetClassifier):
             iterator.batch_size = max(self.batch_size, INFERENCE_NUMBERS // self._width)
         return iterator
 
+    def without_optimizer(self):
+        """Return a net that shares everything with this one but the optimizer.
+
+        Returns
+        -------
+        net : CenterLossNet
+            A net that predicts alike. If it trains on, its optimizer starts anew.
+        """
+        net = object.__new__(type(self))
+        vars(net).update(vars(self))
+        if self.initialized_:
+            net.optimizer_ = None
+        return net
+
+    def ensure_optimizer(self):
+        """Build the optimizer if there is none, as after :meth:`without_optimizer`."""
+        if self.optimizer_ is None:
+            self.initialize_optimizer()
+
     def __getstate__(self):
         # skorch pickles modules on its own, for nets that move from a GPU to a machine
         # without one. On a CPU that only keeps cloudpickle, and so joblib's workers and
@@ -571,6 +592,7 @@ def unchanged_on_error(net, initialized=True):
     if not initialized:
         yield
         return
+    net.ensure_optimizer()
     params = {name: getattr(net, name) for name in WARM_PARAMETERS}
     module = deepcopy(net.module_.state_dict())
     optimizer = deepcopy(net.optimizer_.state_dict())

@@ -1,5 +1,6 @@
 """Tests of CenterLossClassifier: its numbers, what it takes, what it refuses."""
 
+import pickle
 import subprocess
 import sys
 import warnings
@@ -1197,3 +1198,52 @@ def test_parameters_that_do_not_go_together(params, message):
     """Check the errors for parameters that are wrong in fit only."""
     with pytest.raises(ValueError, match=message):
         small(**params).fit(X, y)
+
+
+def test_pickle_is_lean():
+    """Check that a pickle holds hardly more than the network, the centers and classes."""
+    X, y = load_digits(return_X_y=True)
+    model = CenterLossClassifier(max_epochs=30, random_state=0).fit(X[:300] / 16, y[:300])
+    tensors = model.module_.state_dict().values()
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    needed += model.centers_.nbytes + model.classes_.nbytes
+    assert len(pickle.dumps(model)) < 1.05 * needed
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("how", ["warm_start", "partial_fit"])
+def test_pickle_trains_on_as_the_original(how):
+    """Check that the optimizer is kept where it is of use, and training goes on alike."""
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    model = CenterLossClassifier(
+        hidden_layer_sizes=(16,),
+        max_epochs=2,
+        random_state=0,
+        warm_start=how == "warm_start",
+    )
+
+    def go_on(model):
+        if how == "warm_start":
+            return model.fit(X, y)
+        return model.partial_fit(X, y, classes=np.arange(10))
+
+    go_on(model)
+    copy = pickle.loads(pickle.dumps(model))
+    assert_array_equal(go_on(copy).transform(X), go_on(model).transform(X))
+
+
+def test_pickle_trains_on_with_a_new_optimizer():
+    """Check that what was pickled without its optimizer trains on all the same."""
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    model = CenterLossClassifier(hidden_layer_sizes=(16,), max_epochs=2, random_state=0)
+    copy = pickle.loads(pickle.dumps(model.fit(X, y)))
+    before = copy.transform(X)
+    copy.partial_fit(X, y)
+    assert len(copy.history_) == 3
+    assert not np.array_equal(copy.transform(X), before)
+    assert_array_equal(model.transform(X), before)  # the original has what it had
+    assert model.net_.optimizer_ is not None
+    with pytest.raises(ValueError, match="training loss is nan"):
+        pickle.loads(pickle.dumps(model)).set_params(lr=1e30).partial_fit(X, y)
