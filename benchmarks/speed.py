@@ -122,12 +122,10 @@ class Headed(nn.Module):
         return self.head(self.body(X))
 
 
-def handwritten_fit(
-    X, y, max_epochs, batch_size, lambda_center, model=None, feature_dim=None
-):
-    """Train as one would write it, with center loss and moving averages; return the model."""
+def handwritten_fit(X, y, max_epochs, batch_size, lambda_center, model=None):
+    """Train as one would write it, with center loss and moving averages."""
     torch.manual_seed(0)
-    model = Headed() if model is None else Headed(model, feature_dim)
+    model = Headed() if model is None else model
     optimizer = torch.optim.Adam(model.parameters())
     X, y = torch.from_numpy(X), torch.from_numpy(y)
     centers = torch.zeros(N_CLASSES, model.head.in_features)
@@ -300,7 +298,7 @@ def images(size):
         "hand-written loop with center loss",
         1.03,
         lambda: ours_fit(X, y, 1, 128, 0.1, module=network()),
-        lambda: handwritten_fit(X, y, 1, 128, 0.1, network(), 128),
+        lambda: handwritten_fit(X, y, 1, 128, 0.1, Headed(network(), 128)),
         size.repeats,
     )
 
