@@ -891,7 +891,6 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _make_score(self, estimator, X=None):
         """Return the score, not fitted, for an estimator and, once that is fitted, X."""
-        inputs = None if X is None else inputs_of(estimator, rows_of(X, [0]))
         score, how = self.conformity_score, "min"
         if isinstance(score, str) and score == "auto":
             features = hasattr(estimator, "transform")
@@ -899,7 +898,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 score = "mahalanobis"
             elif features and gives_logits(estimator):
                 score, how = ["mahalanobis", "energy"], "sum"
-                if inputs is not None and is_small_table(inputs, len(self.classes_)):
+                if X is not None and is_small_table(estimator, X, len(self.classes_)):
                     score.append("input_density")
             elif features or not hasattr(estimator, "predict_proba"):
                 score = ["center_distance", "mahalanobis"]
@@ -907,8 +906,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 score = "max_softmax"
         if isinstance(score, list):
             made = Combined([named_score(part, estimator) for part in score], how=how)
-            if inputs is not None and {"features", "inputs"} <= {*as_tuple(made.consumes)}:
-                made.set_params(n_inputs=flat(inputs).shape[1])
+            if X is not None and {"features", "inputs"} <= {*as_tuple(made.consumes)}:
+                one_row = inputs_of(estimator, rows_of(X, [0]))
+                made.set_params(n_inputs=flat(one_row).shape[1])
         else:
             made = named_score(score, estimator)
         if self.calibration == "gaussian" and not made.radial:
@@ -938,9 +938,10 @@ def named_score(score, estimator):
     return SCORES[score]()
 
 
-def is_small_table(inputs, n_classes):
+def is_small_table(estimator, X, n_classes):
     """Return whether inputs and classes are few, so that a density tells much."""
-    return inputs.ndim == 2 and max(inputs.shape[1], n_classes) <= LARGEST_TABLE
+    shape = inputs_of(estimator, rows_of(X, [0])).shape
+    return len(shape) == 2 and max(shape[1], n_classes) <= LARGEST_TABLE
 
 
 def index_of(labels, classes, rows):
