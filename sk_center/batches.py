@@ -139,20 +139,24 @@ class TensorBatches:
 
     def __iter__(self):
         n_samples = len(self.dataset)
-        order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
         starts = self._starts()
-        ranges = list(zip(starts, [*starts[1:], n_samples]))
+        ranges = zip(starts, [*starts[1:], n_samples])
         subset = isinstance(self.dataset, Subset)
         source = self.dataset.dataset if subset else self.dataset
-        if self.loader or not isinstance(source, ArrayDataset):
+        sliced = isinstance(source, ArrayDataset) and not self.loader
+        if sliced and not self.shuffle and not subset:
+            for start, stop in ranges:  # a slice, which needs no order
+                yield source[start:stop]
+            return
+        order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
+        if not sliced:
             batches = [order[start:stop].tolist() for start, stop in ranges]
             yield from DataLoader(self.dataset, batch_sampler=batches, **self.loader)
             return
         if subset:
             order = torch.as_tensor(self.dataset.indices)[order]
         for start, stop in ranges:
-            in_order = not (self.shuffle or subset)  # a slice is a view, without a copy
-            yield source[slice(start, stop) if in_order else order[start:stop]]
+            yield source[order[start:stop]]
 
     def _starts(self):
         starts = list(range(0, len(self.dataset), self.batch_size))
