@@ -31,7 +31,7 @@ from skorch.callbacks import LRScheduler
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from benchmarks.data import ARPL, NEAL, Split, draw_letters
-from benchmarks.recipes import GRID, NETWORKS, OUTLIER_SCORES, PEERS, PYOD_SCORES
+from benchmarks.recipes import AUTO, GRID, NETWORKS, OUTLIER_SCORES, PEERS, PYOD_SCORES
 from benchmarks.runs import Job, read, run_all
 from benchmarks.tables import write_tables
 from sk_center.metrics import openness
@@ -194,6 +194,7 @@ def defaults(args):
     is what a choice may be made on, and with the classes that are unknown.
     """
     combined = [f"{how}({', '.join(names)})" for names in COMBINATIONS for how in HOW]
+    combined.remove(AUTO)  # which has a row by that name
     scores = tuple(dict.fromkeys([*IMAGE_SCORES, *combined]))  # each once
     plans = [
         ("digits", NEAL, {}, (2, 3)),
