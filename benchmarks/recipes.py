@@ -4,6 +4,7 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
@@ -77,7 +78,9 @@ class Together(BaseScore):
         self.estimator = estimator
 
     def _fit(self, X, y):
-        self.estimators_ = [clone(self.estimator).fit(X)] * len(self.classes_)
+        self.estimators_ = dict.fromkeys(
+            np.unique(y).tolist(), clone(self.estimator).fit(X)
+        )
 
     def _score_classes(self, X):
         return self.estimators_[0].score_samples(X)

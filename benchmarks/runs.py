@@ -206,7 +206,7 @@ def run_shared(job, X_train, y_train, X_test, y_test):
                 own = [own[y_train[train] == label, k] for k, label in enumerate(classes)]
                 if rule == "contamination":
                     detectors = outputs.base_score(name)[0].estimators_
-                    own = [-one.detector_.decision_scores_ for one in detectors]
+                    own = [-one.detector_.decision_scores_ for one in detectors.values()]
                 thresholds = [np.quantile(members, promise) for members in own]
                 outlier = (model.score_.score_classes(scores[test]) < thresholds).all(1)
             known_score = model.score_samples(scores[test])

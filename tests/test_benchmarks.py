@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import beta, ttest_rel
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 
 import benchmarks.open_set
 from benchmarks.data import NEAL, Split, load
 from benchmarks.open_set import main
+from benchmarks.recipes import BASE_SCORES, PyODDetector, Together
 from benchmarks.runs import FIELDS, Job, append, read, run_all, run_job
 from benchmarks.tables import (
     by_unit,
@@ -20,7 +22,7 @@ from benchmarks.tables import (
 )
 from sk_center import OpenSetClassifier
 from sk_center.metrics import auroc_score, fpr_at_tpr, oscr_score
-from sk_center.scores import CenterDistance, Combined, Energy, Mahalanobis
+from sk_center.scores import CenterDistance, Combined, Energy, Mahalanobis, PerClass
 
 DIGITS = Split("digits", "0", "digits", NEAL[0], max_train=300)
 SHORT = (("max_epochs", 2),)
@@ -209,6 +211,38 @@ def test_training_quantile():
         own = score.score_classes(X[train])[y[train] == label, k]
         rejected &= score.score_classes(X_test)[:, k] < np.quantile(own, 0.1)
     known = np.isin(y_test, classes)
+    assert run_job(job)[0]["kept"] == pytest.approx(rejected[known].mean(), abs=1e-12)
+
+
+class Detector(BaseEstimator):
+    """What the benchmarks take of PyOD: how far a sample is from the mean."""
+
+    def fit(self, X):
+        """Learn the mean, and how far the samples are from it."""
+        self.mean_ = X.mean(axis=0)
+        self.decision_scores_ = self.decision_function(X)
+        return self
+
+    def decision_function(self, X):
+        """Return the distances."""
+        return np.linalg.norm(X - self.mean_, axis=1)
+
+
+@pytest.mark.parametrize("kind", [PerClass, Together])
+def test_contamination(kind, monkeypatch):
+    """Check the threshold of PyOD against the quantile of the distances by hand."""
+    monkeypatch.setitem(BASE_SCORES, "detector", kind(PyODDetector(Detector())))
+    job = Job(DIGITS, 0, "random forest", ("detector",), (0.1,), ("contamination",))
+    X, y, X_test, y_test = DIGITS.parts()
+    train, _ = train_test_split(
+        np.arange(len(y)), test_size=0.2, stratify=y, random_state=0
+    )
+    rejected = np.ones(len(X_test), dtype=bool)
+    for label in np.unique(y):
+        own = X[train][y[train] == label] if kind is PerClass else X[train]
+        largest = np.quantile(np.linalg.norm(own - own.mean(axis=0), axis=1), 0.9)
+        rejected &= np.linalg.norm(X_test - own.mean(axis=0), axis=1) > largest
+    known = np.isin(y_test, np.unique(y))
     assert run_job(job)[0]["kept"] == pytest.approx(rejected[known].mean(), abs=1e-12)
 
 
