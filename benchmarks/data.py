@@ -127,6 +127,10 @@ class Split:
         Which of how many parts of the known samples to test on, so that all are tested
         once. None tests the test set of the data, or 30 % where there is none.
 
+    calibrate_next : bool
+        Whether the part after the one of ``fold`` calibrates, so that the calibration
+        samples of two folds are never the same. Else a fifth is drawn.
+
     max_train : int or None
         Largest number of training samples.
 
@@ -141,6 +145,7 @@ class Split:
     unknown: tuple = ()
     seed: int = 0
     fold: tuple | None = None
+    calibrate_next: bool = False
     max_train: int | None = None
     left_out: tuple | None = None
 
@@ -150,9 +155,7 @@ class Split:
         known = ~np.isin(y, self.unknown)
         rows = np.flatnonzero(known)
         if self.fold is not None:
-            index, n_folds = self.fold
-            folds = StratifiedKFold(n_folds, shuffle=True, random_state=self.seed)
-            train = rows[[*folds.split(rows, y[rows])][index][0]]
+            train = rows[np.setdiff1d(np.arange(len(rows)), self._folds(y[rows])[0])]
             test = np.ones(len(y), dtype=bool)
         elif test is None:
             train, _ = train_test_split(
@@ -172,3 +175,24 @@ class Split:
             parts = [*ways.split(None, y[train])][index]
             train, rest = train[parts[0]], train[parts[1]]
         return X[train], y[train], X[rest], y[rest]
+
+    def held_out(self, y_train, seed, data_dir=None):
+        """Return which of the training samples train and which calibrate, sorted."""
+        everything = np.arange(len(y_train))
+        if not self.calibrate_next:
+            parts = train_test_split(
+                everything, test_size=0.2, stratify=y_train, random_state=seed
+            )
+            return [np.sort(part) for part in parts]
+        _, y, _ = load(self.data, data_dir)
+        tested, calibrating, *_ = self._folds(y[~np.isin(y, self.unknown)])
+        # Training samples are what is left of all known ones without those of the test.
+        held_out = np.sort(calibrating - np.searchsorted(np.sort(tested), calibrating))
+        return [np.setdiff1d(everything, held_out), held_out]
+
+    def _folds(self, y):
+        """Return the samples of each part, that of ``fold`` first, then the next ones."""
+        index, n_folds = self.fold
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=self.seed)
+        parts = [part for _, part in folds.split(y, y)]
+        return parts[index:] + parts[:index]

@@ -171,7 +171,8 @@ def promise(args):
     jobs = []
     for case, data, unknown, parts in cases:
         for i, fold in enumerate(parts):
-            split = Split(case, str(i), data, unknown, fold=fold)
+            # Else two folds would calibrate on the same samples, and err alike.
+            split = Split(case, str(i), data, unknown, fold=fold, calibrate_next=bool(fold))
             scores = IMAGE_SCORES if data == "mnist" else SCORES
             base = Job(split, 0, "random forest", scores, (0.01, 0.05, 0.1), rules)
             budget = images(3) if data == "mnist" else ()

@@ -28,7 +28,6 @@ import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
@@ -165,7 +164,7 @@ def run_job(job, data_dir=None):
     run = run_anew if job.rules[0].startswith("cv=") else run_shared
     # Networks this small gain nothing from threads, and processes use the cores.
     with threadpool_limits(1):
-        found = [*run(job, *job.split.parts(data_dir))]
+        found = [*run(job, data_dir)]
     stamp = {"environment": environment(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     return [
         {**dict(zip(KEY, key)), **result, **stamp}
@@ -173,11 +172,11 @@ def run_job(job, data_dir=None):
     ]
 
 
-def run_shared(job, X_train, y_train, X_test, y_test):
+def run_shared(job, data_dir):
     """Yield the results of scores that share one training."""
+    X_train, y_train, X_test, y_test = job.split.parts(data_dir)
     rows = np.arange(len(y_train))
-    parts = train_test_split(rows, test_size=0.2, stratify=y_train, random_state=job.seed)
-    train, held_out = (np.sort(part) for part in parts)
+    train, held_out = job.split.held_out(y_train, job.seed, data_dir)
     test = len(rows) + np.arange(len(X_test))
     start = time.perf_counter()
     estimator = job.estimator().fit(X_train[train], y_train[train])
@@ -214,8 +213,9 @@ def run_shared(job, X_train, y_train, X_test, y_test):
             yield {**found, "seconds": seconds}
 
 
-def run_anew(job, X_train, y_train, X_test, y_test):
+def run_anew(job, data_dir):
     """Yield the results of OpenSetClassifiers that are fitted anew for each."""
+    X_train, y_train, X_test, y_test = job.split.parts(data_dir)
     for _, _, _, _, score, rule, promise in job.result_keys():
         cv = float(rule.removeprefix("cv="))
         start = time.perf_counter()

@@ -261,6 +261,20 @@ def test_folds_test_each_known_sample_once():
     assert sorted(tested) == sorted(X[y != 2].tolist())
 
 
+def test_folds_calibrate_on_each_known_sample_once():
+    """Check that no two folds calibrate, nor a fold trains and calibrates, alike."""
+    X, y, _ = load("wine")
+    calibrated = []
+    for fold in range(5):
+        split = Split("", "", "wine", (2,), fold=(fold, 5), calibrate_next=True)
+        X_train, y_train, *_ = split.parts()
+        train, held_out = split.held_out(y_train, seed=0)
+        assert sorted([*train, *held_out]) == [*range(len(y_train))]
+        assert len(np.unique(y_train[held_out])) == 2
+        calibrated += X_train[held_out].tolist()
+    assert sorted(calibrated) == sorted(X[y != 2].tolist())
+
+
 def test_left_out_classes_are_known_ones():
     """Check that a split with classes left out shows no sample of the unknown classes."""
     split = replace(DIGITS, left_out=(2, 3, 1))
