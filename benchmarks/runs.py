@@ -247,9 +247,7 @@ def judge(y_true, predicted, known_score, outlier, model):
         # Of each class: rejected members, members, calibration samples of its group, group.
         "by_class": " ".join(
             f"{outlier[y_true == label].sum()}/{(y_true == label).sum()}/{n}/{group}"
-            for label, n, group in zip(
-                classes, model.calibration_.n_samples_[groups], groups
-            )
+            for label, n, group in zip(classes, model.calibration_.n_samples_, groups)
         ),
     }
     if known.all():
