@@ -15,7 +15,7 @@ import pickle
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -443,8 +443,7 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="only try that all runs")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
-    size = QUICK if args.quick else Size(data_dir=args.data_dir)
-    size.data_dir = args.data_dir
+    size = replace(QUICK if args.quick else Size(), data_dir=args.data_dir)
     rows = []
     for group in GROUPS:
         if fnmatch(group.__name__, args.groups):

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import betabinom, binomtest, t
 
 from benchmarks.runs import read
+from sk_center.calibration import rejected_ranks
 
 ROW = ["recipe", "score"]
 BASELINE = ("softmax", "max_softmax")
@@ -229,8 +230,7 @@ def tail_of_promise(by_run, promise):
         for group in np.unique(run[:, 3]):
             classes = run[run[:, 3] == group]
             members, n_samples = classes[:, 1].sum(), classes[0, 2]
-            # Rounded first: 0.07 * 100 is a little more than 7.
-            rank = int(np.floor(round(promise * (n_samples + 1), 9)))
+            rank = rejected_ranks(int(n_samples), promise)
             if rank:  # else nothing is rejected
                 one = betabinom(members, rank, n_samples + 1 - rank)
                 law = np.convolve(law, one.pmf(np.arange(members + 1)))

@@ -41,9 +41,9 @@ def inputs_of(estimator, X):
     if issparse(seen):
         return seen.toarray()
     if is_dataset(seen):
-        samples = (seen[i] for i in range(len(seen)))
-        # An item may be a pair of sample and label.
-        seen = [item[0] if isinstance(item, (tuple, list)) else item for item in samples]
+        from sk_center.batches import sample_of  # which imports torch, as X did
+
+        seen = [sample_of(seen[i]) for i in range(len(seen))]
     return np.asarray(seen)
 
 

@@ -511,33 +511,11 @@ class CenterLossNet(NeuralNetClassifier):
         iterator : iterable
             Yields batches.
         """
-        if not training and self._reads_as_it_comes():
-            return TensorBatches(dataset, self._inference_size())
         iterator = super().get_iterator(dataset, training=training)
         chosen = "batch_size" in self.get_params_for("iterator_valid")
         if not training and not chosen and isinstance(iterator, TensorBatches):
-            iterator.batch_size = self._inference_size()
+            iterator.batch_size = max(self.batch_size, INFERENCE_NUMBERS // self._width)
         return iterator
-
-    def get_dataset(self, X, y=None):
-        """Return a dataset of the samples, as in skorch.
-
-        Parameters
-        ----------
-        X : array, tensor, dict or torch Dataset
-            The samples.
-
-        y : array-like of shape (n_samples,), default=None
-            Class index of each sample.
-
-        Returns
-        -------
-        dataset : torch.utils.data.Dataset
-            The samples; X itself where it is a Dataset.
-        """
-        if isinstance(X, np.ndarray) and self._reads_as_it_comes():
-            return ArrayDataset(X, y)
-        return super().get_dataset(X, y)
 
     def forward_iter(self, X, training=False, device="cpu"):
         """Yield what the module makes of each batch, as skorch does.
@@ -569,20 +547,6 @@ class CenterLossNet(NeuralNetClassifier):
             with torch.no_grad():
                 output = self.infer(unpack_data(batch)[0])
             yield to_device(output, device=device)
-
-    def _reads_as_it_comes(self):
-        """Whether nobody chose how inference reads data."""
-        return (
-            self.dataset is ArrayDataset
-            and self.iterator_valid is TensorBatches
-            and not any(
-                name.startswith(("dataset__", "iterator_valid__")) for name in vars(self)
-            )
-        )
-
-    def _inference_size(self):
-        """Return how many samples a batch of inference holds."""
-        return max(self.batch_size, INFERENCE_NUMBERS // self._width)
 
     def without_optimizer(self):
         """Return a net that shares everything with this one but the optimizer.

@@ -764,10 +764,7 @@ class PerClass(BaseScore):
         }
 
     def _score_classes(self, X):
-        scores = np.full((len(X), len(self.classes_)), np.nan)
-        for k, estimator in self.estimators_.items():
-            scores[:, k] = estimator.score_samples(X)
-        return scores
+        return score_by_class(self.estimators_, X, len(self.classes_))
 
 
 class InputDensity(BaseScore):
@@ -846,10 +843,7 @@ class InputDensity(BaseScore):
             return mixture.fit(members)
 
     def _score_classes(self, X):
-        scores = np.full((len(X), len(self.classes_)), np.nan)
-        for k, mixture in self.mixtures_.items():
-            scores[:, k] = mixture.score_samples(X)
-        return scores
+        return score_by_class(self.mixtures_, X, len(self.classes_))
 
 
 class FunctionScore(BaseScore):
@@ -1046,6 +1040,31 @@ def as_tuple(consumes):
         The same.
     """
     return (consumes,) if isinstance(consumes, str) else consumes
+
+
+def score_by_class(estimators, X, n_classes):
+    """Return what the estimator of each class says of samples.
+
+    Parameters
+    ----------
+    estimators : dict of estimators
+        The fitted estimator of each class that has one, by class index.
+
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples, n_classes)
+        Scores; NaN for a class without estimator.
+    """
+    scores = np.full((len(X), n_classes), np.nan)
+    for k, estimator in estimators.items():
+        scores[:, k] = estimator.score_samples(X)
+    return scores
 
 
 def whitening(covariance):
