@@ -12,17 +12,25 @@ import benchmarks.open_set
 from benchmarks.data import NEAL, Split, load
 from benchmarks.open_set import main
 from benchmarks.recipes import BASE_SCORES, PyODDetector, Together
-from benchmarks.runs import FIELDS, Job, append, read, run_all, run_job
+from benchmarks.runs import FIELDS, Columns, Job, append, judge, read, run_all, run_job
 from benchmarks.tables import (
     by_unit,
     paired_difference,
+    parse_counts,
     share,
     tail_of_promise,
     write_tables,
 )
 from sk_center import OpenSetClassifier
 from sk_center.metrics import auroc_score, fpr_at_tpr, oscr_score
-from sk_center.scores import CenterDistance, Combined, Energy, Mahalanobis, PerClass
+from sk_center.scores import (
+    CenterDistance,
+    Combined,
+    Energy,
+    FunctionScore,
+    Mahalanobis,
+    PerClass,
+)
 
 DIGITS = Split("digits", "0", "digits", NEAL[0], max_train=300)
 SHORT = (("max_epochs", 2),)
@@ -244,6 +252,32 @@ def test_contamination(kind, monkeypatch):
         rejected &= np.linalg.norm(X_test - own.mean(axis=0), axis=1) > largest
     known = np.isin(y_test, np.unique(y))
     assert run_job(job)[0]["kept"] == pytest.approx(rejected[known].mean(), abs=1e-12)
+
+
+def test_counts_by_class():
+    """Check what is counted of classes of which some share a threshold, others do not."""
+    _, y, _, y_test = DIGITS.parts()
+    n_samples = np.array([30, 8, 25, 3])
+    own = np.repeat(np.unique(y)[:4], n_samples)
+    known = np.isin(y_test, own)
+    scores = np.tile(np.arange(len(own))[:, None] / len(own), 4)
+    with pytest.warns(UserWarning, match="share one threshold"):
+        model = OpenSetClassifier(
+            Columns(),
+            conformity_score=FunctionScore(np.asarray),
+            false_rejection_rate=0.1,
+            cv=[(np.arange(len(own)), np.arange(len(own)))],
+            refit=False,
+        ).fit(scores, own)
+    outlier = np.arange(len(y_test)) % 3 == 0
+    found = judge(y_test, y_test, np.ones(len(y_test)), outlier, model)
+    counts = parse_counts(found["by_class"])
+    members = [(y_test == label).sum() for label in model.classes_]
+    assert counts[:, 0].sum() == outlier[known].sum()
+    assert counts[:, 1].tolist() == members
+    assert counts[:, 2].tolist() == [30, 11, 25, 11]
+    assert counts[1, 3] == counts[3, 3]
+    assert len(np.unique(counts[:, 3])) == 3
 
 
 def test_folds_test_each_known_sample_once():
