@@ -8,6 +8,10 @@ import torch
 from scipy.sparse import csr_array
 
 UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
+# Samples and centers of which the nearest is found at once: 64 megabytes.
+NEAREST_BLOCK = 4096
+# Beside one, exp of this is nothing in float32.
+LOG_NEGLIGIBLE = -25 * math.log(2)
 
 
 class Center(torch.nn.Module):
@@ -169,9 +173,9 @@ class Center(torch.nn.Module):
         """
         labels = check_batch(features, labels, self.center.shape)
         before = self.center.clone()
+        apart = deviations(features, self.center, labels)
         if self.training and self.update != "fixed":
-            seen = self.count.index_select(0, labels)
-            self._update(*deviations(features, self.center, labels), labels, seen)
+            self._update(apart, labels, self.count.index_select(0, labels), 0)
         return before
 
     def predict(self):
@@ -218,9 +222,8 @@ class Center(torch.nn.Module):
         """
         return self.pull(features, labels, sample_weight)[0]
 
-    @torch.no_grad()
     def pull(self, features, labels, sample_weight=None):
-        """Return what :meth:`deviation` does, and its norms; update in training.
+        """Return what :meth:`deviation` does, and its sum of squares; update in training.
 
         Parameters
         ----------
@@ -238,21 +241,25 @@ class Center(torch.nn.Module):
         deviation : tensor of shape (n_samples, feature_dim)
             As of :meth:`deviation`.
 
-        norm : tensor of shape (n_samples,)
-            Euclidean norm of each row of it.
+        total : tensor of shape ()
+            Sum of the squares in it, each row times its weight.
         """
         labels = check_batch(features, labels, self.center.shape, sample_weight)
-        deviation, norm = deviations(features, self.center, labels)
-        if self.update == "fixed":
-            return deviation, norm
+        deviation = deviations(features, self.center, labels)
+        total = sum_of_squares(deviation, sample_weight)
+        if self.update == "fixed" or not len(labels):
+            return deviation, total
         seen = self.count.index_select(0, labels)
-        unseen = (seen == 0) & ~self.informed
+        # Where a look at a value costs no wait for a device, it saves much arithmetic.
+        least = 0 if hidden(labels) else int(seen.min())
+        unseen = None if least else (seen == 0) & ~self.informed
         if self.training:
-            self._update(deviation, norm, labels, seen, sample_weight, unseen)
-        if may_hold(unseen):
+            clean = not hidden(labels) and total.item() <= torch.finfo(torch.float32).max
+            self._update(deviation, labels, seen, least, sample_weight, unseen, clean)
+        if unseen is not None and (hidden(labels) or unseen.any()):
             deviation.masked_fill_(unseen[:, None], 0.0)
-            norm = norm.masked_fill(unseen, 0.0)
-        return deviation, norm
+            total = sum_of_squares(deviation, sample_weight)
+        return deviation, total
 
     @property
     def known(self):
@@ -274,57 +281,70 @@ class Center(torch.nn.Module):
             f"alpha={self.alpha}, update={self.update!r}{name}"
         )
 
-    @torch.no_grad()
-    def _update(self, deviation, norm, labels, seen, sample_weight=None, fresh=None):
+    def _update(self, deviation, labels, seen, least, weight=None, fresh=None, clean=False):
         """Move the centers of the classes in the batch.
 
-        ``fresh`` marks the samples whose class starts at its batch mean.
+        ``least`` bounds what ``seen`` holds from below, ``fresh`` marks the samples whose
+        class starts at its batch mean, ``clean`` says that all deviations are finite.
         """
-        # A row has a finite norm if all of it is, and the norm is at hand. In float32: what
-        # is finite in float64 may be infinite in the buffer.
-        finite = torch.isfinite(norm.to(torch.float32))
-        counted = finite if sample_weight is None else finite & (sample_weight > 0)
-        share = counted.to(torch.float32)
-        n = self._class_totals(labels, share)
-        step = self._step(n, seen)
+        counted = finite = None  # all
+        if not clean:
+            # A row has a finite norm if all of it is. In float32: what is finite in
+            # float64 may be infinite in the buffer.
+            norm = torch.linalg.vector_norm(deviation, dim=1).to(torch.float32)
+            counted = finite = torch.isfinite(norm)
+        if weight is not None:
+            counted = weight > 0 if finite is None else finite & (weight > 0)
+        n = self._class_totals(labels, counted)
+        # A class goes to its batch mean in one step, or in so many.
+        steps = self._steps(n, seen, least)
         if fresh is not None:
-            step = torch.where(fresh, 1.0, step)
-        total = n
-        if sample_weight is not None:
-            share = share * sample_weight.to(torch.float32)
-            total = self._class_totals(labels, share)
-        factor = torch.where(total > 0, share * step / total, 0.0)
-        moves = deviation * factor[:, None]
-        if may_hold(~finite):
-            moves.masked_fill_(~finite[:, None], 0.0)
+            steps = torch.where(fresh, 1.0, steps)
+        divisor = n * steps
+        moves = deviation
+        if counted is not None:
+            share = counted.to(torch.float32)
+            if weight is not None:
+                share = share * weight.to(torch.float32)
+                divisor = steps * self._class_totals(labels, share)
+            moves = moves * share[:, None]
+            if finite is not None:
+                moves.masked_fill_(~finite[:, None], 0.0)
+            divisor = torch.where(divisor > 0, divisor, 1.0)
+        moves = moves / divisor[:, None]
         self.center.index_add_(0, labels, moves.to(torch.float32))
         if self.update == "cumulative":
-            self.count.index_add_(0, labels, counted.to(torch.int64))
+            one = torch.ones_like(labels) if counted is None else counted.to(torch.int64)
+            self.count.index_add_(0, labels, one)
         else:  # every sample of a class writes the same number
-            self.count.index_copy_(0, labels, seen + (n > 0))
+            self.count.index_copy_(0, labels, seen + (1 if counted is None else n > 0))
         if self.update == "sum":
             self._warn_of_divergence(n)
 
-    def _step(self, n, seen):
-        """How far towards its batch mean the center of each sample's class goes."""
+    def _steps(self, n, seen, least):
+        """In how many steps like this one the center of each class would be at its mean."""
         keep = self.alpha
         if self.update == "sum":
-            return (1 - keep) * n
+            return 1 / ((1 - keep) * n)
         if self.update == "wen":
-            return (1 - keep) * n / (1 + n)
+            return (1 + n) / ((1 - keep) * n)
         if self.update == "cumulative":
-            return n / (seen + n).clamp(min=1)
+            return (seen + n) / n
         # expm1 keeps the quotient exact for alpha near one: at t = 1 it is 1.
         log_keep = math.log(keep) if keep > 0 else -math.inf
+        if least * log_keep < LOG_NEGLIGIBLE:
+            return 1 / (1 - keep)
         log_power = log_keep * (seen + 1).to(torch.float32)
         first = torch.expm1(torch.full_like(log_power, log_keep))
-        debiased = first / torch.expm1(log_power)
-        return torch.where(self.informed, 1 - keep, debiased)
+        debiased = torch.expm1(log_power) / first
+        return torch.where(self.informed, 1 / (1 - keep), debiased)
 
-    def _class_totals(self, labels, values):
-        """Sum ``values`` over each class and hand every sample its class's sum."""
+    def _class_totals(self, labels, values=None):
+        """Sum ``values``, by default ones, over each class: its sum for every sample."""
+        if values is None:
+            values = torch.ones(len(labels), device=labels.device)
         self._tally.index_fill_(0, labels, 0.0)
-        self._tally.index_add_(0, labels, values)
+        self._tally.index_add_(0, labels, values.to(torch.float32))
         return self._tally.index_select(0, labels)
 
     def _warn_of_divergence(self, n):
@@ -379,7 +399,7 @@ def check_batch(features, labels, shape, sample_weight=None):
     Raises
     ------
     ValueError
-        If the shapes do not match or a label is outside [0, n_classes).
+        If the shapes do not match or the labels are not integers.
     """
     if features.ndim != 2 or features.shape[1] != shape[1]:
         raise ValueError(
@@ -398,19 +418,7 @@ def check_batch(features, labels, shape, sample_weight=None):
             f"sample_weight must have the shape ({features.shape[0]},), one for each row "
             f"of features; got {tuple(sample_weight.shape)}."
         )
-    labels = labels.to(torch.int64)
-    if torch.compiler.is_compiling():
-        inside = (labels >= 0) & (labels < shape[0])
-        torch._assert_async(inside.all(), "labels must lie in [0, center_num)")
-    elif labels.numel() and not labels.is_cuda:
-        # On CUDA index_select makes the same check without a synchronisation.
-        low, high = labels.min().item(), labels.max().item()
-        if low < 0 or high >= shape[0]:
-            raise ValueError(
-                f"labels must lie in [0, {shape[0]}), the classes of the "
-                f"centers; got {low if low < 0 else high}."
-            )
-    return labels
+    return labels.to(torch.int64)
 
 
 def deviations(features, centers, labels):
@@ -432,29 +440,63 @@ def deviations(features, centers, labels):
     deviations : tensor of shape (n_samples, feature_dim)
         Where each sample lies as seen from the center of its class.
 
-    norms : tensor of shape (n_samples,)
-        Euclidean norm of each deviation.
+    Raises
+    ------
+    ValueError
+        If a label is outside [0, n_classes).
     """
-    rows = centers.detach().index_select(0, labels)
-    apart = features.detach() - rows.to(torch.promote_types(features.dtype, torch.float32))
-    # One pass over memory, where squares to sum would be written and read again.
-    return apart, torch.linalg.vector_norm(apart, dim=1)
+    if torch.compiler.is_compiling():
+        inside = (labels >= 0) & (labels < len(centers))
+        torch._assert_async(inside.all(), "labels must lie in [0, center_num)")
+    try:  # index_select looks at each label anyway: on CUDA without waiting for the device
+        rows = centers.detach().index_select(0, labels)
+    except IndexError as error:
+        low, high = (bound.item() for bound in labels.aminmax())
+        raise ValueError(
+            f"labels must lie in [0, {len(centers)}), the classes of the centers; got "
+            f"{low if low < 0 else high}."
+        ) from error
+    return features.detach() - rows.to(torch.promote_types(features.dtype, torch.float32))
 
 
-def may_hold(mask):
-    """Return whether a mask may hold anywhere, without waiting for a device.
+def sum_of_squares(deviation, sample_weight=None):
+    """Return the sum of all squares, of each row times its weight.
 
     Parameters
     ----------
-    mask : tensor of bool
-        The mask.
+    deviation : tensor of shape (n_samples, feature_dim)
+        Numbers.
+
+    sample_weight : tensor of shape (n_samples,), default=None
+        Weight of each row.
 
     Returns
     -------
-    holds : bool
-        Whether it holds somewhere on the CPU; True where that is not known.
+    total : tensor of shape ()
+        The sum.
     """
-    return mask.is_cuda or torch.compiler.is_compiling() or bool(mask.any())
+    # Neither writes squares to memory, to read them again.
+    if sample_weight is None:
+        flat = deviation.view(-1)
+        return torch.dot(flat, flat)
+    norm = torch.linalg.vector_norm(deviation, dim=1)
+    return torch.dot(norm * sample_weight.detach().to(norm.dtype), norm)
+
+
+def hidden(values):
+    """Return whether a look at a value would wait for a device, or end a graph.
+
+    Parameters
+    ----------
+    values : tensor
+        On the device.
+
+    Returns
+    -------
+    hidden : bool
+        False on the CPU, where a look is free.
+    """
+    return not values.is_cpu or torch.compiler.is_compiling()
 
 
 def distances(features, centers):
@@ -477,6 +519,55 @@ def distances(features, centers):
         Distances.
     """
     return torch.cdist(features, centers, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def nearest(features, centers):
+    """Return the index of the nearest center of each sample.
+
+    It is that of the least :func:`distances`, the first of equals. Where rounding cannot
+    change which that is, it is found by a matrix product, several times as fast.
+
+    Parameters
+    ----------
+    features : tensor of shape (n_samples, D)
+        Features.
+
+    centers : tensor of shape (n_classes, D)
+        Centers; an infinite one is infinitely far from everything.
+
+    Returns
+    -------
+    nearest : tensor of shape (n_samples,)
+        Indices, int64.
+    """
+    if features.numel() * len(centers) < NEAREST_BLOCK:
+        return distances(features, centers).argmin(dim=1)
+    return torch.cat([_nearest(rows, centers) for rows in features.split(NEAREST_BLOCK)])
+
+
+def _nearest(features, centers):
+    # |f - c|^2 / 2 is |f|^2 / 2 minus this:
+    half = centers.square().sum(dim=1) / 2
+    best = runner_up = index = None
+    for start in range(0, len(centers), NEAREST_BLOCK):
+        block = slice(start, start + NEAREST_BLOCK)
+        likeness = torch.addmm(-half[block], features, centers[block].T)
+        high, where = likeness.max(dim=1)
+        second = likeness.scatter_(1, where[:, None], -math.inf).amax(dim=1)
+        if best is None:
+            best, runner_up, index = high, second, where
+        else:
+            runner_up = torch.maximum(runner_up.maximum(second), best.minimum(high))
+            index = torch.where(high > best, where + start, index)
+            best = best.maximum(high)
+    # The error of a sum of products is below D times its rounding, here and in distances.
+    size = torch.linalg.vector_norm(features, dim=1) + (2 * half.max()).sqrt()
+    rounding = torch.finfo(best.dtype).eps * (features.shape[1] + 8)
+    sure = best - runner_up > 2 * rounding * size.square()  # nor where anything is NaN
+    doubtful = (~sure).nonzero().squeeze(1)
+    for rows in doubtful.split(max(NEAREST_BLOCK**2 // len(centers), 1)):
+        index[rows] = distances(features[rows], centers).argmin(dim=1)
+    return index
 
 
 def class_means(batches, labels, n_classes, sample_weight=None):

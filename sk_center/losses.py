@@ -2,31 +2,33 @@
 
 import torch
 
-from sk_center.centers import Center, check_batch, deviations
+from sk_center.centers import Center, check_batch, deviations, sum_of_squares
 
 
 class _CenterLoss(torch.autograd.Function):
-    """Half the mean squared deviation; its gradient is the deviation over B."""
+    """Add half the sum of squared deviations times a scale to what else is minimised.
+
+    One node of the graph: a product and a sum of their own would cost a small step as much
+    as the arithmetic does. For the same reason ``forward`` takes ``ctx``; where
+    ``setup_context`` is defined, torch binds the arguments to a signature at every call.
+    """
 
     @staticmethod
-    def forward(features, deviation, norm, sample_weight):
-        weighted = norm if sample_weight is None else norm * sample_weight
-        return torch.dot(weighted, norm) * (0.5 / max(len(features), 1))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        features, deviation, _, sample_weight = inputs
+    def forward(ctx, loss, features, deviation, total, sample_weight, scale):
         ctx.save_for_backward(deviation, sample_weight)
-        ctx.dtype = features.dtype
+        ctx.scale, ctx.dtype = scale, features.dtype
+        return total * (0.5 * scale) if loss is None else loss + total * (0.5 * scale)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_output):
         deviation, sample_weight = ctx.saved_tensors
-        factor = grad_output / max(len(deviation), 1)
+        factor = grad_output * ctx.scale
         if sample_weight is not None:
             factor = (factor * sample_weight)[:, None]
-        return (deviation * factor).to(ctx.dtype), None, None, None
+        pull = (deviation * factor).to(ctx.dtype)
+        rest = grad_output if ctx.needs_input_grad[0] else None
+        return rest, pull, None, None, None, None
 
 
 def center_loss(features, labels, centers, sample_weight=None):
@@ -85,14 +87,47 @@ def center_loss(features, labels, centers, sample_weight=None):
     tensor([[0.0000, 0.5000],
             [0.0000, 1.0000]])
     """
+    return add_center_loss(None, 1.0, features, labels, centers, sample_weight)
+
+
+def add_center_loss(loss, weight, features, labels, centers, sample_weight=None):
+    """Return ``loss + weight * center_loss(...)``, in one node of the graph.
+
+    Parameters
+    ----------
+    loss : tensor of shape () or None
+        What else is minimised.
+
+    weight : float
+        Weight of the center loss, lambda.
+
+    features : tensor of shape (n_samples, feature_dim)
+        As of :func:`center_loss`.
+
+    labels : tensor of shape (n_samples,)
+        As of :func:`center_loss`.
+
+    centers : Center or tensor of shape (n_classes, feature_dim)
+        As of :func:`center_loss`.
+
+    sample_weight : tensor of shape (n_samples,), default=None
+        As of :func:`center_loss`.
+
+    Returns
+    -------
+    loss : tensor of shape ()
+        The sum.
+    """
     if isinstance(centers, Center):
-        deviation, norm = centers.pull(features, labels, sample_weight)
+        deviation, total = centers.pull(features, labels, sample_weight)
     else:
         labels = check_batch(features, labels, centers.shape, sample_weight)
-        deviation, norm = deviations(features, centers, labels)
+        deviation = deviations(features, centers, labels)
+        total = sum_of_squares(deviation, sample_weight)
     if sample_weight is not None:
-        sample_weight = sample_weight.to(deviation.dtype)
-    return _CenterLoss.apply(features, deviation, norm, sample_weight)
+        sample_weight = sample_weight.detach().to(deviation.dtype)
+    scale = weight / max(len(features), 1)
+    return _CenterLoss.apply(loss, features, deviation, total, sample_weight, scale)
 
 
 def uniform_cross_entropy(logits):

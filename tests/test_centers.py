@@ -12,8 +12,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
+import sk_center.centers as centers_module
 from sk_center import Center
-from sk_center.centers import class_means, distances, glorot_uniform, simplex_etf
+from sk_center.centers import class_means, distances, glorot_uniform, nearest, simplex_etf
 
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
 MOVING_RULES = RULES[:-1]
@@ -981,3 +982,80 @@ def test_class_means_sum_in_float64(weight):
     y = np.zeros(len(X), dtype=int)
     means = class_means(torch.from_numpy(X).split(100), y, 1, weight)
     assert_array_equal(means[0], X.astype(np.float64).mean(axis=0).astype(np.float32))
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e15])
+@pytest.mark.parametrize("offset", [0, 1e4])
+@pytest.mark.parametrize("block", [3, 4096])
+def test_nearest_is_the_least_distance(scale, offset, block, monkeypatch):
+    """Check the index against the distances, also where a matrix product misjudges."""
+    monkeypatch.setattr(centers_module, "NEAREST_BLOCK", block)
+    rng = np.random.default_rng(0)
+    centers = offset + rng.normal(size=(11, 6))
+    # Samples of a cloud, some on a center, and some between two of them but for a little.
+    between = (centers[:5] + centers[5:10]) / 2 + 1e-3 * (centers[:5] - centers[5:10])
+    X = np.concatenate([offset + rng.normal(size=(1500, 6)), centers, between])
+    X, centers = (torch.from_numpy(scale * part).float() for part in (X, centers))
+    found = nearest(X, centers)
+    assert_array_equal(found, distances(X, centers).argmin(dim=1))
+    assert_array_equal(found[1500:1511], np.arange(11))
+    assert len(np.unique(found)) == 11
+
+
+def test_nearest_needs_few_distances(monkeypatch):
+    """Check that of separate clouds no distance is computed, and of equals each is."""
+    asked = []
+
+    def counting(features, centers):
+        asked.append(len(features))
+        return distances(features, centers)
+
+    monkeypatch.setattr(centers_module, "distances", counting)
+    rng = np.random.default_rng(0)
+    centers = torch.from_numpy(10 * rng.normal(size=(20, 16))).float()
+    labels = torch.from_numpy(rng.integers(20, size=5000))
+    X = centers[labels] + torch.from_numpy(rng.normal(size=(5000, 16))).float()
+    assert_array_equal(nearest(X, centers), labels)
+    assert sum(asked) == 0
+    twice = torch.cat([centers, centers])
+    assert_array_equal(nearest(X, twice), labels)  # the first of equals
+    assert sum(asked) == 5000
+
+
+def test_nearest_of_infinite_and_undefined_numbers():
+    """Check that a class that was never seen is never nearest, nor hides others."""
+    rng = np.random.default_rng(0)
+    X = torch.from_numpy(rng.normal(size=(2000, 4))).float()
+    centers = torch.from_numpy(rng.normal(size=(9, 4))).float()
+    centers[[2, 5]] = torch.inf
+    X[0, 0], X[1, 1], X[2] = torch.nan, torch.inf, 1e30
+    found = nearest(X, centers)
+    assert_array_equal(found, distances(X, centers).argmin(dim=1))
+    assert not np.isin(found[2:], [2, 5]).any()
+
+
+@pytest.mark.filterwarnings("ignore:The centers diverge")
+@pytest.mark.parametrize("update", RULES)
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_looking_at_values_changes_nothing(update, given, weighted, monkeypatch):
+    """Check that the short cuts of a CPU give what a device that must not wait computes."""
+    start = torch.randn(N_CLASSES, N_FEATURES) if given else None
+    generator = torch.Generator().manual_seed(0)
+    out = []
+    for hides in (False, True):
+        generator.manual_seed(0)
+        torch.manual_seed(0)
+        monkeypatch.setattr(centers_module, "hidden", lambda values, hides=hides: hides)
+        # With alpha of 0.5 some classes are past their first batches, and some are not.
+        module = Center(N_FEATURES, N_CLASSES, 0.5, start, update=update)
+        for step in range(40):
+            X = torch.randn(6, N_FEATURES, generator=generator)
+            y = torch.randint(N_CLASSES - (step < 30), (6,), generator=generator)
+            if step == 20:
+                X[1, 2] = torch.inf
+            weight = torch.rand(6, generator=generator).round() if weighted else None
+            deviation, total = module.pull(X, y, weight)
+        out.append([module.center, module.count, deviation, total])
+    for looked, hidden in zip(*out):
+        assert_allclose(looked, hidden, rtol=1e-6)
