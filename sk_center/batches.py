@@ -1,11 +1,15 @@
 """Batches by slicing tensors, instead of one ``__getitem__`` per sample."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import skorch.dataset
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+
+# Numbers that are gathered at once when batches are shuffled: four megabytes.
+GATHERED_NUMBERS = 2**20
 
 
 class ArrayDataset(skorch.dataset.Dataset):
@@ -58,10 +62,10 @@ class ArrayDataset(skorch.dataset.Dataset):
         else:
             # An array takes a tensor of one number for that number, and drops the axis.
             rows = index.numpy() if isinstance(index, torch.Tensor) else index
-            # A copy in the machine's byte order: torch holds neither read-only memory nor
-            # another order, nor the scalar that one number of a 1-D array gives.
-            X = np.array(self.X[rows], dtype=self.X.dtype.newbyteorder("="))
-            X = torch.from_numpy(X)
+            # torch holds neither another byte order than the machine's nor the scalar that
+            # one number of a 1-D array gives, nor read-only memory.
+            X = np.asarray(self.X[rows], dtype=self.X.dtype.newbyteorder("="))
+            X = torch.from_numpy(X if X.flags.writeable else X.copy())
         if self.dtype is not None:
             X = X.to(self.dtype)
         if self.sample_weight is not None:
@@ -155,14 +159,41 @@ class TensorBatches:
             return
         if subset:
             order = torch.as_tensor(self.dataset.indices)[order]
-        for start, stop in ranges:
-            yield source[order[start:stop]]
+        # Many small batches are gathered together and then cut: one pass through Python.
+        n_numbers = self.batch_size * max(math.prod(source.X.shape[1:]), 1)
+        n_together = max(GATHERED_NUMBERS // n_numbers, 1)
+        for i in range(0, len(starts), n_together):
+            edges = [*starts, n_samples][i : i + n_together + 1]
+            yield from cut(source[order[edges[0] : edges[-1]]], np.diff(edges).tolist())
 
     def _starts(self):
         starts = list(range(0, len(self.dataset), self.batch_size))
         if len(starts) > 1 and len(self.dataset) - starts[-1] == 1:
             starts.pop()
         return starts
+
+
+def cut(batch, sizes):
+    """Return the batches of given sizes that follow each other in a larger one.
+
+    Parameters
+    ----------
+    batch : tuple
+        Samples, or a dict of samples and weights, and labels.
+
+    sizes : list of int
+        Number of samples of each batch.
+
+    Returns
+    -------
+    batches : iterable of tuples
+        Views of the larger batch, of the same form.
+    """
+    X, y = batch
+    if isinstance(X, Mapping):
+        parts = zip(*(value.split(sizes) for value in X.values()))
+        return zip((dict(zip(X, part)) for part in parts), y.split(sizes))
+    return zip(X.split(sizes), y.split(sizes))
 
 
 def sample_of(item):

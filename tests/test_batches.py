@@ -6,6 +6,7 @@ import torch
 from numpy.testing import assert_array_equal
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
+from sk_center import batches as batches_module
 from sk_center.batches import ArrayDataset, LabelledDataset, TensorBatches, labels_of
 
 
@@ -180,11 +181,37 @@ def test_memmap_is_read_batch_by_batch(tmp_path, shuffle):
 @pytest.mark.parametrize("subset", [False, True])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_no_getitem_per_sample(shuffle, subset):
-    """Check that an ArrayDataset is asked once a batch, not once a sample."""
+    """Check that an ArrayDataset is asked for many samples at once, not for each."""
     source = Counting(np.zeros((100, 2)))
     dataset = Subset(source, range(20, 80)) if subset else source
     batches = TensorBatches(dataset, 20, shuffle=shuffle)
-    assert sum(1 for _ in batches) == source.calls == len(batches)
+    assert sum(1 for _ in batches) == len(batches)
+    assert source.calls == (1 if shuffle or subset else len(batches))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("most", [1, 80, 81, 10**6])
+def test_batches_gathered_together(most, weighted, monkeypatch):
+    """Check that the memory of what is gathered at once is bounded and changes nothing."""
+    monkeypatch.setattr(batches_module, "GATHERED_NUMBERS", most)
+    X = np.arange(300, dtype=np.float64).reshape(100, 3)
+    given = {"X": X, "sample_weight": np.arange(100)} if weighted else X
+    source = Counting(given, np.arange(100))
+    sizes = []
+    torch.manual_seed(0)
+    order = torch.randperm(100)
+    torch.manual_seed(0)
+    for start, (inputs, y) in zip(
+        range(0, 99, 9), TensorBatches(source, 9, shuffle=True), strict=True
+    ):
+        if weighted:
+            assert_array_equal(inputs["sample_weight"], y)
+            inputs = inputs["X"]
+        assert_array_equal(y, order[start : start + len(y)])
+        assert_array_equal(inputs, X[y].astype(np.float32))
+        sizes.append(len(y))
+    assert sum(sizes) == 100
+    assert source.calls == {1: 11, 80: 6, 81: 4, 10**6: 1}[most]
 
 
 def test_loader_arguments_reach_the_data_loader():
