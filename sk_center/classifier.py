@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -41,7 +41,7 @@ from sk_center.batches import (
     labels_of,
     sample_of,
 )
-from sk_center.centers import UPDATE_RULES, class_means, distances
+from sk_center.centers import UPDATE_RULES, class_means, distances, nearest
 from sk_center.losses import objectosphere_loss
 from sk_center.net import (
     NEGATIVE_LOSSES,
@@ -52,7 +52,7 @@ from sk_center.net import (
 )
 from sk_center.networks import HEADS, METRICS, MLP, PRECISIONS, ConvNet
 
-TEMPERATURE_SAMPLES = 10_000
+TEMPERATURE_SAMPLES = 5_000
 NET_DEFAULTS = {
     "iterator_train": TensorBatches,
     "iterator_valid": TensorBatches,
@@ -471,8 +471,11 @@ class CenterLossClassifier(
         y : ndarray of shape (n_samples,)
             Class labels.
         """
-        scores = self._scores(X)
-        return self.classes_[scores.argmax(axis=1)]
+        self._check_is_fitted()
+        if self.predict_with == "softmax" or self._log_costs.any():
+            return self.classes_[self._scores(X).argmax(axis=1)]
+        centers = torch.from_numpy(self.centers_)
+        return self.classes_[self._infer(X, lambda features: nearest(features, centers))]
 
     def decision_function(self, X):
         """Return minus the distance to each center; larger is closer.
@@ -542,7 +545,7 @@ class CenterLossClassifier(
         logits : ndarray of shape (n_samples, n_classes)
             Logits, whatever ``predict_with`` is; of a background class, minus its own.
         """
-        return self._infer(X, lambda logits, features: self._known_logits(logits))
+        return self._infer(X, self._known_logits, what="logits")
 
     def center_distances(self, X):
         """Return the Euclidean distance of each sample to each center.
@@ -557,9 +560,9 @@ class CenterLossClassifier(
         distances : ndarray of shape (n_samples, n_classes)
             Distances in feature space, whatever ``predict_with`` is.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         centers = torch.from_numpy(self.centers_)
-        return self._infer(X, lambda logits, features: distances(features, centers))
+        return self._infer(X, lambda features: distances(features, centers))
 
     def transform(self, X):
         """Return the features of the network, the space in which the centers lie.
@@ -574,7 +577,7 @@ class CenterLossClassifier(
         features : ndarray of shape (n_samples, D)
             Features, float32.
         """
-        return self._infer(X, lambda logits, features: features)
+        return self._infer(X, lambda features: features)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -613,6 +616,11 @@ class CenterLossClassifier(
             return self.tau_ * self._log_costs - away
         return self.logits(X)
 
+    def _check_is_fitted(self):
+        """Raise NotFittedError where needed; the check takes as long as a small network."""
+        if not hasattr(self, "net_"):
+            check_is_fitted(self)
+
     def _known_logits(self, logits):
         """The logits of the classes, minus that of the background where there is one."""
         n_classes = len(self.classes_)
@@ -620,13 +628,23 @@ class CenterLossClassifier(
             return logits
         return logits[:, :n_classes] - logits[:, n_classes:]
 
-    def _infer(self, X, output):
-        """Run the network over batches and return what ``output`` makes of each."""
-        check_is_fitted(self)
-        dataset = self.net_.get_dataset(self._check_inputs(X, reset=False))
+    def _infer(self, X, output, what="features"):
+        """Return what ``output`` makes of the features, or logits, of the samples."""
+        self._check_is_fitted()
+        X = self._check_inputs(X, reset=False)
+        found, start = None, 0
+        batches = self.net_.forward_iter(X, with_logits=what == "logits")
         with torch.inference_mode():
-            batches = [output(*batch) for batch in self.net_.forward_iter(dataset)]
-        return torch.cat(batches).float().numpy()
+            for logits, features in batches:
+                part = output(logits if what == "logits" else features)
+                part = (part.float() if part.is_floating_point() else part).numpy()
+                if len(part) == len(X):
+                    return part
+                if found is None:  # once, not the parts and all of them
+                    found = np.empty((len(X), *part.shape[1:]), dtype=part.dtype)
+                found[start : start + len(part)] = part
+                start += len(part)
+        return found
 
     def _check_inputs(self, X, y="no_validation", reset=True):
         """Return X as something the net takes, or (X, y) where y is given."""
@@ -636,6 +654,8 @@ class CenterLossClassifier(
                 for name in ("n_features_in_", "feature_names_in_"):
                     vars(self).pop(name, None)
             return LabelledDataset(X) if isinstance(y, str) else (X, y)
+        if isinstance(y, str) and self._is_plain(X):
+            return X
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -645,6 +665,19 @@ class CenterLossClassifier(
         array = checked if isinstance(y, str) else checked[0]
         self._check_sample_shape(array.shape[1:], reset)
         return checked
+
+    def _is_plain(self, X):
+        """Whether X needs none of scikit-learn's checks, which outlast a small network."""
+        if not (
+            type(X) is np.ndarray
+            and X.dtype == np.float32
+            and X.shape[1:] == self._sample_shape
+            and len(X) > 0
+            and not hasattr(self, "feature_names_in_")
+        ):
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(X.sum()))  # if not, scikit-learn looks closer
 
     def _check_sample_shape(self, shape, reset):
         """Remember the shape of a sample, or compare it with the one seen in fit."""
@@ -761,14 +794,18 @@ class CenterLossClassifier(
                 X if weight is None else {"X": X, "sample_weight": weight}, y
             )
         with seeded(rng.randint(2**31 - 1), device), unchanged_on_error(net, goes_on):
-            if goes_on:
-                changed = {
-                    name: getattr(self, name)
-                    for name in WARM_PARAMETERS
-                    if getattr(self, name) != getattr(net, name)
-                }
+            # Class means will be at hand after training, but of a stream, and these need
+            # the moving averages earlier.
+            track = streams or self.head == "distance" or self.center_update == "cumulative"
+            wanted = {"track_centers": track, **vars(self)}
+            changed = {
+                name: wanted[name]
+                for name in WARM_PARAMETERS
+                if wanted[name] != getattr(net, name)
+            }
+            if changed:
                 net.set_params(**changed)
-            else:
+            if not goes_on:
                 net.measure(dataset, y)
                 net.initialize()
             net.partial_fit(dataset, y, epochs=epochs)
@@ -789,7 +826,8 @@ class CenterLossClassifier(
         if streams:
             centers, seen = center.predict().cpu().numpy(), center.known.cpu().numpy()
         else:
-            features = (features for _, features in net.forward_iter(dataset))
+            outputs = net.forward_iter(dataset, with_logits=False)
+            features = (features for _, features in outputs)
             centers = class_means(features, y, len(self.classes_), weight)
             seen = np.ones(len(centers), dtype=bool)
         if not np.isfinite(centers[seen]).all():
@@ -799,6 +837,7 @@ class CenterLossClassifier(
             )
         if not streams and center.update != "fixed":
             center.center.copy_(torch.from_numpy(centers))
+            center.informed |= not (self.lambda_center or net.track_centers)
         if self.metric == "cosine":
             norms = np.linalg.norm(centers, axis=1, keepdims=True)
             centers /= np.where(norms > 0, norms, 1)
@@ -927,11 +966,12 @@ def match_temperature(distances, probabilities, sample_weight=None):
     scale = distances.mean()
     if not scale > 0:
         return 1.0
+    distances = distances - distances.min(axis=1, keepdims=True)  # no exp can overflow
     expected = np.average((probabilities * distances).sum(axis=1), weights=sample_weight)
 
     def cross_entropy(log_beta):
         beta = np.exp(log_beta) / scale
-        log_norm = logsumexp(-beta * distances, axis=1)
+        log_norm = np.log(np.exp(-beta * distances).sum(axis=1))
         return beta * expected + np.average(log_norm, weights=sample_weight)
 
     decades = 5 * np.log(10)

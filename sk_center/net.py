@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from copy import deepcopy
+from inspect import Parameter, signature
 from threading import RLock
 
 import numpy as np
@@ -17,10 +18,11 @@ from skorch.callbacks import (
 )
 from skorch.dataset import unpack_data
 from skorch.utils import to_device, to_tensor
+from torch.nn.functional import cross_entropy
 
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.losses import (
-    center_loss,
+    add_center_loss,
     norm_penalty,
     objectosphere_loss,
     uniform_cross_entropy,
@@ -36,6 +38,7 @@ WARM_PARAMETERS = (
     "lambda_norm",
     "lr",
     "max_epochs",
+    "track_centers",
     "verbose",
 )
 NEGATIVE_LOSSES = ("background", "entropic", "objectosphere")
@@ -97,6 +100,10 @@ class CenterLossNet(NeuralNetClassifier):
     n_classes : int, default=None
         Number of classes; by default one more than the largest label of the first fit.
         To be given with ``negative_loss``.
+
+    track_centers : bool, default=True
+        Whether batches move the centers where ``lambda_center=0`` too. Without center loss
+        nothing asks for them in training, and a small step takes a third less time.
 
     criterion : torch loss class, default=torch.nn.CrossEntropyLoss
         The loss on the logits. It is asked for one value per sample
@@ -174,6 +181,7 @@ class CenterLossNet(NeuralNetClassifier):
         lambda_norm=0.0,
         negative_loss=None,
         n_classes=None,
+        track_centers=True,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         lr=1e-3,
@@ -209,6 +217,7 @@ class CenterLossNet(NeuralNetClassifier):
         self.lambda_norm = lambda_norm
         self.negative_loss = negative_loss
         self.n_classes = n_classes
+        self.track_centers = track_centers
 
     # skorch takes parameters such as negative_loss__min_norm when it knows the prefix.
     prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
@@ -347,6 +356,61 @@ class CenterLossNet(NeuralNetClassifier):
         self.criterion_ = self.initialized_instance(self.criterion, kwargs)
         return self
 
+    def initialize_optimizer(self, triggered_directly=None):
+        """Build the optimizer, one that updates all parameters in one call where it can.
+
+        Parameters
+        ----------
+        triggered_directly : bool, default=None
+            Deprecated in skorch.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The net.
+        """
+        super().initialize_optimizer(triggered_directly)
+        closure = signature(self.optimizer_.step).parameters.get("closure")
+        self._needs_closure = closure is not None and closure.default is Parameter.empty
+        return self
+
+    def get_params_for_optimizer(self, prefix, named_parameters):
+        """Return the arguments of an optimizer, with ``fused=True`` where it works.
+
+        Parameters
+        ----------
+        prefix : str
+            Prefix of the parameters of the optimizer.
+
+        named_parameters : iterable of (str, torch.nn.Parameter)
+            What it optimizes.
+
+        Returns
+        -------
+        args : tuple
+            Positional arguments.
+
+        kwargs : dict
+            Keyword arguments.
+        """
+        named_parameters = list(named_parameters)
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        chosen = {"fused", "foreach", "differentiable", "capturable"} & set(kwargs)
+        sparse = any(getattr(part, "sparse", False) for part in self.module_.modules())
+        dense = all(
+            parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda")
+            for _, parameter in named_parameters
+        )
+        optimizer = getattr(self, prefix)
+        if (
+            not chosen
+            and dense
+            and not sparse
+            and "fused" in signature(optimizer).parameters
+        ):
+            kwargs["fused"] = True
+        return args, kwargs
+
     def infer(self, x, **fit_params):
         """Return logits and features of a batch; weights in it are for the loss.
 
@@ -394,26 +458,37 @@ class CenterLossNet(NeuralNetClassifier):
         weight = X.get("sample_weight") if isinstance(X, dict) else None
         if weight is not None:
             weight = to_device(weight, self.device)
+        losses, center_weight = None, weight
         if self.negative_loss is None:
-            losses = self.criterion_(logits, y_true)
-            center_weight = weight
+            if weight is None and self._takes_plain_mean():
+                smoothing = self.criterion_.label_smoothing
+                loss = cross_entropy(logits, y_true, label_smoothing=smoothing)
+            else:
+                losses = self.criterion_(logits, y_true)
         else:
             known = y_true < self.n_classes_
             losses = self._open_losses(logits, features, y_true, known)
             # Negatives have no center: they weigh nothing there, whatever their label.
             center_weight = known.to(losses.dtype) * (1 if weight is None else weight)
             y_true = y_true.clamp(max=self.n_classes_ - 1)
-        if weight is not None:
-            losses = losses * weight
-        loss = losses.mean()
+        if losses is not None:
+            loss = (losses if weight is None else losses * weight).mean()
         if self.lambda_norm:
             loss = loss + self.lambda_norm * norm_penalty(features, weight)
         center = self.module_.center
         if self.lambda_center:
-            pull = center_loss(features, y_true, center, center_weight)
-            return loss + self.lambda_center * pull
-        center.deviation(features, y_true, center_weight)  # keeps the centers up to date
+            return add_center_loss(
+                loss, self.lambda_center, features, y_true, center, center_weight
+            )
+        if self.track_centers:
+            center.deviation(features, y_true, center_weight)
         return loss
+
+    def _takes_plain_mean(self):
+        """Whether the criterion is the mean cross entropy, which torch has in one piece."""
+        criterion = self.criterion_
+        plain = type(criterion) is torch.nn.CrossEntropyLoss and criterion.weight is None
+        return plain and criterion.ignore_index < 0
 
     def _open_losses(self, logits, features, y_true, known):
         """Return the loss of each sample where some may be negative."""
@@ -426,6 +501,53 @@ class CenterLossNet(NeuralNetClassifier):
             weight = params.pop("weight")
             losses = losses + weight * objectosphere_loss(features, known, **params)
         return losses
+
+    def train_step_single(self, batch, **fit_params):
+        """Run a batch through the network and back, as skorch does.
+
+        Parameters
+        ----------
+        batch : tuple
+            Samples and labels.
+
+        **fit_params : dict
+            Further arguments of the module.
+
+        Returns
+        -------
+        step : dict
+            The ``loss`` and the output of the module, ``y_pred``.
+        """
+        if not (self.module_.training and self.criterion_.training):
+            self._set_training(True)  # once, where skorch walks through all modules
+        X, y = unpack_data(batch)
+        y_pred = self.infer(X, **fit_params)
+        loss = self.get_loss(y_pred, y, X=X, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+    def train_step(self, batch, **fit_params):
+        """Train on a batch, without the detour of skorch where nobody wants it.
+
+        Parameters
+        ----------
+        batch : tuple
+            Samples and labels.
+
+        **fit_params : dict
+            Further arguments of the module.
+
+        Returns
+        -------
+        step : dict
+            The ``loss`` and the output of the module, ``y_pred``.
+        """
+        if self._needs_closure or self._listens("on_grad_computed"):
+            return super().train_step(batch, **fit_params)
+        self._zero_grad_optimizer()
+        step = self.train_step_single(batch, **fit_params)
+        self._step_optimizer(None)
+        return step
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch of training or validation and record its mean loss.
@@ -462,11 +584,12 @@ class CenterLossNet(NeuralNetClassifier):
             losses, sizes = np.transpose(rows)
             loss = float(np.average(losses, weights=sizes))
         else:
-            total, n_samples = 0.0, 0
+            total, n_samples = 0, 0
             for batch in iterator:
                 size = len(batch[1])
+                loss = step_fn(batch, **fit_params)["loss"].detach()
                 # One transfer from the device an epoch, not one a batch.
-                total = total + step_fn(batch, **fit_params)["loss"].detach() * size
+                total = torch.add(total, loss, alpha=size)
                 n_samples += size
             loss = float(total) / n_samples
         if training and not np.isfinite(loss):
@@ -485,14 +608,18 @@ class CenterLossNet(NeuralNetClassifier):
     def _records_batches(self):
         """Whether a callback looks at batches, as they come or later in the history."""
         readers = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
+        return self._listens("on_batch_begin", "on_batch_end") or any(
+            isinstance(callback, readers) for _, callback in self.callbacks_
+        )
 
-        def overrides(looker, base):
-            hooks = ("on_batch_begin", "on_batch_end")
-            return any(getattr(type(looker), h) is not getattr(base, h) for h in hooks)
-
-        return overrides(self, NeuralNetClassifier) or any(
-            isinstance(callback, readers) or overrides(callback, Callback)
-            for _, callback in self.callbacks_
+    def _listens(self, *hooks):
+        """Whether a callback, or this net, does anything when skorch calls a hook."""
+        lookers = [(type(self), NeuralNetClassifier)]
+        lookers += [(type(callback), Callback) for _, callback in self.callbacks_]
+        return any(
+            getattr(looker, hook) is not getattr(base, hook)
+            for looker, base in lookers
+            for hook in hooks
         )
 
     def get_iterator(self, dataset, training=False):
@@ -512,12 +639,12 @@ class CenterLossNet(NeuralNetClassifier):
             Yields batches.
         """
         iterator = super().get_iterator(dataset, training=training)
-        chosen = "batch_size" in self.get_params_for("iterator_valid")
+        chosen = hasattr(self, "iterator_valid__batch_size")
         if not training and not chosen and isinstance(iterator, TensorBatches):
             iterator.batch_size = max(self.batch_size, INFERENCE_NUMBERS // self._width)
         return iterator
 
-    def forward_iter(self, X, training=False, device="cpu"):
+    def forward_iter(self, X, training=False, device="cpu", **infer_params):
         """Yield what the module makes of each batch, as skorch does.
 
         Parameters
@@ -531,10 +658,13 @@ class CenterLossNet(NeuralNetClassifier):
         device : str, default="cpu"
             Where the outputs go.
 
+        **infer_params : dict
+            Arguments of the module: ``with_logits=False`` leaves the logits out.
+
         Yields
         ------
         output : tuple of (tensor, tensor)
-            Logits and features of a batch.
+            Logits, or None, and features of a batch.
         """
         plain = type(self).evaluation_step is NeuralNetClassifier.evaluation_step
         if training or not plain:
@@ -545,8 +675,8 @@ class CenterLossNet(NeuralNetClassifier):
             self._set_training(False)  # once, where skorch does it for each batch
         for batch in self.get_iterator(self.get_dataset(X)):
             with torch.no_grad():
-                output = self.infer(unpack_data(batch)[0])
-            yield to_device(output, device=device)
+                output = self.infer(unpack_data(batch)[0], **infer_params)
+            yield tuple(None if part is None else part.to(device) for part in output)
 
     def without_optimizer(self):
         """Return a net that shares everything with this one but the optimizer.

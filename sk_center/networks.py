@@ -1,7 +1,6 @@
 """Default feature extractors, and the module that adds a head and centers to one."""
 
 import math
-from contextlib import nullcontext
 from numbers import Real
 
 import torch
@@ -329,7 +328,7 @@ class CenterModule(nn.Module):
         self.head = nn.Linear(feature_dim, n_classes + background) if linear else None
         self.center = Center(feature_dim, n_classes, alpha, center, update=update)
 
-    def forward(self, X):
+    def forward(self, X, with_logits=True):
         """Return logits and features.
 
         Parameters
@@ -337,22 +336,29 @@ class CenterModule(nn.Module):
         X : tensor of shape (n_samples, ...)
             A batch.
 
+        with_logits : bool, default=True
+            Whether logits are wanted.
+
         Returns
         -------
-        logits : tensor of shape (n_samples, n_classes)
+        logits : tensor of shape (n_samples, n_classes) or None
             What the head makes of the features.
 
         features : tensor of shape (n_samples, D)
             What the body makes of the batch.
         """
         weights = self.center.center if self.head is None else self.head.weight
-        half = self.precision == "bf16"
-        with torch.autocast(X.device.type, torch.bfloat16) if half else nullcontext():
+        if self.precision == "bf16":
+            with torch.autocast(X.device.type, torch.bfloat16):
+                features = self.body(X)
+        else:
             features = self.body(X)
         # A body may work in another precision, also under an autocast around all of this.
         features = features.to(weights.dtype)
         if self.metric == "cosine":
             features = nn.functional.normalize(features)
+        if not with_logits:
+            return None, features
         if self.head is None:
             # A copy, since the update of a training step comes before its gradient.
             return -distances(features, self.center.predict()), features

@@ -1247,3 +1247,41 @@ def test_pickle_trains_on_with_a_new_optimizer():
     assert model.net_.optimizer_ is not None
     with pytest.raises(ValueError, match="training loss is nan"):
         pickle.loads(pickle.dumps(model)).set_params(lr=1e30).partial_fit(X, y)
+
+
+@pytest.mark.parametrize("head", ["linear", "distance"])
+def test_stream_after_training_without_center_loss(head):
+    """Check that partial_fit goes on from the class means that fit found."""
+    model = small(lambda_center=0, head=head).fit(X, y)
+    means = model.centers_.copy()
+    assert_array_equal(model.module_.center.predict(), means)
+    model.partial_fit(X[y == 0], y[y == 0])
+    assert_array_equal(model.centers_[1:], means[1:])
+    moved = np.linalg.norm(model.centers_[0] - means[0])
+    assert 0 < moved < 0.5 * np.linalg.norm(means[0] - means[1])
+
+
+@pytest.mark.parametrize("predict_with", ["center", "softmax"])
+@pytest.mark.parametrize("class_weight", [None, {0: 5, 1: 1, 2: 1}])
+def test_predict_is_the_largest_decision(predict_with, class_weight):
+    """Check that the quick ways of predict agree with decision_function."""
+    model = small(predict_with=predict_with, class_weight=class_weight).fit(X, y)
+    rng = np.random.default_rng(0)
+    many = rng.normal(scale=3, size=(20_000, X.shape[1]))
+    expected = model.classes_[model.decision_function(many).argmax(axis=1)]
+    assert_array_equal(model.predict(many), expected)
+    # float32 passes without scikit-learn's checks, float64 does not.
+    assert_array_equal(model.predict(many.astype(np.float32)), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_undefined_numbers_are_refused_without_checks_too(value):
+    """Check that float32 arrays, which skip the slow checks, must be finite."""
+    model = small().fit(X, y)
+    bad = X.astype(np.float32)
+    bad[3, 1] = value
+    with pytest.raises(ValueError, match=r"NaN|infinity"):
+        model.predict(bad)
+    # The sum overflows, the numbers do not.
+    large = np.full((4, X.shape[1]), np.finfo(np.float32).max / 2, dtype=np.float32)
+    assert len(model.transform(large)) == 4
