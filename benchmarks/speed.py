@@ -362,7 +362,7 @@ def sizes(size):
     classifier = ours_fit(X, y, 100, 256, 0.1, module="auto", hidden_layer_sizes=(64,))
     tensors = [*classifier.module_.state_dict().values()]
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    needed += classifier.centers_.nbytes + classifier.classes_.nbytes
+    needed += classifier.classes_.nbytes
     taken = len(pickle.dumps(classifier))
     yield Row(
         "pickle after 100 epochs",

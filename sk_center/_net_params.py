@@ -12,6 +12,8 @@ NET_PARAMETERS = (
     "compile",
     "criterion",
     "dataset",
+    "deterministic",
+    "gradient_accumulation_steps",
     "iterator_train",
     "iterator_valid",
     "torch_load_kwargs",
@@ -122,7 +124,7 @@ def check_prefixed(params, prefix, target, also=()):
         return
     if target is TensorBatches:
         arguments = {**arguments, **inspect.signature(DataLoader).parameters}
-        hidden = ("loader", *TensorBatches.EXCLUDED)
+        hidden = ("loader", "device", *TensorBatches.EXCLUDED)
         arguments = [name for name in arguments if name not in hidden]
     elif any(argument.kind == argument.VAR_KEYWORD for argument in arguments.values()):
         return

@@ -123,6 +123,15 @@ class TensorBatches:
         Whether each pass has an order of its own, drawn from torch's global random
         generator.
 
+    device : str or torch.device, default=None
+        Where batches are wanted; None leaves them where the samples are.
+
+    resident : bool or "auto", default="auto"
+        Whether all samples of an :class:`ArrayDataset` are moved to the device by the first
+        pass, and stay there for the others, in the dtype they have at rest. ``"auto"``
+        moves them to a GPU if they take at most half of its free memory. What is not moved
+        at once is pinned and sent ahead, block by block.
+
     **loader : dict
         Further arguments of ``torch.utils.data.DataLoader``, such as ``num_workers``, but
         none that chooses the samples of a batch. Given any, the ``DataLoader`` is used
@@ -132,45 +141,173 @@ class TensorBatches:
     # Arguments of DataLoader that do not go with batches chosen here.
     EXCLUDED = ("batch_sampler", "drop_last", "sampler")
 
-    def __init__(self, dataset, batch_size, shuffle=False, **loader):
+    def __init__(
+        self,
+        dataset,
+        batch_size,
+        shuffle=False,
+        device=None,
+        resident="auto",
+        **loader,
+    ):
+        if not (isinstance(resident, bool) or resident == "auto"):
+            raise ValueError(f"resident must be True, False or 'auto'; got {resident!r}.")
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.device = device
+        self.resident = resident
         self.loader = loader
+        self._moved = None
 
     def __len__(self):
         return len(self._starts())
 
     def __iter__(self):
-        n_samples = len(self.dataset)
         starts = self._starts()
-        ranges = zip(starts, [*starts[1:], n_samples])
-        subset = isinstance(self.dataset, Subset)
-        source = self.dataset.dataset if subset else self.dataset
-        sliced = isinstance(source, ArrayDataset) and not self.loader
-        if sliced and not self.shuffle and not subset:
-            for start, stop in ranges:  # a slice, which needs no order
-                yield source[start:stop]
+        edges = [*starts, len(self.dataset)]
+        source, rows = source_of(self.dataset)
+        if self.loader or not isinstance(source, ArrayDataset):
+            order = self._order()
+            batches = [order[i:j].tolist() for i, j in zip(starts, edges[1:])]
+            loader = {"pin_memory": self._on_gpu(), **self.loader}
+            yield from DataLoader(self.dataset, batch_sampler=batches, **loader)
             return
-        order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
-        if not sliced:
-            batches = [order[start:stop].tolist() for start, stop in ranges]
-            yield from DataLoader(self.dataset, batch_sampler=batches, **self.loader)
+        if self._moved is None and self._stays(source):
+            self._moved = moved(source, rows, self.device or "cpu")
+        if self._moved is not None:
+            source, rows = self._moved, None
+        if rows is None and not self.shuffle:
+            for i, j in zip(starts, edges[1:]):  # a slice, which needs no order
+                yield source[i:j]
             return
-        if subset:
-            order = torch.as_tensor(self.dataset.indices)[order]
+        order = self._order()
+        if rows is not None:
+            order = rows[order]
+        order = order.to(source.y.device)
         # Many small batches are gathered together and then cut: one pass through Python.
-        n_numbers = self.batch_size * max(math.prod(source.X.shape[1:]), 1)
-        n_together = max(GATHERED_NUMBERS // n_numbers, 1)
-        for i in range(0, len(starts), n_together):
-            edges = [*starts, n_samples][i : i + n_together + 1]
-            yield from cut(source[order[edges[0] : edges[-1]]], np.diff(edges).tolist())
+        n_together = max(together(source) // self.batch_size, 1)
+        spans = [edges[i : i + n_together + 1] for i in range(0, len(starts), n_together)]
+        blocks = (source[order[span[0] : span[-1]]] for span in spans)
+        if self._on_gpu() and self._moved is None:
+            blocks = sent_ahead(blocks, self.device)
+        for span, block in zip(spans, blocks):
+            yield from cut(block, np.diff(span).tolist())
+
+    def _order(self):
+        n_samples = len(self.dataset)
+        return torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
+
+    def _on_gpu(self):
+        return self.device is not None and torch.device(self.device).type == "cuda"
+
+    def _stays(self, source):
+        """Whether all samples are to lie on the device."""
+        if self.resident != "auto":
+            return self.resident
+        if not self._on_gpu():
+            return False
+        size = len(self.dataset) * source.X[:1].nbytes
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return size <= free / 2
 
     def _starts(self):
         starts = list(range(0, len(self.dataset), self.batch_size))
         if len(starts) > 1 and len(self.dataset) - starts[-1] == 1:
             starts.pop()
         return starts
+
+
+def source_of(dataset):
+    """Return what a Subset is of and its rows, or the dataset itself and None.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        The samples.
+
+    Returns
+    -------
+    source : torch.utils.data.Dataset
+        A dataset.
+
+    rows : tensor of shape (n_samples,) or None
+        Indices into it; None for all of it.
+    """
+    if isinstance(dataset, Subset):
+        return dataset.dataset, torch.as_tensor(dataset.indices)
+    return dataset, None
+
+
+def together(source):
+    """Return how many samples of an :class:`ArrayDataset` are handled at once."""
+    return max(GATHERED_NUMBERS // max(math.prod(source.X.shape[1:]), 1), 1)
+
+
+def moved(source, rows, device):
+    """Return samples as a dataset on a device.
+
+    Parameters
+    ----------
+    source : ArrayDataset
+        The samples. A ``np.memmap`` is read block by block.
+
+    rows : tensor of shape (n_samples,) or None
+        Those that are wanted; None for all.
+
+    device : str or torch.device
+        The device.
+
+    Returns
+    -------
+    dataset : ArrayDataset
+        A copy.
+    """
+    raw = ArrayDataset(source.X, source.y, dtype=None)
+    index = torch.arange(len(source)) if rows is None else rows
+    first, _ = raw[:1]
+    X = torch.empty((len(index), *first.shape[1:]), dtype=first.dtype, device=device)
+    start = 0
+    for part in index.split(together(source)):
+        X[start : start + len(part)] = raw[part][0]
+        start += len(part)
+    weight = source.sample_weight
+    if weight is not None:
+        X = {"X": X, "sample_weight": weight[index].to(device)}
+    return ArrayDataset(X, source.y[index].to(device), dtype=source.dtype)
+
+
+def sent_ahead(blocks, device):
+    """Yield blocks of samples on a GPU, each when the next is already on its way.
+
+    Parameters
+    ----------
+    blocks : iterable of tuples
+        Samples, or a dict of samples and weights, and labels.
+
+    device : str or torch.device
+        The GPU.
+
+    Yields
+    ------
+    block : tuple
+        Of the same form.
+    """
+
+    def send(part):
+        if isinstance(part, Mapping):
+            return {name: send(value) for name, value in part.items()}
+        part = part.pin_memory() if part.is_cpu else part
+        return part.to(device, non_blocking=True)
+
+    before = None
+    for X, y in blocks:
+        block = send(X), send(y)
+        if before is not None:
+            yield before
+        before = block
+    if before is not None:
+        yield before
 
 
 def cut(batch, sizes):

@@ -456,7 +456,8 @@ def deviations(features, centers, labels):
             f"labels must lie in [0, {len(centers)}), the classes of the centers; got "
             f"{low if low < 0 else high}."
         ) from error
-    return features.detach() - rows.to(torch.promote_types(features.dtype, torch.float32))
+    rows = rows.to(torch.promote_types(features.dtype, torch.float32))
+    return torch.sub(features.detach(), rows, out=rows)  # new memory would cost more time
 
 
 def sum_of_squares(deviation, sample_weight=None):

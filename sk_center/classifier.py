@@ -196,7 +196,9 @@ class CenterLossClassifier(
     **skorch_params : dict
         Every other parameter of :class:`~sk_center.CenterLossNet` by its skorch name:
         ``module__<name>``, ``optimizer__<name>``, ``criterion__label_smoothing``,
-        ``iterator_train__num_workers``, ``train_split`` and so on.
+        ``iterator_train__num_workers``, ``train_split`` and so on. Of speed and memory are
+        ``compile=True``, ``gradient_accumulation_steps``, ``deterministic=True`` and
+        ``iterator_train__resident``, whether the data lie on a GPU.
 
     Attributes
     ----------
@@ -586,11 +588,20 @@ class CenterLossClassifier(
 
     def __getstate__(self):
         state = {**super().__getstate__()}  # which may be the dict itself
+        if "net_" not in state:
+            return state
         # What an optimizer remembers is larger than the network, and of use to those alone
         # who train on.
-        if "net_" in state and not (self.warm_start or self._streams):
+        if not (self.warm_start or self._streams):
             state["net_"] = self.net_.without_optimizer()
+        if np.array_equal(self.centers_, self._centers_of_net()):
+            del state["centers_"]  # the module has them
         return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "net_" in state and "centers_" not in state:
+            self.centers_ = self._centers_of_net()
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
@@ -608,6 +619,10 @@ class CenterLossClassifier(
     @property
     def _n_features_out(self):
         return self.centers_.shape[1]
+
+    def _centers_of_net(self):
+        """The centers in the module, as an array of its own."""
+        return self.module_.center.predict().cpu().numpy()
 
     def _scores(self, X):
         """What the largest of decides: minus the distances, or the logits."""

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from copy import deepcopy
 from inspect import Parameter, signature
+from numbers import Integral
 from threading import RLock
 
 import numpy as np
@@ -17,6 +18,7 @@ from skorch.callbacks import (
     TrainEndCheckpoint,
 )
 from skorch.dataset import unpack_data
+from skorch.history import History
 from skorch.utils import to_device, to_tensor
 from torch.nn.functional import cross_entropy
 
@@ -105,6 +107,15 @@ class CenterLossNet(NeuralNetClassifier):
         Whether batches move the centers where ``lambda_center=0`` too. Without center loss
         nothing asks for them in training, and a small step takes a third less time.
 
+    gradient_accumulation_steps : int, default=1
+        Batches whose gradients make one step of the optimizer, that of one batch with all
+        their samples: for steps that do not fit into memory. Centers move batch by batch.
+
+    deterministic : bool, default=False
+        Whether training takes only algorithms of torch that give the same bits each time,
+        as on a CPU they all do; on a GPU, sums over a class are else added up in any order.
+        torch then asks for the environment variable ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
+
     criterion : torch loss class, default=torch.nn.CrossEntropyLoss
         The loss on the logits. It is asked for one value per sample
         (``criterion__reduction="none"``) so that weights can enter.
@@ -129,6 +140,11 @@ class CenterLossNet(NeuralNetClassifier):
 
     dataset : class, default=ArrayDataset
         Wraps arrays and tensors.
+
+    compile : bool, default=False
+        Whether torch compiles the training step (network, loss, centers) and inference,
+        with the ``compile__`` parameters; ``compile__mode="reduce-overhead"`` asks for CUDA
+        graphs. It pays where many equal steps follow: the first takes up to a minute.
 
     verbose : int, default=0
         Whether skorch prints a line an epoch.
@@ -182,6 +198,8 @@ class CenterLossNet(NeuralNetClassifier):
         negative_loss=None,
         n_classes=None,
         track_centers=True,
+        gradient_accumulation_steps=1,
+        deterministic=False,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         lr=1e-3,
@@ -218,6 +236,8 @@ class CenterLossNet(NeuralNetClassifier):
         self.negative_loss = negative_loss
         self.n_classes = n_classes
         self.track_centers = track_centers
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.deterministic = deterministic
 
     # skorch takes parameters such as negative_loss__min_norm when it knows the prefix.
     prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
@@ -293,10 +313,9 @@ class CenterLossNet(NeuralNetClassifier):
         sample, _ = self.get_dataset(X, y)[0]
         if isinstance(sample, dict):
             sample = sample["X"]
-        # Zeros of the right form: the net keeps no data.
-        self.example_ = torch.zeros(
-            (2, *np.shape(sample)), dtype=torch.as_tensor(sample).dtype
-        )
+        # Zeros of the right form, of one number: the net keeps no data.
+        zero = torch.zeros((), dtype=torch.as_tensor(sample).dtype)
+        self.example_ = zero.expand(2, *np.shape(sample))
         self.n_classes_ = self.n_classes
         if self.n_classes_ is None:
             if y is None or self.negative_loss is not None:
@@ -341,7 +360,8 @@ class CenterLossNet(NeuralNetClassifier):
             precision=self.precision,
             background=self.negative_loss == "background",
         )
-        self._width = widest_output(self.module_, self.example_)
+        self._compiled = {}
+        self._width = max(widest_output(self.module_, self.example_), self.n_classes_)
         return self
 
     def initialize_criterion(self):
@@ -502,6 +522,37 @@ class CenterLossNet(NeuralNetClassifier):
             losses = losses + weight * objectosphere_loss(features, known, **params)
         return losses
 
+    def torch_compile(self, module, name):
+        """Return the module: what is compiled is the step, which is more than modules.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The module.
+
+        name : str
+            Its name.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            The same, so that it can be pickled and looked into.
+        """
+        return module
+
+    def _fast(self, name):
+        """Return a method, compiled if that is asked for."""
+        if not self.compile:
+            return getattr(self, name)
+        if name not in self._compiled:
+            params = self.get_params_for("compile")
+            self._compiled[name] = torch.compile(getattr(self, name), **params)
+        return self._compiled[name]
+
+    def _loss_of(self, X, y, **fit_params):
+        y_pred = self.infer(X, **fit_params)
+        return self.get_loss(y_pred, y, X=X, training=True), y_pred
+
     def train_step_single(self, batch, **fit_params):
         """Run a batch through the network and back, as skorch does.
 
@@ -521,9 +572,11 @@ class CenterLossNet(NeuralNetClassifier):
         if not (self.module_.training and self.criterion_.training):
             self._set_training(True)  # once, where skorch walks through all modules
         X, y = unpack_data(batch)
-        y_pred = self.infer(X, **fit_params)
-        loss = self.get_loss(y_pred, y, X=X, training=True)
-        loss.backward()
+        loss, y_pred = self._fast("_loss_of")(X, y, **fit_params)
+        if self.gradient_accumulation_steps == 1:
+            loss.backward()
+        else:
+            (loss * len(y)).backward()  # a sum, whose mean is taken over several batches
         return {"loss": loss, "y_pred": y_pred}
 
     def train_step(self, batch, **fit_params):
@@ -542,12 +595,66 @@ class CenterLossNet(NeuralNetClassifier):
         step : dict
             The ``loss`` and the output of the module, ``y_pred``.
         """
-        if self._needs_closure or self._listens("on_grad_computed"):
-            return super().train_step(batch, **fit_params)
-        self._zero_grad_optimizer()
+        if self.gradient_accumulation_steps == 1:
+            if self._needs_closure or self._listens("on_grad_computed"):
+                return super().train_step(batch, **fit_params)
+            self._zero_grad_optimizer()
+            step = self.train_step_single(batch, **fit_params)
+            self._step_optimizer(None)
+            return step
+        if not self._accumulated:
+            self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
-        self._step_optimizer(None)
+        self._accumulated.append(len(batch[1]))
+        if len(self._accumulated) == self.gradient_accumulation_steps:
+            self._step_on_accumulated(batch)
         return step
+
+    def _step_on_accumulated(self, batch=None):
+        """Let the optimizer step on the mean gradient over several batches."""
+        n_samples = sum(self._accumulated)
+        self._accumulated = []
+        for _, parameter in self.get_all_learnable_params():
+            if parameter.grad is not None:
+                parameter.grad /= n_samples
+        named = list(self.get_all_learnable_params())
+        self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        self._step_optimizer(None)
+
+    def fit_loop(self, X, y=None, epochs=None, **params):
+        """Train for a number of epochs.
+
+        Parameters
+        ----------
+        X : array, tensor, dict or torch Dataset
+            The samples.
+
+        y : array-like of shape (n_samples,), default=None
+            Class index of each sample.
+
+        epochs : int, default=None
+            Number of epochs, by default ``max_epochs``.
+
+        **params : dict
+            As in skorch.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The net.
+        """
+        n_batches = self.gradient_accumulation_steps
+        if not (isinstance(n_batches, Integral) and n_batches >= 1):
+            raise ValueError(
+                f"gradient_accumulation_steps must be an integer >= 1; got {n_batches!r}."
+            )
+        if n_batches > 1 and self._needs_closure:
+            raise ValueError(
+                f"{type(self.optimizer_).__name__} runs the network itself; it takes "
+                f"gradient_accumulation_steps=1; got {n_batches}."
+            )
+        with deterministic_algorithms(self.deterministic):
+            return super().fit_loop(X, y, epochs, **params)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch of training or validation and record its mean loss.
@@ -576,6 +683,7 @@ class CenterLossNet(NeuralNetClassifier):
         """
         if iterator is None:
             return
+        self._accumulated = []
         if self._records_batches():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             rows = self.history[
@@ -592,6 +700,8 @@ class CenterLossNet(NeuralNetClassifier):
                 total = torch.add(total, loss, alpha=size)
                 n_samples += size
             loss = float(total) / n_samples
+        if self._accumulated:
+            self._step_on_accumulated()
         if training and not np.isfinite(loss):
             raise ValueError(
                 f"The training loss is {loss} in epoch {len(self.history)}. Likely causes: "
@@ -639,6 +749,8 @@ class CenterLossNet(NeuralNetClassifier):
             Yields batches.
         """
         iterator = super().get_iterator(dataset, training=training)
+        if training and isinstance(iterator, TensorBatches):
+            iterator.device = self.device
         chosen = hasattr(self, "iterator_valid__batch_size")
         if not training and not chosen and isinstance(iterator, TensorBatches):
             iterator.batch_size = max(self.batch_size, INFERENCE_NUMBERS // self._width)
@@ -675,7 +787,7 @@ class CenterLossNet(NeuralNetClassifier):
             self._set_training(False)  # once, where skorch does it for each batch
         for batch in self.get_iterator(self.get_dataset(X)):
             with torch.no_grad():
-                output = self.infer(unpack_data(batch)[0], **infer_params)
+                output = self._fast("infer")(unpack_data(batch)[0], **infer_params)
             yield tuple(None if part is None else part.to(device) for part in output)
 
     def without_optimizer(self):
@@ -689,7 +801,7 @@ class CenterLossNet(NeuralNetClassifier):
         net = object.__new__(type(self))
         vars(net).update(vars(self))
         if self.initialized_:
-            net.optimizer_ = None
+            net.optimizer_, net._compiled = None, {}
         return net
 
     def ensure_optimizer(self):
@@ -702,13 +814,50 @@ class CenterLossNet(NeuralNetClassifier):
         # without one. On a CPU that only keeps cloudpickle, and so joblib's workers and
         # notebooks, from carrying modules that no other process can import.
         on_cpu = torch.device(self.device or "cpu").type == "cpu"
-        return vars(self).copy() if on_cpu else super().__getstate__()
+        state = vars(self).copy() if on_cpu else super().__getstate__()
+        if "_compiled" in state:
+            state["_compiled"] = {}
+        # A dict an epoch is three times as large as the numbers in it.
+        if "history_" in state and len({tuple(row) for row in state["history_"]}) == 1:
+            rows = state.pop("history_")
+            columns = zip(*(row.values() for row in rows))
+            state["history_columns"] = dict(zip(rows[0], map(list, columns)))
+        return state
 
     def __setstate__(self, state):
+        state = dict(state)
+        columns = state.pop("history_columns", None)
+        if columns is not None:
+            rows = zip(*columns.values())
+            state["history_"] = History(dict(zip(columns, row)) for row in rows)
         if "__cuda_dependent_attributes__" in state:
             super().__setstate__(state)
         else:
             vars(self).update(state)
+
+
+@contextmanager
+def deterministic_algorithms(wanted):
+    """Let torch take only algorithms that always give the same bits, for a block.
+
+    Parameters
+    ----------
+    wanted : bool
+        False changes nothing.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
 
 
 @contextmanager

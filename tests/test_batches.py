@@ -7,7 +7,13 @@ from numpy.testing import assert_array_equal
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from sk_center import batches as batches_module
-from sk_center.batches import ArrayDataset, LabelledDataset, TensorBatches, labels_of
+from sk_center.batches import (
+    ArrayDataset,
+    LabelledDataset,
+    TensorBatches,
+    labels_of,
+    sent_ahead,
+)
 
 
 def numbered(n_samples, **params):
@@ -289,3 +295,67 @@ def test_labels_of_samples_alone_is_an_error():
     """Check that a dataset without labels asks for y."""
     with pytest.raises(ValueError, match="y is needed"):
         labels_of(Pairs(np.zeros((3, 2))))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("subset", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_resident_samples(shuffle, subset, weighted, monkeypatch):
+    """Check that samples are moved once, in their own dtype, and come in the same order."""
+    monkeypatch.setattr(batches_module, "GATHERED_NUMBERS", 70)
+    X = np.arange(150, dtype=np.uint8).reshape(50, 3)
+    given = {"X": X, "sample_weight": np.arange(50)} if weighted else X
+    source = Counting(given, np.arange(50))
+    dataset = Subset(source, list(range(40, 5, -1))) if subset else source
+    passes = []
+    for resident in (True, False):
+        batches = TensorBatches(dataset, 8, shuffle, device="cpu", resident=resident)
+        torch.manual_seed(0)
+        passes.append([batch for _ in range(2) for batch in batches])
+        if resident:
+            assert source.calls == 0
+            assert batches._moved.X.dtype == torch.uint8
+    for (moved, y), (sliced, labels) in zip(*passes, strict=True):
+        assert_array_equal(y, labels)
+        if weighted:
+            assert_array_equal(moved["sample_weight"], sliced["sample_weight"])
+            moved, sliced = moved["X"], sliced["X"]
+        assert moved.dtype == torch.float32
+        assert_array_equal(moved, sliced)
+        assert_array_equal(moved, X[y])
+
+
+def test_resident_setting():
+    """Check that on a CPU nothing is moved unless asked, and the setting is checked."""
+    batches = TensorBatches(numbered(10), 4, device="cpu")
+    list(batches)
+    assert batches._moved is None
+    with pytest.raises(ValueError, match="resident must be True, False or 'auto'; got 1"):
+        TensorBatches(numbered(10), 4, resident=1)
+
+
+@pytest.mark.parametrize("free", [10_000, 1_000_000])
+def test_samples_move_to_a_gpu_where_they_fit(free, monkeypatch):
+    """Check, on the account of a GPU that is not there, when samples move."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+    X = np.zeros((1000, 20), dtype=np.uint8)
+    batches = TensorBatches(ArrayDataset(X), 100, device="cuda")
+    assert batches._stays(batches.dataset) == (free == 1_000_000)
+
+
+def test_blocks_are_sent_ahead(monkeypatch):
+    """Check that a block is on its way before the one before it is used."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    made = []
+
+    def blocks():
+        for i in range(4):
+            made.append(i)
+            yield {"X": torch.full((2,), i)}, torch.tensor([i])
+
+    for i, (X, y) in enumerate(sent_ahead(blocks(), "cpu")):
+        assert made == list(range(min(i + 2, 4)))
+        assert X["X"].tolist() == [i, i]
+        assert y.tolist() == [i]
+    assert i == 3
+    assert list(sent_ahead([], "cpu")) == []

@@ -1285,3 +1285,38 @@ def test_undefined_numbers_are_refused_without_checks_too(value):
     # The sum overflows, the numbers do not.
     large = np.full((4, X.shape[1]), np.finfo(np.float32).max / 2, dtype=np.float32)
     assert len(model.transform(large)) == 4
+
+
+def test_pickle_is_the_network_and_little_more():
+    """Check that a pickle holds no optimizer, no batches, no array twice."""
+    model = small(max_epochs=100, hidden_layer_sizes=(64, 64)).fit(X, y)
+    needed = sum(tensor.nbytes for tensor in model.module_.state_dict().values())
+    needed += model.classes_.nbytes
+    data = pickle.dumps(model)
+    assert len(data) < needed + 10_000
+    again = pickle.loads(data)
+    assert_array_equal(again.centers_, model.centers_)
+    assert again.centers_.dtype == model.centers_.dtype
+    again.centers_[:] = 0  # an array of its own
+    assert_array_equal(again.module_.center.predict(), model.centers_)
+    assert again.history_ == model.history_
+    # A stream has seen no sample of some classes, which the module cannot say.
+    stream = small().partial_fit(X[y == 0], y[y == 0], classes=[0, 1])
+    again = pickle.loads(pickle.dumps(stream))
+    assert_array_equal(again.centers_, stream.centers_)
+    assert np.isinf(again.centers_[1]).all()
+
+
+def test_speed_parameters_reach_the_net():
+    """Check the settings of speed and memory by their names of skorch."""
+    model = small(
+        gradient_accumulation_steps=2,
+        deterministic=True,
+        iterator_train__resident=True,
+        compile=True,
+        compile__backend="eager",
+    )
+    assert model.fit(X, y).score(X, y) > 0.9
+    assert clone(model).get_params()["gradient_accumulation_steps"] == 2
+    with pytest.raises(ValueError, match="resident"):
+        small(iterator_train__residnt=True).fit(X, y)

@@ -1,6 +1,8 @@
 """Tests of the skorch net: its loss, its epoch loop, its life beside skorch."""
 
+import pickle
 from collections import Counter
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -576,3 +578,124 @@ def test_module_set_to_evaluation_trains_again():
         callbacks=[Predicts()],
     ).fit(X, y)
     assert [training for training, grad in modes if grad] == [True, True]
+
+
+@pytest.mark.parametrize("callbacks", [None, [WatchBatches()]])
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
+def test_accumulated_gradients_are_those_of_one_batch(optimizer, callbacks):
+    """Check that three batches of 20 samples, the last of 10, step as 50 samples do."""
+    nets = []
+    for params in (
+        {"batch_size": 50},
+        {"batch_size": 20, "gradient_accumulation_steps": 3, "callbacks": callbacks},
+    ):
+        torch.manual_seed(0)
+        # Anchors, which do not move between two batches.
+        net = small(
+            optimizer=optimizer,
+            max_epochs=4,
+            head="distance",
+            center="simplex",
+            center_update="fixed",
+            iterator_train__shuffle=False,
+            **params,
+        )
+        nets.append(net.fit(X[:50], y[::3]))
+    one, several = nets
+    assert_allclose(
+        several.history[:, "train_loss"], one.history[:, "train_loss"], rtol=1e-5
+    )
+    for ours, theirs in zip(*(net.module_.parameters() for net in nets)):
+        assert_allclose(ours.detach(), theirs.detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_accumulated_gradients_reach_the_callbacks_once_a_step():
+    """Check that gradients are shown when they are whole, also at the end of an epoch."""
+    seen = []
+
+    class Watch(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            seen.append(sum(float(p.grad.abs().sum()) > 0 for _, p in named_parameters))
+
+    params = {"batch_size": 20, "gradient_accumulation_steps": 3, "max_epochs": 2}
+    fitted(callbacks=[Watch()], **params)  # eight batches an epoch
+    assert len(seen) == 6
+    assert min(seen) > 0
+
+
+@pytest.mark.parametrize("steps", [0, 1.5, "2"])
+def test_accumulation_of_a_strange_number_raises(steps):
+    """Check that the number of batches must be one."""
+    with pytest.raises(ValueError, match="gradient_accumulation_steps must be an integer"):
+        fitted(gradient_accumulation_steps=steps)
+
+
+def test_accumulation_does_not_go_with_a_closure():
+    """Check that LBFGS, which runs the network itself, cannot wait for batches."""
+    with pytest.raises(ValueError, match=r"LBFGS.*gradient_accumulation_steps=1; got 2"):
+        fitted(optimizer=torch.optim.LBFGS, gradient_accumulation_steps=2)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_compiled_training_is_the_same(weighted):
+    """Check that step and inference compile, each in one graph, and change nothing."""
+    data = {"X": X, "sample_weight": np.linspace(0.5, 2, len(X)).astype(np.float32)}
+    nets = []
+    for params in (
+        {},
+        {"compile": True, "compile__backend": "aot_eager", "compile__fullgraph": True},
+    ):
+        torch.compiler.reset()
+        torch.manual_seed(0)
+        nets.append(small(**params).fit(data if weighted else X, y))
+    plain, compiled = nets
+    assert_allclose(
+        compiled.history[:, "train_loss"], plain.history[:, "train_loss"], rtol=1e-4
+    )
+    for ours, theirs in zip(*(net.module_.state_dict().values() for net in nets)):
+        assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+    assert_allclose(compiled.predict_proba(X), plain.predict_proba(X), atol=1e-3)
+    # What is compiled belongs to a process.
+    again = pickle.loads(pickle.dumps(compiled))
+    assert_array_equal(again.predict_proba(X), compiled.predict_proba(X))
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_deterministic_algorithms_for_the_training_alone(before, fails):
+    """Check that torch's setting is on in training and as it was before afterwards."""
+    seen = []
+
+    class Watch(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(torch.are_deterministic_algorithms_enabled())
+            if fails:
+                raise RuntimeError("stop here")
+
+    torch.use_deterministic_algorithms(before, warn_only=True)
+    try:
+        with pytest.raises(RuntimeError) if fails else nullcontext():
+            fitted(deterministic=True, callbacks=[Watch()], max_epochs=1)
+        assert torch.are_deterministic_algorithms_enabled() == before
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert seen == [True]
+
+
+def test_pickle_holds_the_history_in_columns():
+    """Check that a pickle brings all of the history back, of which it holds numbers."""
+    long = fitted(max_epochs=60)
+    again = pickle.loads(pickle.dumps(long))
+    assert again.history == long.history
+    assert type(again.history) is type(long.history)
+    again.partial_fit(X, y)
+    assert len(again.history) == len(long.history) + long.max_epochs
+    dicts = len(pickle.dumps(list(long.history)))
+    columns = pickle.dumps(long.__getstate__()["history_columns"])
+    assert len(columns) < 0.5 * dicts
+    # Rows that differ are kept as they are.
+    split = {"train_split": ValidSplit(0.2), "max_epochs": 2}
+    long.set_params(**split).partial_fit(X, y)
+    assert pickle.loads(pickle.dumps(long)).history == long.history
