@@ -1315,6 +1315,7 @@ def test_speed_parameters_reach_the_net():
         iterator_train__resident=True,
         compile=True,
         compile__backend="eager",
+        max_epochs=30,
     )
     assert model.fit(X, y).score(X, y) > 0.9
     assert clone(model).get_params()["gradient_accumulation_steps"] == 2
