@@ -248,11 +248,11 @@ def predictions(size):
         )
     one = X[:1]
     yield compare(
-        "predict one row",
+        "predict one row, 200 times",
         "skorch",
         0.5,
-        lambda: [classifier.predict(one) for _ in range(20)],
-        lambda: [net.predict(one) for _ in range(20)],
+        lambda: [classifier.predict(one) for _ in range(200)],
+        lambda: [net.predict(one) for _ in range(200)],
         5 * size.repeats,
     )
 
@@ -289,16 +289,17 @@ def images(size):
     """Yield the comparison of training a ConvNet on MNIST."""
     X, y, _ = load("mnist", size.data_dir)
     X, y = X[: size.n_images], y[: size.n_images].astype(np.int64)
+    epochs = size.image_epochs
 
     def network():
         return ConvNet((1, 28, 28))
 
     yield compare(
-        f"fit, ConvNet, {len(X)} images of MNIST, batch 128",
+        f"fit, ConvNet, {len(X)} images of MNIST, {size.image_epochs} epochs, batch 128",
         "hand-written loop with center loss",
         1.03,
-        lambda: ours_fit(X, y, 1, 128, 0.1, module=network()),
-        lambda: handwritten_fit(X, y, 1, 128, 0.1, Headed(network(), 128)),
+        lambda: ours_fit(X, y, epochs, 128, 0.1, module=network()),
+        lambda: handwritten_fit(X, y, epochs, 128, 0.1, Headed(network(), 128)),
         size.repeats,
     )
 
@@ -416,16 +417,17 @@ class Size:
     """How much is measured."""
 
     n_samples: int = 50_000
-    n_images: int = 6_400
+    n_images: int = 3_200
+    image_epochs: int = 10
     n_large: int = 1_000_000
     most_classes: int = 1_000_000
-    epochs: int = 2
+    epochs: int = 10
     search_epochs: int = 20
-    repeats: int = 9
+    repeats: int = 5
     data_dir: str | None = None
 
 
-QUICK = Size(2_000, 256, 20_000, 100_000, 1, 2, 1)
+QUICK = Size(2_000, 256, 1, 20_000, 100_000, 1, 2, 1)
 
 
 @ignore_warnings(category=ConvergenceWarning)

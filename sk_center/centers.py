@@ -547,26 +547,32 @@ def nearest(features, centers):
 
 
 def _nearest(features, centers):
-    # |f - c|^2 / 2 is |f|^2 / 2 minus this:
+    # Half the squared distance is half the squared norm of the features minus this:
     half = centers.square().sum(dim=1) / 2
-    best = runner_up = index = None
-    for start in range(0, len(centers), NEAREST_BLOCK):
-        block = slice(start, start + NEAREST_BLOCK)
-        likeness = torch.addmm(-half[block], features, centers[block].T)
-        high, where = likeness.max(dim=1)
-        second = likeness.scatter_(1, where[:, None], -math.inf).amax(dim=1)
-        if best is None:
-            best, runner_up, index = high, second, where
-        else:
-            runner_up = torch.maximum(runner_up.maximum(second), best.minimum(high))
-            index = torch.where(high > best, where + start, index)
-            best = best.maximum(high)
     # The error of a sum of products is below D times its rounding, here and in distances.
     size = torch.linalg.vector_norm(features, dim=1) + (2 * half.max()).sqrt()
-    rounding = torch.finfo(best.dtype).eps * (features.shape[1] + 8)
-    sure = best - runner_up > 2 * rounding * size.square()  # nor where anything is NaN
-    doubtful = (~sure).nonzero().squeeze(1)
-    for rows in doubtful.split(max(NEAREST_BLOCK**2 // len(centers), 1)):
+    rounding = torch.finfo(features.dtype).eps * (features.shape[1] + 8)
+    margin = 2 * rounding * size.square()
+    best = index = doubtful = None
+    for start in range(0, len(centers), NEAREST_BLOCK):
+        block = slice(start, start + NEAREST_BLOCK)
+        # Centers by samples: the order in which a maximum over centers is fast.
+        likeness = torch.addmm(-half[block, None], centers[block], features.T)
+        high = likeness.amax(dim=0)
+        near = (likeness >= high - margin).to(likeness.dtype)
+        # Of a single near center, the sum of the numbers of near centers is the number.
+        numbers = torch.arange(len(near), dtype=near.dtype)
+        count, number = torch.stack([torch.ones_like(numbers), numbers]) @ near
+        unsure, number = count != 1, number.long() + start  # nor where anything is NaN
+        if best is None:
+            best, index, doubtful = high, number, unsure
+        else:
+            better = high > best
+            doubtful = torch.where(better, unsure, doubtful)
+            doubtful |= ~((high - best).abs() > margin)
+            index = torch.where(better, number, index)
+            best = best.maximum(high)
+    for rows in doubtful.nonzero()[:, 0].split(max(NEAREST_BLOCK**2 // len(centers), 1)):
         index[rows] = distances(features[rows], centers).argmin(dim=1)
     return index
 
@@ -594,18 +600,22 @@ def class_means(batches, labels, n_classes, sample_weight=None):
         Means, summed in float64 and rounded to float32; zero for an absent class.
     """
     weights = np.ones(len(labels)) if sample_weight is None else sample_weight
-    sums, start = 0, 0
+    sums, start = None, 0
     for features in batches:
         part = slice(start, start + len(features))
+        present, member_of = np.unique(labels[part], return_inverse=True)
         # A sparse membership matrix sums each class without a loop over classes.
         members = csr_array(
-            (weights[part], (labels[part], np.arange(len(features)))),
-            shape=(n_classes, len(features)),
+            (weights[part], (member_of, np.arange(len(features)))),
+            shape=(len(present), len(features)),
         )
-        sums = sums + members @ features.detach().cpu().double().numpy()
+        if sums is None:
+            sums = np.zeros((n_classes, features.shape[1]))
+        sums[present] += members @ features.detach().cpu().double().numpy()
         start = part.stop
     totals = np.bincount(labels, weights=weights, minlength=n_classes)
-    return (sums / np.where(totals > 0, totals, 1)[:, None]).astype(np.float32)
+    sums /= np.where(totals > 0, totals, 1)[:, None]
+    return sums.astype(np.float32)
 
 
 def glorot_uniform(shape):

@@ -837,12 +837,16 @@ class CenterLossClassifier(
         if len(known) < len(y):
             dataset, y = Subset(dataset, known), y[known]
             weight = None if weight is None else weight[known]
+        n_rows = min(len(y), TEMPERATURE_SAMPLES, max(2**22 // len(self.classes_), 100))
+        rows = np.linspace(0, len(y) - 1, n_rows).astype(int)
         center = net.module_.center
         if streams:
             centers, seen = center.predict().cpu().numpy(), center.known.cpu().numpy()
+            outputs = net.forward_iter(Subset(dataset, rows), with_logits=False)
+            kept = [features for _, features in outputs]
         else:
-            outputs = net.forward_iter(dataset, with_logits=False)
-            features = (features for _, features in outputs)
+            kept = []
+            features = keep_rows(net.forward_iter(dataset, with_logits=False), rows, kept)
             centers = class_means(features, y, len(self.classes_), weight)
             seen = np.ones(len(centers), dtype=bool)
         if not np.isfinite(centers[seen]).all():
@@ -857,10 +861,9 @@ class CenterLossClassifier(
             norms = np.linalg.norm(centers, axis=1, keepdims=True)
             centers /= np.where(norms > 0, norms, 1)
         centers[~seen] = np.inf  # no sample so far: infinitely far from everything
-        n_rows = min(len(y), TEMPERATURE_SAMPLES, max(2**22 // len(centers), 100))
-        rows = np.linspace(0, len(y) - 1, n_rows).astype(int)
-        outputs = list(net.forward_iter(Subset(dataset, rows)))
-        logits, features = (torch.cat(output).float() for output in zip(*outputs))
+        features = torch.cat(kept)
+        with torch.no_grad():
+            logits = net.module_.logits(features.to(net.device)).cpu().float()
         logits = self._known_logits(logits)
         d = distances(features, torch.from_numpy(centers[seen])).numpy()
         p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
@@ -937,6 +940,33 @@ class CenterLossClassifier(
             f"channels, height, width); got samples of shape {tuple(shape)}. Reshape X or "
             "pass a module."
         )
+
+
+def keep_rows(outputs, rows, kept):
+    """Yield the features of each batch, and append those of some rows to a list.
+
+    Parameters
+    ----------
+    outputs : iterable of pairs
+        Logits, which may be None, and features of each batch.
+
+    rows : ndarray of shape (n_rows,)
+        Indices of the samples to keep, ascending.
+
+    kept : list
+        Gets a tensor of features for each batch.
+
+    Yields
+    ------
+    features : tensor of shape (n_batch, D)
+        Features of a batch.
+    """
+    start = 0
+    for _, features in outputs:
+        first, last = np.searchsorted(rows, [start, start + len(features)])
+        kept.append(features[rows[first:last] - start])
+        start += len(features)
+        yield features
 
 
 def find_device(device):

@@ -31,8 +31,9 @@ from sk_center.losses import (
 )
 from sk_center.networks import CenterModule, Function, find_feature_dim, widest_output
 
-# Numbers in the widest layer of an inference batch: four megabytes.
-INFERENCE_NUMBERS = 2**20
+# Numbers in the widest layer of an inference batch: what the cache of a core holds, and
+# elsewhere what keeps a device busy.
+INFERENCE_NUMBERS = {"cpu": 2**18, "cuda": 2**24}
 # What may change between two calls that train the same net.
 WARM_PARAMETERS = (
     "batch_size",
@@ -753,8 +754,24 @@ class CenterLossNet(NeuralNetClassifier):
             iterator.device = self.device
         chosen = hasattr(self, "iterator_valid__batch_size")
         if not training and not chosen and isinstance(iterator, TensorBatches):
-            iterator.batch_size = max(self.batch_size, INFERENCE_NUMBERS // self._width)
+            iterator.batch_size = self._inference_batch_size()
         return iterator
+
+    def _inference_batch_size(self):
+        numbers = INFERENCE_NUMBERS.get(torch.device(self.device or "cpu").type, 2**20)
+        return max(self.batch_size, numbers // self._width)
+
+    def _inference_batches(self, X):
+        """Return batches of samples, for arrays without the search for their parameters."""
+        prefixes = ("dataset__", "iterator_valid__")
+        if (
+            type(X) is np.ndarray
+            and self.dataset is ArrayDataset
+            and self.iterator_valid is TensorBatches
+            and not any(name.startswith(prefixes) for name in vars(self))
+        ):
+            return TensorBatches(ArrayDataset(X), self._inference_batch_size())
+        return self.get_iterator(self.get_dataset(X))
 
     def forward_iter(self, X, training=False, device="cpu", **infer_params):
         """Yield what the module makes of each batch, as skorch does.
@@ -782,10 +799,11 @@ class CenterLossNet(NeuralNetClassifier):
         if training or not plain:
             yield from super().forward_iter(X, training=training, device=device)
             return
-        self.check_is_fitted()
+        if not self.initialized_:
+            self.check_is_fitted()
         if self.module_.training:
             self._set_training(False)  # once, where skorch does it for each batch
-        for batch in self.get_iterator(self.get_dataset(X)):
+        for batch in self._inference_batches(X):
             with torch.no_grad():
                 output = self._fast("infer")(unpack_data(batch)[0], **infer_params)
             yield tuple(None if part is None else part.to(device) for part in output)

@@ -357,14 +357,27 @@ class CenterModule(nn.Module):
         features = features.to(weights.dtype)
         if self.metric == "cosine":
             features = nn.functional.normalize(features)
-        if not with_logits:
-            return None, features
+        return self.logits(features) if with_logits else None, features
+
+    def logits(self, features):
+        """Return what the head makes of features.
+
+        Parameters
+        ----------
+        features : tensor of shape (n_samples, D)
+            Features.
+
+        Returns
+        -------
+        logits : tensor of shape (n_samples, n_classes)
+            Logits.
+        """
         if self.head is None:
             # A copy, since the update of a training step comes before its gradient.
-            return -distances(features, self.center.predict()), features
+            return -distances(features, self.center.predict())
         if self.metric == "cosine":  # of variance one in each direction, for the head
-            return self.head(features * math.sqrt(features.shape[1])), features
-        return self.head(features), features
+            features = features * math.sqrt(features.shape[1])
+        return self.head(features)
 
 
 def dry_run(module, example, hook=None):

@@ -224,9 +224,9 @@ def test_memory_of_inference_follows_the_widest_layer():
     wide = fitted(module__hidden_layer_sizes=(2**15, 4), max_epochs=1)
     sizes = [len(y) for _, y in wide.get_iterator(wide.get_dataset(np.tile(X, (9, 1))))]
     assert max(sizes) == wide.batch_size == 128
-    wide = fitted(module__hidden_layer_sizes=(2**12, 4), max_epochs=1)
+    wide = fitted(module__hidden_layer_sizes=(2**9, 4), max_epochs=1)
     sizes = [len(y) for _, y in wide.get_iterator(wide.get_dataset(np.tile(X, (9, 1))))]
-    assert max(sizes) == 2**20 // 2**12
+    assert max(sizes) == 2**18 // 2**9
 
 
 @pytest.mark.parametrize("callbacks", [[], [WatchBatches()]])
