@@ -5,8 +5,8 @@
 Both sides of a comparison run in turn in one process, with the same number of threads, so
 that what else the machine does meets both. A row has the median time of each side and the
 median of the ratios of neighbouring runs, with the lower and upper quartile; the target is
-the largest ratio allowed. ``--data-dir`` is the folder with ``mnist.npz``; without it MNIST
-comes from OpenML.
+the largest ratio allowed. Two more tables show how cost grows and where the time of a step
+goes. ``--data-dir`` is the folder with ``mnist.npz``; without it MNIST comes from OpenML.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from benchmarks.data import load
 from benchmarks.runs import environment
 from benchmarks.tables import markdown
 from sk_center import Center, CenterLossClassifier
+from sk_center.centers import nearest
 from sk_center.losses import center_loss
 from sk_center.networks import ConvNet
 
@@ -42,29 +43,32 @@ N_INPUTS, N_FEATURES, N_CLASSES = 64, 64, 10
 
 @dataclass
 class Row:
-    """A line of the table: what was measured, against what, and the target."""
+    """A line of the table: what was measured, against what, and the target if any."""
 
     what: str
     against: str
     ours: str
     theirs: str
     ratio: float
-    quartiles: tuple
-    target: float
+    quartiles: tuple = (0, 0)
+    target: float | None = None
 
     def cells(self):
         """Return the line as texts."""
         low, high = self.quartiles
         spread = "" if low == high else f" [{low:.2f}, {high:.2f}]"
-        verdict = "met" if self.ratio <= self.target else "**missed**"
         ratio = f"{self.ratio:.2f}{spread}"
+        target = verdict = ""
+        if self.target is not None:
+            target = f"{self.target:g}"
+            verdict = "met" if self.ratio <= self.target else "**missed**"
         return [
             self.what,
             self.against,
             self.ours,
             self.theirs,
             ratio,
-            f"{self.target:g}",
+            target,
             verdict,
         ]
 
@@ -122,15 +126,15 @@ class Headed(nn.Module):
         return self.head(self.body(X))
 
 
-def handwritten_fit(X, y, max_epochs, batch_size, lambda_center, model=None):
+def handwritten_fit(X, y, max_epochs, batch_size, lambda_center, model=None, device="cpu"):
     """Train as one would write it, with center loss and moving averages."""
     torch.manual_seed(0)
-    model = Headed() if model is None else model
+    model = (Headed() if model is None else model).to(device)
     optimizer = torch.optim.Adam(model.parameters())
-    X, y = torch.from_numpy(X), torch.from_numpy(y)
-    centers = torch.zeros(N_CLASSES, model.head.in_features)
+    X, y = torch.from_numpy(X).to(device), torch.from_numpy(y).to(device)
+    centers = torch.zeros(N_CLASSES, model.head.in_features, device=device)
     for _ in range(max_epochs):
-        order = torch.randperm(len(X))
+        order = torch.randperm(len(X), device=device)
         for start in range(0, len(X), batch_size):
             rows = order[start : start + batch_size]
             inputs, labels = X[rows].float(), y[rows]
@@ -157,8 +161,7 @@ def ours_fit(X, y, max_epochs, batch_size, lambda_center, **params):
         batch_size=batch_size,
         lambda_center=lambda_center,
         random_state=0,
-        device="cpu",
-        **params,
+        **{"device": "cpu", **params},
     )
     return classifier.fit(X, y)
 
@@ -182,22 +185,26 @@ def skorch_fit(X, y, max_epochs, batch_size):
 def fits(size):
     """Yield comparisons of training on a table."""
     X, y = table(size.n_samples)
-    epochs = size.epochs
-    name = f"fit, {len(X)} x {N_INPUTS}, batch "
+    epochs, repeats = size.epochs, size.repeats
+    name = f"fit, {len(X)} x {N_INPUTS}, {epochs} epochs, batch "
+
+    def ours(batch, weight):
+        return lambda: ours_fit(X, y, epochs, batch, weight)
+
     for batch in (128, 256):
         yield compare(
             f"{name}{batch}, lambda 0.1",
             "hand-written loop with center loss",
             1.05,
-            lambda batch=batch: ours_fit(X, y, epochs, batch, 0.1),
+            ours(batch, 0.1),
             lambda batch=batch: handwritten_fit(X, y, epochs, batch, 0.1),
-            size.repeats,
+            repeats,
         )
         yield compare(
             f"{name}{batch}, lambda 0",
             "MLPClassifier",
             1.1,
-            lambda batch=batch: ours_fit(X, y, epochs, batch, 0),
+            ours(batch, 0),
             lambda batch=batch: MLPClassifier(
                 (N_FEATURES,),
                 batch_size=batch,
@@ -205,25 +212,40 @@ def fits(size):
                 tol=0,
                 n_iter_no_change=epochs,
             ).fit(X, y),
-            size.repeats,
+            repeats,
         )
         yield compare(
-            f"{name}{batch}, lambda 0.1",
-            "skorch as it comes, without center loss",
+            f"{name}{batch}, lambda 0",
+            "skorch as it comes",
             0.35,
-            lambda batch=batch: ours_fit(X, y, epochs, batch, 0.1),
+            ours(batch, 0),
             lambda batch=batch: skorch_fit(X, y, epochs, batch),
-            max(size.repeats // 2, 1),
+            repeats,
         )
     for batch in (128, 256, 512):
-        yield compare(
-            f"{name}{batch}, lambda 0.1",
-            "the same with lambda 0",
-            1.15,
-            lambda batch=batch: ours_fit(X, y, epochs, batch, 0.1),
-            lambda batch=batch: ours_fit(X, y, epochs, batch, 0),
-            size.repeats,
-        )
+        what = f"{name}{batch}, lambda 0.1"
+        pair = ours(batch, 0.1), ours(batch, 0)
+        yield compare(what, "the same with lambda 0", 1.15, *pair, repeats)
+
+
+def compiled_steps(size):
+    """Yield comparisons of an epoch with ``compile=True``, after what compiles."""
+    X, y = table(size.n_samples)
+    epochs = 2 * size.repeats + 1
+    for batch in (128, 512):
+        durations = {}
+        for key, weight, compiled in (
+            ("eager", 0.1, False),
+            ("compiled", 0.1, True),
+            ("lambda 0", 0, True),
+        ):
+            params = {"compile": True, "compile__backend": size.backend} if compiled else {}
+            found = ours_fit(X, y, epochs, batch, weight, **params)
+            durations[key] = np.array(found.history_[1:, "dur"])
+        name = f"epoch, {len(X)} x {N_INPUTS}, batch {batch}, lambda 0.1, compiled"
+        for against, other in (("eager", "eager"), ("lambda 0, compiled", "lambda 0")):
+            sides = [np.median(durations[side]) for side in ("compiled", other)]
+            yield Row(name, against, *map(unit, sides), sides[0] / sides[1])
 
 
 def predictions(size):
@@ -266,9 +288,12 @@ def large_label_sets(size):
         features = torch.randn(n_samples, feature_dim, requires_grad=True)
         labels = torch.randint(n_classes, (n_samples,))
 
-        def step(center=center, features=features, labels=labels):
+        def loss(features, labels, center=center):
+            return center_loss(features, labels, center)
+
+        def step(loss=loss, features=features, labels=labels):
             features.grad = None
-            center_loss(features, labels, center).backward()
+            loss(features, labels).backward()
 
         def floor(rows=rows, features=features, labels=labels):
             with torch.no_grad():
@@ -283,12 +308,25 @@ def large_label_sets(size):
             lambda floor=floor: [floor() for _ in range(20)],
             5 * size.repeats,
         )
+    compiled = torch.compile(loss, backend=size.backend)
+    yield compare(
+        f"the same, {n_classes} classes, compiled",
+        "gather and scatter of the same rows",
+        None,
+        lambda: [step(compiled) for _ in range(20)],
+        lambda: [floor() for _ in range(20)],
+        5 * size.repeats,
+    )
 
 
 def images(size):
     """Yield the comparison of training a ConvNet on MNIST."""
-    X, y, _ = load("mnist", size.data_dir)
-    X, y = X[: size.n_images], y[: size.n_images].astype(np.int64)
+    if size.mnist:
+        X, y, _ = load("mnist", size.data_dir)
+        X, y = X[: size.n_images], y[: size.n_images].astype(np.int64)
+    else:
+        X = np.zeros((size.n_images, 1, 28, 28), dtype=np.float32)
+        y = np.arange(size.n_images) % N_CLASSES
     epochs = size.image_epochs
 
     def network():
@@ -357,59 +395,248 @@ def searches(size):
 
 
 def sizes(size):
-    """Yield what a pickle and a prediction take beside what they hold."""
+    """Yield what pickles, trainings, predictions and imports take."""
     X, y = table(2_000)
-    # Not a module of one's own, which is a parameter and kept beside the trained one.
-    classifier = ours_fit(X, y, 100, 256, 0.1, module="auto", hidden_layer_sizes=(64,))
-    tensors = [*classifier.module_.state_dict().values()]
-    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    needed += classifier.classes_.nbytes
-    taken = len(pickle.dumps(classifier))
-    yield Row(
-        "pickle after 100 epochs",
-        "parameters, centers and classes",
-        f"{taken / 1e3:.4g} kB",
-        f"{needed / 1e3:.4g} kB",
-        taken / needed,
-        (0, 0),
-        1.2,
-    )
-    extra = peak_of_predict(size.n_large)
+    for layers in ((64,), (512, 128)):
+        # Not a module of one's own, which is a parameter and kept beside the trained one.
+        params = {"module": "auto", "hidden_layer_sizes": layers}
+        classifier = ours_fit(X, y, 100, 256, 0.1, **params)
+        needed = sum(tensor.nbytes for tensor in classifier.module_.state_dict().values())
+        needed += classifier.classes_.nbytes
+        taken = len(pickle.dumps(classifier))
+        yield Row(
+            f"pickle after 100 epochs, layers {layers}",
+            "parameters, centers and classes",
+            f"{taken / 1e3:.4g} kB",
+            f"{needed / 1e3:.4g} kB",
+            taken / needed,
+            target=1.2,
+        )
+    extra = peak(PREDICT, size.n_large)
     yield Row(
         f"peak memory of predict, {size.n_large} x {N_INPUTS}",
         "input and output, and 256 MB",
         f"{extra / 1e6:.4g} MB",
         "256 MB",
         extra / 256e6,
-        (0, 0),
-        1.0,
+        target=1.0,
     )
+    taken = {side: peak(FIT, size.n_samples, side) for side in FITS}
+    for side in ("handwritten", "skorch"):
+        yield Row(
+            f"peak memory of fit, {size.n_samples} x {N_INPUTS}, above the data",
+            side,
+            f"{taken['ours'] / 1e6:.4g} MB",
+            f"{taken[side] / 1e6:.4g} MB",
+            taken["ours"] / max(taken[side], 1),
+        )
+    for line in ("import sk_center", "from sk_center import OpenSetClassifier"):
+        check = f"{line}; import sys; print('torch' in sys.modules)"
+        loads = subprocess.run(
+            [sys.executable, "-c", check], capture_output=True, text=True, check=True
+        )
+        ours, theirs = (
+            [run_time(code) for _ in range(size.repeats)]
+            for code in (line, "import sklearn.base, sklearn.utils.validation")
+        )
+        yield Row(
+            f"{line}: torch is {'loaded' if 'True' in loads.stdout else 'not loaded'}",
+            "import sklearn.base, sklearn.utils.validation",
+            unit(np.median(ours)),
+            unit(np.median(theirs)),
+            np.median(ours) / np.median(theirs),
+        )
+
+
+def run_time(code):
+    """Return how long a Python process of its own takes for some code."""
+    return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
 
 
 PEAK = """
 import resource, sys
 import numpy as np, torch
-torch.set_num_threads(int(sys.argv[2]))
-from benchmarks.speed import N_INPUTS, ours_fit, table
+from benchmarks.speed import *
+n, threads, side = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+torch.set_num_threads(threads)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+"""
+PREDICT = (
+    PEAK
+    + """
 classifier = ours_fit(*table(2_000), 1, 256, 0.1)
 classifier.predict(table(2_000)[0])
-X = np.zeros((int(sys.argv[1]), N_INPUTS), dtype=np.float32)
+X = np.zeros((n, N_INPUTS), dtype=np.float32)
 X += 1  # so that its pages are there
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 labels = classifier.predict(X)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print((after - before) * 1024 - labels.nbytes)
+print(peak() - before - labels.nbytes)
 """
+)
+FIT = (
+    PEAK
+    + """
+FITS[side](*table(2_000), 1, 128)
+X, y = table(n)
+before = peak()
+FITS[side](X, y, 1, 128)
+print(peak() - before)
+"""
+)
+FITS = {
+    "ours": lambda *args: ours_fit(*args, 0.1),
+    "handwritten": lambda *args: handwritten_fit(*args, 0.1),
+    "skorch": lambda *args: skorch_fit(*args),
+}
 
 
-def peak_of_predict(n_samples):
-    """Return by how many bytes a prediction raises the peak of a process of its own."""
-    words = [sys.executable, "-c", PEAK, str(n_samples), str(torch.get_num_threads())]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+def peak(code, n_samples, side="ours"):
+    """Return by how many bytes something raises the peak of a process of its own."""
+    words = [sys.executable, "-c", code, n_samples, torch.get_num_threads(), side]
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
-GROUPS = (fits, predictions, large_label_sets, images, searches, sizes)
+def gpu(size):
+    """Yield comparisons on a GPU, where there is one."""
+    if not torch.cuda.is_available():
+        return
+    X, y = table(size.n_samples)
+    epochs, batch, name = size.epochs, 1024, torch.cuda.get_device_name()
+
+    def ours(**params):
+        def fit():
+            ours_fit(X, y, epochs, batch, 0.1, device="cuda", **params)
+            torch.cuda.synchronize()
+
+        return fit
+
+    def loop():
+        handwritten_fit(X, y, epochs, batch, 0.1, device="cuda")
+        torch.cuda.synchronize()
+
+    what = f"{name}: fit, {len(X)} x {N_INPUTS}, {epochs} epochs, batch {batch}"
+    hand = "hand-written loop, data on the GPU"
+    yield compare(what, hand, 1.05, ours(), loop, size.repeats)
+    streamed = ours(iterator_train__resident=False)
+    yield compare(f"{what}, streamed", "data on the GPU", None, streamed, ours(), 3)
+    for key, params in (
+        ("compiled", {"compile": True}),
+        ("CUDA graphs", {"compile": True, "compile__mode": "reduce-overhead"}),
+        ("bf16", {"precision": "bf16"}),
+    ):
+        yield compare(f"{what}, {key}", "as it comes", None, ours(**params), ours(), 3)
+
+
+def growth(size):
+    """Yield how long things take as one size grows tenfold: rows of the second table."""
+    largest = size.most_classes
+
+    def timed(function, repeats):
+        function()
+        return unit(np.median([seconds(function) for _ in range(repeats)]))
+
+    def row(what, values, function, repeats=size.repeats):
+        cells = [f"{value}: {timed(function(value), repeats)}" for value in values]
+        return [what, ", ".join(cells)]
+
+    def fit(n):
+        X, y = table(n)
+        return lambda: ours_fit(X, y, 1, 128, 0.1)
+
+    def step(n_classes, feature_dim):
+        center = Center(feature_dim, n_classes, center=torch.zeros)
+        features = torch.randn(512, feature_dim, requires_grad=True)
+        labels = torch.randint(n_classes, (512,))
+        return lambda: [center_loss(features, labels, center).backward() for _ in range(20)]
+
+    def predict(n_classes):
+        features = torch.randn(1_000, N_FEATURES)
+        centers = torch.randn(n_classes, N_FEATURES)
+        return lambda: nearest(features, centers)
+
+    n = size.n_samples
+    yield row("an epoch, by n", (n // 10, n, 10 * n), fit)
+    yield row(
+        "20 steps of 512 x D, 1,000 classes, by D",
+        (64, 512, 4096),
+        lambda d: step(1_000, d),
+    )
+    yield row(
+        "20 steps of 512 x 512, by classes C",
+        (1_000, largest // 10, largest),
+        lambda c: step(c, 512),
+    )
+    yield row(
+        "nearest of K centers, 1,000 samples, D = 64, by K", (10, 1_000, 100_000), predict
+    )
+
+
+def profile(size):
+    """Yield where the time of a training step goes: rows of the third table."""
+    X, y = table(size.n_samples)
+    for weight in (0, 0.1):
+        classifier = ours_fit(X, y, 1, 128, weight)
+        net, spent = classifier.net_, {}
+        net.ensure_optimizer()
+
+        def clock(owner, name, spent=spent):
+            function = getattr(owner, name)
+
+            def run(*args, **kwargs):
+                start = time.perf_counter()
+                try:
+                    return function(*args, **kwargs)
+                finally:
+                    spent[name] = spent.get(name, 0) + time.perf_counter() - start
+
+            vars(owner)[name] = run
+
+        center = net.module_.center
+        for owner, name in (
+            (net, "train_step"),
+            (net, "train_step_single"),
+            (net, "infer"),
+            (net, "get_loss"),
+            (net, "_zero_grad_optimizer"),
+            (net, "_step_optimizer"),
+            (center, "pull"),
+        ):
+            clock(owner, name)
+        start = time.perf_counter()
+        net.partial_fit(X, y, epochs=size.epochs)
+        total = time.perf_counter() - start
+        n_steps = size.epochs * -(-len(X) // 128)
+        pull = spent.get("pull", 0)
+        optimizer = spent["_zero_grad_optimizer"] + spent["_step_optimizer"]
+        inside = spent["infer"] + spent["get_loss"]
+        parts = {
+            "batches and epoch": total - spent["train_step"],
+            "network": spent["infer"],
+            "cross entropy and node of center loss": spent["get_loss"] - pull,
+            "centers: deviations and update": pull,
+            "backward": spent["train_step_single"] - inside,
+            "optimizer": optimizer,
+            "skorch's step": spent["train_step"] - spent["train_step_single"] - optimizer,
+        }
+        for part, value in parts.items():
+            yield [f"lambda {weight}", part, unit(value / n_steps), f"{value / total:.0%}"]
+
+
+GROUPS = (
+    fits,
+    compiled_steps,
+    predictions,
+    large_label_sets,
+    images,
+    searches,
+    sizes,
+    gpu,
+)
+TABLES = {
+    growth: ("How cost grows", ["what", "time"]),
+    profile: ("Where the time of a step goes", ["training", "part", "time", "share"]),
+}
 
 
 @dataclass
@@ -425,9 +652,22 @@ class Size:
     search_epochs: int = 20
     repeats: int = 5
     data_dir: str | None = None
+    mnist: bool = True
+    backend: str = "inductor"
 
 
-QUICK = Size(2_000, 256, 1, 20_000, 100_000, 1, 2, 1)
+QUICK = Size(
+    n_samples=2_000,
+    n_images=256,
+    image_epochs=1,
+    n_large=20_000,
+    most_classes=100_000,
+    epochs=1,
+    search_epochs=2,
+    repeats=1,
+    mnist=False,
+    backend="eager",
+)
 
 
 @ignore_warnings(category=ConvergenceWarning)
@@ -452,6 +692,10 @@ def main(argv=None):
             for row in group(size):
                 rows.append(row)
                 print(" | ".join(row.cells()), file=sys.stderr)
+    if not rows:
+        parser.error(
+            f"--groups must match one of {names_of_groups()}; got {args.groups!r}."
+        )
     header = ["what", "against", "ours", "theirs", "ratio", "target", "verdict"]
     text = [
         "# Speed",
@@ -459,6 +703,8 @@ def main(argv=None):
         f"{environment()}.",
         markdown(header, [row.cells() for row in rows]),
     ]
+    for function, (title, header) in TABLES.items() if args.groups == "*" else ():
+        text += [f"## {title}", markdown(header, list(function(size)))]
     path = Path(args.out, "speed-quick.md" if args.quick else "speed.md")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(text) + "\n", encoding="utf-8")

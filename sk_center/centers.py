@@ -572,8 +572,10 @@ def _nearest(features, centers):
             doubtful |= ~((high - best).abs() > margin)
             index = torch.where(better, number, index)
             best = best.maximum(high)
-    for rows in doubtful.nonzero()[:, 0].split(max(NEAREST_BLOCK**2 // len(centers), 1)):
-        index[rows] = distances(features[rows], centers).argmin(dim=1)
+    if doubtful.any():
+        rows = doubtful.nonzero()[:, 0]
+        for part in rows.split(max(NEAREST_BLOCK**2 // len(centers), 1)):
+            index[part] = distances(features[part], centers).argmin(dim=1)
     return index
 
 

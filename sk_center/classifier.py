@@ -669,8 +669,10 @@ class CenterLossClassifier(
                 for name in ("n_features_in_", "feature_names_in_"):
                     vars(self).pop(name, None)
             return LabelledDataset(X) if isinstance(y, str) else (X, y)
-        if isinstance(y, str) and self._is_plain(X):
-            return X
+        if isinstance(y, str):
+            plain = self._check_plain(X)
+            if plain is not None:
+                return plain
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -681,18 +683,22 @@ class CenterLossClassifier(
         self._check_sample_shape(array.shape[1:], reset)
         return checked
 
-    def _is_plain(self, X):
-        """Whether X needs none of scikit-learn's checks, which outlast a small network."""
+    def _check_plain(self, X):
+        """Return a finite array in float32, or None if X needs scikit-learn's checks.
+
+        For a few samples, those outlast a small network.
+        """
         if not (
             type(X) is np.ndarray
-            and X.dtype == np.float32
+            and X.dtype in (np.float32, np.float64)
             and X.shape[1:] == self._sample_shape
             and len(X) > 0
             and not hasattr(self, "feature_names_in_")
         ):
-            return False
+            return None
         with np.errstate(over="ignore", invalid="ignore"):
-            return bool(np.isfinite(X.sum()))  # if not, scikit-learn looks closer
+            X = X.astype(np.float32, copy=False)
+            return X if np.isfinite(X.sum()) else None  # scikit-learn looks closer
 
     def _check_sample_shape(self, shape, reset):
         """Remember the shape of a sample, or compare it with the one seen in fit."""
