@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 
 import benchmarks.open_set
+import benchmarks.speed
 from benchmarks.data import NEAL, Split, load
 from benchmarks.open_set import main
 from benchmarks.recipes import BASE_SCORES, PyODDetector, Together
@@ -360,3 +361,43 @@ def test_command_refuses(words, capsys):
     with pytest.raises(SystemExit):
         main(words)
     assert words[2] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", ["fits", "predictions", "images"])
+def test_speed_writes_its_table(group, tmp_path):
+    """Check that comparisons run and have ratio, target and verdict."""
+    assert (
+        benchmarks.speed.main(["--quick", "--groups", group, "--out", str(tmp_path)]) == 0
+    )
+    lines = (tmp_path / "speed-quick.md").read_text().splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| ")][2:]
+    assert len(rows) == {"fits": 9, "predictions": 3, "images": 1}[group]
+    for row in rows:
+        ratio, target, verdict = row[-3:]
+        met = float(ratio.split()[0]) <= float(target)
+        assert verdict.strip(" |") == ("met" if met else "**missed**")
+
+
+def test_speed_shows_growth_and_profile():
+    """Check that the other two tables have their rows, and shares add up."""
+    assert len(list(benchmarks.speed.growth(benchmarks.speed.QUICK))) == 4
+    rows = list(benchmarks.speed.profile(benchmarks.speed.QUICK))
+    for weight in ("lambda 0", "lambda 0.1"):
+        shares = [int(row[3].rstrip("%")) for row in rows if row[0] == weight]
+        assert len(shares) == 7
+        assert abs(sum(shares) - 100) <= 4
+
+
+def test_peak_memory_is_seen():
+    """Check that a prediction of many features is seen to take memory, and a few none."""
+    code = "from benchmarks.speed import *\nbefore = start_of_peak()\n"
+    code += "np.ones(int(sys.argv[1]) * 2**17)\nprint(peak_memory() - before)"
+    assert 90e6 < benchmarks.speed.peak(code, 100) < 130e6
+    assert benchmarks.speed.peak(code, 1) < 10e6
+
+
+def test_speed_of_no_group_is_an_error(tmp_path, capsys):
+    """Check that a group that does not exist is named."""
+    with pytest.raises(SystemExit):
+        benchmarks.speed.main(["--groups", "fit", "--out", str(tmp_path)])
+    assert "--groups must match one of fits" in capsys.readouterr().err
