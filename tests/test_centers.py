@@ -1059,3 +1059,19 @@ def test_looking_at_values_changes_nothing(update, given, weighted, monkeypatch)
         out.append([module.center, module.count, deviation, total])
     for looked, hidden in zip(*out):
         assert_allclose(looked, hidden, rtol=1e-6)
+
+
+def test_class_means_hold_the_classes_of_a_batch(monkeypatch):
+    """Check that a batch is summed over its own classes, however many there are."""
+    shapes = []
+    sparse = centers_module.csr_array
+
+    def noting(*args, shape):
+        shapes.append(shape)
+        return sparse(*args, shape=shape)
+
+    monkeypatch.setattr(centers_module, "csr_array", noting)
+    X = torch.randn(500, 3)
+    means = class_means(X.split(10), np.arange(500), 500)
+    assert_allclose(means, X.numpy(), rtol=1e-6)
+    assert set(shapes) == {(10, 10)}

@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sk_center import Center
 from sk_center.losses import (
@@ -378,3 +379,37 @@ def test_norm_penalty_is_center_loss_around_zero():
         found = norm_penalty(X, w)
         assert_allclose(found.item(), expected.item(), rtol=1e-6)
         assert_allclose(torch.autograd.grad(found, X)[0], gradient, rtol=1e-6)
+
+
+class Sizes(TorchDispatchMode):
+    """Note the sizes of what operations return, but for what was there before."""
+
+    def __init__(self, *known):
+        super().__init__()
+        self.known = {tensor.data_ptr() for tensor in known}
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for part in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(part, torch.Tensor) and part.data_ptr() not in self.known:
+                self.sizes.append(part.numel())
+        return out
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("update", ["ema", "sum", "wen", "cumulative", "fixed"])
+def test_a_step_touches_the_rows_of_the_batch(update, weighted):
+    """Check that nothing of the size of all centers, or of all classes, is made."""
+    n_samples, feature_dim, n_classes = 6, 4, 1000
+    center = Center(feature_dim, n_classes, update=update)
+    weight = torch.rand(n_samples) if weighted else None
+    for _ in range(3):
+        features = torch.randn(n_samples, feature_dim, requires_grad=True)
+        labels = torch.randint(n_classes, (n_samples,))
+        with Sizes(*center.buffers()) as made:
+            center_loss(features, labels, center, weight).backward()
+        assert 0 < max(made.sizes) <= n_samples * feature_dim
+    with Sizes(*center.buffers()) as made:  # that the check sees what it looks for
+        center(features, labels)
+    assert max(made.sizes) == n_classes * feature_dim
