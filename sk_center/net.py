@@ -209,6 +209,7 @@ class CenterLossNet(NeuralNetClassifier):
         iterator_train__shuffle=True,
         iterator_valid=TensorBatches,
         dataset=ArrayDataset,
+        compile=False,
         verbose=0,
         **kwargs,
     ):
@@ -223,6 +224,7 @@ class CenterLossNet(NeuralNetClassifier):
             iterator_train__shuffle=iterator_train__shuffle,
             iterator_valid=iterator_valid,
             dataset=dataset,
+            compile=compile,
             verbose=verbose,
             **kwargs,
         )
