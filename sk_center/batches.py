@@ -8,7 +8,7 @@ import skorch.dataset
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-# Numbers that are gathered at once when batches are shuffled: four megabytes.
+# Numbers that are gathered at once when batches are shuffled: megabytes, whatever n is.
 GATHERED_NUMBERS = 2**20
 
 
@@ -62,10 +62,12 @@ class ArrayDataset(skorch.dataset.Dataset):
         else:
             # An array takes a tensor of one number for that number, and drops the axis.
             rows = index.numpy() if isinstance(index, torch.Tensor) else index
-            # torch holds neither another byte order than the machine's nor the scalar that
-            # one number of a 1-D array gives, nor read-only memory.
-            X = np.asarray(self.X[rows], dtype=self.X.dtype.newbyteorder("="))
-            X = torch.from_numpy(X if X.flags.writeable else X.copy())
+            # Picked rows are a copy already. A slice is not, and a module may work in place;
+            # nor does torch hold another byte order, or memory in any order.
+            picked = isinstance(index, (torch.Tensor, list))
+            native = self.X.dtype.newbyteorder("=")
+            X = np.array(self.X[rows], dtype=native, copy=None if picked else True)
+            X = torch.from_numpy(X)
         if self.dtype is not None:
             X = X.to(self.dtype)
         if self.sample_weight is not None:
@@ -158,7 +160,7 @@ class TensorBatches:
         self.device = device
         self.resident = resident
         self.loader = loader
-        self._moved = None
+        self._on_device = None
 
     def __len__(self):
         return len(self._starts())
@@ -173,10 +175,10 @@ class TensorBatches:
             loader = {"pin_memory": self._on_gpu(), **self.loader}
             yield from DataLoader(self.dataset, batch_sampler=batches, **loader)
             return
-        if self._moved is None and self._stays(source):
-            self._moved = moved(source, rows, self.device or "cpu")
-        if self._moved is not None:
-            source, rows = self._moved, None
+        if self._on_device is None and self._stays(source):
+            self._on_device = moved(source, rows, self.device or "cpu")
+        if self._on_device is not None:
+            source, rows = self._on_device, None
         if rows is None and not self.shuffle:
             for i, j in zip(starts, edges[1:]):  # a slice, which needs no order
                 yield source[i:j]
@@ -186,10 +188,10 @@ class TensorBatches:
             order = rows[order]
         order = order.to(source.y.device)
         # Many small batches are gathered together and then cut: one pass through Python.
-        n_together = max(together(source) // self.batch_size, 1)
+        n_together = max(rows_at_once(source) // self.batch_size, 1)
         spans = [edges[i : i + n_together + 1] for i in range(0, len(starts), n_together)]
         blocks = (source[order[span[0] : span[-1]]] for span in spans)
-        if self._on_gpu() and self._moved is None:
+        if self._on_gpu() and self._on_device is None:
             blocks = sent_ahead(blocks, self.device)
         for span, block in zip(spans, blocks):
             yield from cut(block, np.diff(span).tolist())
@@ -203,6 +205,8 @@ class TensorBatches:
 
     def _stays(self, source):
         """Whether all samples are to lie on the device."""
+        if type(source) is not ArrayDataset:
+            return False  # what a subclass does to a batch must go on
         if self.resident != "auto":
             return self.resident
         if not self._on_gpu():
@@ -239,8 +243,10 @@ def source_of(dataset):
     return dataset, None
 
 
-def together(source):
-    """Return how many samples of an :class:`ArrayDataset` are handled at once."""
+def rows_at_once(source):
+    """Return how many samples of an :class:`ArrayDataset` are gathered at once."""
+    if type(source) is not ArrayDataset:
+        return 1  # a subclass may treat each batch in a way of its own
     return max(GATHERED_NUMBERS // max(math.prod(source.X.shape[1:]), 1), 1)
 
 
@@ -268,7 +274,7 @@ def moved(source, rows, device):
     first, _ = raw[:1]
     X = torch.empty((len(index), *first.shape[1:]), dtype=first.dtype, device=device)
     start = 0
-    for part in index.split(together(source)):
+    for part in index.split(rows_at_once(source)):
         X[start : start + len(part)] = raw[part][0]
         start += len(part)
     weight = source.sample_weight

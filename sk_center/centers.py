@@ -8,8 +8,10 @@ import torch
 from scipy.sparse import csr_array
 
 UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
-# Samples and centers of which the nearest is found at once: 64 megabytes.
+# Samples and centers of which the nearest is found at once: some 64 megabytes.
 NEAREST_BLOCK = 4096
+# So few products take less time than finding out which are in doubt.
+FEW_PRODUCTS = 4096
 # Beside one, exp of this is nothing in float32.
 LOG_NEGLIGIBLE = -25 * math.log(2)
 
@@ -173,9 +175,9 @@ class Center(torch.nn.Module):
         """
         labels = check_batch(features, labels, self.center.shape)
         before = self.center.clone()
-        apart = deviations(features, self.center, labels)
+        deviation = deviations(features, self.center, labels)
         if self.training and self.update != "fixed":
-            self._update(apart, labels, self.count.index_select(0, labels), 0)
+            self._update(deviation, labels, self.count.index_select(0, labels), 0)
         return before
 
     def predict(self):
@@ -245,6 +247,8 @@ class Center(torch.nn.Module):
             Sum of the squares in it, each row times its weight.
         """
         labels = check_batch(features, labels, self.center.shape, sample_weight)
+        if sample_weight is not None:
+            sample_weight = sample_weight.detach()
         deviation = deviations(features, self.center, labels)
         total = sum_of_squares(deviation, sample_weight)
         if self.update == "fixed" or not len(labels):
@@ -289,8 +293,9 @@ class Center(torch.nn.Module):
         """
         counted = finite = None  # all
         if not clean:
-            # A row has a finite norm if all of it is. In float32: what is finite in
-            # float64 may be infinite in the buffer.
+            # A row with a finite norm is finite; one of numbers beyond 1e19, whose squares
+            # float32 does not hold, is left out too. In float32: what is finite in float64
+            # may be infinite in the buffer.
             norm = torch.linalg.vector_norm(deviation, dim=1).to(torch.float32)
             counted = finite = torch.isfinite(norm)
         if weight is not None:
@@ -541,7 +546,7 @@ def nearest(features, centers):
     nearest : tensor of shape (n_samples,)
         Indices, int64.
     """
-    if features.numel() * len(centers) < NEAREST_BLOCK:
+    if features.numel() * len(centers) < FEW_PRODUCTS:
         return distances(features, centers).argmin(dim=1)
     return torch.cat([_nearest(rows, centers) for rows in features.split(NEAREST_BLOCK)])
 
@@ -561,9 +566,9 @@ def _nearest(features, centers):
         high = likeness.amax(dim=0)
         near = (likeness >= high - margin).to(likeness.dtype)
         # Of a single near center, the sum of the numbers of near centers is the number.
-        numbers = torch.arange(len(near), dtype=near.dtype)
+        numbers = torch.arange(len(near), dtype=near.dtype, device=near.device)
         count, number = torch.stack([torch.ones_like(numbers), numbers]) @ near
-        unsure, number = count != 1, number.long() + start  # nor where anything is NaN
+        unsure, number = count != 1, number.long() + start  # a NaN leaves none near
         if best is None:
             best, index, doubtful = high, number, unsure
         else:

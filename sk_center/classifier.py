@@ -547,7 +547,7 @@ class CenterLossClassifier(
         logits : ndarray of shape (n_samples, n_classes)
             Logits, whatever ``predict_with`` is; of a background class, minus its own.
         """
-        return self._infer(X, self._known_logits, what="logits")
+        return self._infer(X, self._known_logits, with_logits=True)
 
     def center_distances(self, X):
         """Return the Euclidean distance of each sample to each center.
@@ -643,15 +643,15 @@ class CenterLossClassifier(
             return logits
         return logits[:, :n_classes] - logits[:, n_classes:]
 
-    def _infer(self, X, output, what="features"):
+    def _infer(self, X, output, with_logits=False):
         """Return what ``output`` makes of the features, or logits, of the samples."""
         self._check_is_fitted()
         X = self._check_inputs(X, reset=False)
         found, start = None, 0
-        batches = self.net_.forward_iter(X, with_logits=what == "logits")
+        batches = self.net_.forward_iter(X, with_logits=with_logits)
         with torch.inference_mode():
             for logits, features in batches:
-                part = output(logits if what == "logits" else features)
+                part = output(logits if with_logits else features)
                 part = (part.float() if part.is_floating_point() else part).numpy()
                 if len(part) == len(X):
                     return part
@@ -818,7 +818,7 @@ class CenterLossClassifier(
             # Class means will be at hand after training, but of a stream, and these need
             # the moving averages earlier.
             track = streams or self.head == "distance" or self.center_update == "cumulative"
-            wanted = {"track_centers": track, **vars(self)}
+            wanted = {**vars(self), "track_centers": track}
             changed = {
                 name: wanted[name]
                 for name in WARM_PARAMETERS
@@ -862,6 +862,7 @@ class CenterLossClassifier(
             )
         if not streams and center.update != "fixed":
             center.center.copy_(torch.from_numpy(centers))
+            # Centers that no batch has moved are knowledge now, for a stream to go on from.
             center.informed |= not (self.lambda_center or net.track_centers)
         if self.metric == "cosine":
             norms = np.linalg.norm(centers, axis=1, keepdims=True)

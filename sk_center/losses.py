@@ -9,8 +9,9 @@ class _CenterLoss(torch.autograd.Function):
     """Add half the sum of squared deviations times a scale to what else is minimised.
 
     One node of the graph: a product and a sum of their own would cost a small step as much
-    as the arithmetic does. For the same reason ``forward`` takes ``ctx``; where
-    ``setup_context`` is defined, torch binds the arguments to a signature at every call.
+    as the arithmetic does. For the same reason ``forward`` takes ``ctx``, which
+    ``torch.func`` does not go through: where ``setup_context`` is defined, torch binds the
+    arguments to a signature at every call.
     """
 
     @staticmethod

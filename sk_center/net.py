@@ -32,8 +32,9 @@ from sk_center.losses import (
 from sk_center.networks import CenterModule, Function, find_feature_dim, widest_output
 
 # Numbers in the widest layer of an inference batch: what the cache of a core holds, and
-# elsewhere what keeps a device busy.
-INFERENCE_NUMBERS = {"cpu": 2**18, "cuda": 2**24}
+# on a GPU, or whatever else it is, what keeps it busy.
+INFERENCE_NUMBERS = 2**18
+INFERENCE_NUMBERS_ELSEWHERE = 2**24
 # What may change between two calls that train the same net.
 WARM_PARAMETERS = (
     "batch_size",
@@ -44,6 +45,7 @@ WARM_PARAMETERS = (
     "track_centers",
     "verbose",
 )
+NO_LABEL = torch.iinfo(torch.int64).min
 NEGATIVE_LOSSES = ("background", "entropic", "objectosphere")
 # torch's random generators belong to the process, not to the thread that trains.
 _RANDOM = RLock()
@@ -379,24 +381,6 @@ class CenterLossNet(NeuralNetClassifier):
         self.criterion_ = self.initialized_instance(self.criterion, kwargs)
         return self
 
-    def initialize_optimizer(self, triggered_directly=None):
-        """Build the optimizer, one that updates all parameters in one call where it can.
-
-        Parameters
-        ----------
-        triggered_directly : bool, default=None
-            Deprecated in skorch.
-
-        Returns
-        -------
-        self : CenterLossNet
-            The net.
-        """
-        super().initialize_optimizer(triggered_directly)
-        closure = signature(self.optimizer_.step).parameters.get("closure")
-        self._needs_closure = closure is not None and closure.default is Parameter.empty
-        return self
-
     def get_params_for_optimizer(self, prefix, named_parameters):
         """Return the arguments of an optimizer, with ``fused=True`` where it works.
 
@@ -418,19 +402,22 @@ class CenterLossNet(NeuralNetClassifier):
         """
         named_parameters = list(named_parameters)
         args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        optimizer = getattr(self, prefix, None)
+        if (
+            not isinstance(optimizer, type)
+            or "fused" not in signature(optimizer).parameters
+        ):
+            return args, kwargs
         chosen = {"fused", "foreach", "differentiable", "capturable"} & set(kwargs)
         sparse = any(getattr(part, "sparse", False) for part in self.module_.modules())
-        dense = all(
-            parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda")
+        # The fused update walks through memory, in whose order all must lie.
+        plain = all(
+            parameter.is_floating_point()
+            and parameter.device.type in ("cpu", "cuda")
+            and is_dense(parameter)
             for _, parameter in named_parameters
         )
-        optimizer = getattr(self, prefix)
-        if (
-            not chosen
-            and dense
-            and not sparse
-            and "fused" in signature(optimizer).parameters
-        ):
+        if plain and not chosen and not sparse:
             kwargs["fused"] = True
         return args, kwargs
 
@@ -485,7 +472,10 @@ class CenterLossNet(NeuralNetClassifier):
         if self.negative_loss is None:
             if weight is None and self._takes_plain_mean():
                 smoothing = self.criterion_.label_smoothing
-                loss = cross_entropy(logits, y_true, label_smoothing=smoothing)
+                # No label is to be passed over: one outside the classes is an error.
+                loss = cross_entropy(
+                    logits, y_true, ignore_index=NO_LABEL, label_smoothing=smoothing
+                )
             else:
                 losses = self.criterion_(logits, y_true)
         else:
@@ -510,8 +500,12 @@ class CenterLossNet(NeuralNetClassifier):
     def _takes_plain_mean(self):
         """Whether the criterion is the mean cross entropy, which torch has in one piece."""
         criterion = self.criterion_
-        plain = type(criterion) is torch.nn.CrossEntropyLoss and criterion.weight is None
-        return plain and criterion.ignore_index < 0
+        return (
+            type(criterion) is torch.nn.CrossEntropyLoss
+            and criterion.weight is None
+            and criterion.ignore_index == -100
+            and criterion.reduction == "none"
+        )
 
     def _open_losses(self, logits, features, y_true, known):
         """Return the loss of each sample where some may be negative."""
@@ -573,7 +567,7 @@ class CenterLossNet(NeuralNetClassifier):
             The ``loss`` and the output of the module, ``y_pred``.
         """
         if not (self.module_.training and self.criterion_.training):
-            self._set_training(True)  # once, where skorch walks through all modules
+            self._set_training(True)  # a callback may have predicted
         X, y = unpack_data(batch)
         loss, y_pred = self._fast("_loss_of")(X, y, **fit_params)
         if self.gradient_accumulation_steps == 1:
@@ -599,30 +593,42 @@ class CenterLossNet(NeuralNetClassifier):
             The ``loss`` and the output of the module, ``y_pred``.
         """
         if self.gradient_accumulation_steps == 1:
-            if self._needs_closure or self._listens("on_grad_computed"):
+            if not self._steps_alone() or self._listens("on_grad_computed"):
                 return super().train_step(batch, **fit_params)
             self._zero_grad_optimizer()
             step = self.train_step_single(batch, **fit_params)
             self._step_optimizer(None)
             return step
-        if not self._accumulated:
+        n_batches, n_samples, _ = self._pending
+        if n_batches == 0:
             self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
-        self._accumulated.append(len(batch[1]))
-        if len(self._accumulated) == self.gradient_accumulation_steps:
-            self._step_on_accumulated(batch)
+        self._pending = n_batches + 1, n_samples + len(batch[1]), batch
+        if n_batches + 1 == self.gradient_accumulation_steps:
+            self._step_on_pending()
         return step
 
-    def _step_on_accumulated(self, batch=None):
+    # Batches, and samples in them, whose gradients wait for a step, and the last of them.
+    _pending = (0, 0, None)
+
+    def _step_on_pending(self):
         """Let the optimizer step on the mean gradient over several batches."""
-        n_samples = sum(self._accumulated)
-        self._accumulated = []
-        for _, parameter in self.get_all_learnable_params():
+        _, n_samples, batch = self._pending
+        self._pending = (0, 0, None)
+        named = list(self.get_all_learnable_params())
+        for _, parameter in named:
             if parameter.grad is not None:
                 parameter.grad /= n_samples
-        named = list(self.get_all_learnable_params())
         self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
         self._step_optimizer(None)
+
+    def _steps_alone(self):
+        """Whether the optimizers are known to step without running the network."""
+        return all(
+            type(optimizer).__module__.startswith("torch.optim")
+            and not isinstance(optimizer, torch.optim.LBFGS)
+            for optimizer in (getattr(self, f"{name}_") for name in self._optimizers)
+        )
 
     def fit_loop(self, X, y=None, epochs=None, **params):
         """Train for a number of epochs.
@@ -651,7 +657,7 @@ class CenterLossNet(NeuralNetClassifier):
             raise ValueError(
                 f"gradient_accumulation_steps must be an integer >= 1; got {n_batches!r}."
             )
-        if n_batches > 1 and self._needs_closure:
+        if n_batches > 1 and isinstance(self.optimizer_, torch.optim.LBFGS):
             raise ValueError(
                 f"{type(self.optimizer_).__name__} runs the network itself; it takes "
                 f"gradient_accumulation_steps=1; got {n_batches}."
@@ -686,7 +692,9 @@ class CenterLossNet(NeuralNetClassifier):
         """
         if iterator is None:
             return
-        self._accumulated = []
+        self._pending = (0, 0, None)
+        if training:
+            self._set_training(True)
         if self._records_batches():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             rows = self.history[
@@ -703,8 +711,8 @@ class CenterLossNet(NeuralNetClassifier):
                 total = torch.add(total, loss, alpha=size)
                 n_samples += size
             loss = float(total) / n_samples
-        if self._accumulated:
-            self._step_on_accumulated()
+        if self._pending[0]:
+            self._step_on_pending()
         if training and not np.isfinite(loss):
             raise ValueError(
                 f"The training loss is {loss} in epoch {len(self.history)}. Likely causes: "
@@ -727,10 +735,10 @@ class CenterLossNet(NeuralNetClassifier):
 
     def _listens(self, *hooks):
         """Whether a callback, or this net, does anything when skorch calls a hook."""
-        lookers = [(type(self), NeuralNetClassifier)]
-        lookers += [(type(callback), Callback) for _, callback in self.callbacks_]
+        lookers = [(self, NeuralNetClassifier)]
+        lookers += [(callback, Callback) for _, callback in self.callbacks_]
         return any(
-            getattr(looker, hook) is not getattr(base, hook)
+            getattr(type(looker), hook) is not getattr(base, hook) or hook in vars(looker)
             for looker, base in lookers
             for hook in hooks
         )
@@ -752,7 +760,7 @@ class CenterLossNet(NeuralNetClassifier):
             Yields batches.
         """
         iterator = super().get_iterator(dataset, training=training)
-        if training and isinstance(iterator, TensorBatches):
+        if training and isinstance(iterator, TensorBatches) and iterator.device is None:
             iterator.device = self.device
         chosen = hasattr(self, "iterator_valid__batch_size")
         if not training and not chosen and isinstance(iterator, TensorBatches):
@@ -760,7 +768,8 @@ class CenterLossNet(NeuralNetClassifier):
         return iterator
 
     def _inference_batch_size(self):
-        numbers = INFERENCE_NUMBERS.get(torch.device(self.device or "cpu").type, 2**20)
+        on_cpu = torch.device(self.device or "cpu").type == "cpu"
+        numbers = INFERENCE_NUMBERS if on_cpu else INFERENCE_NUMBERS_ELSEWHERE
         return max(self.batch_size, numbers // self._width)
 
     def _inference_batches(self, X):
@@ -768,6 +777,8 @@ class CenterLossNet(NeuralNetClassifier):
         prefixes = ("dataset__", "iterator_valid__")
         if (
             type(X) is np.ndarray
+            and type(self).get_dataset is NeuralNetClassifier.get_dataset
+            and type(self).get_iterator is CenterLossNet.get_iterator
             and self.dataset is ArrayDataset
             and self.iterator_valid is TensorBatches
             and not any(name.startswith(prefixes) for name in vars(self))
@@ -845,7 +856,14 @@ class CenterLossNet(NeuralNetClassifier):
         return state
 
     def __setstate__(self, state):
-        state = dict(state)
+        # Of a net pickled before a parameter came, that parameter is what it is by default.
+        arguments = signature(type(self).__init__).parameters.values()
+        values = {
+            argument.name: argument.default
+            for argument in arguments
+            if argument.default is not Parameter.empty
+        }
+        state = {**values, "_compiled": {}, **state}
         columns = state.pop("history_columns", None)
         if columns is not None:
             rows = zip(*columns.values())
@@ -854,6 +872,12 @@ class CenterLossNet(NeuralNetClassifier):
             super().__setstate__(state)
         else:
             vars(self).update(state)
+
+
+def is_dense(tensor):
+    """Return whether the numbers of a tensor fill its memory, in an order torch has."""
+    formats = [torch.contiguous_format] + [torch.channels_last] * (tensor.ndim == 4)
+    return any(tensor.is_contiguous(memory_format=order) for order in formats)
 
 
 @contextmanager

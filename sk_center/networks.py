@@ -402,6 +402,7 @@ def dry_run(module, example, hook=None):
     parameter = next(module.parameters(), None)
     if parameter is not None:
         example = example.to(parameter.device)
+    example = example.clone()  # on which a module may work in place
     modes = {part: part.training for part in module.modules()}
     handles = [
         part.register_forward_hook(lambda part, inputs, output: hook(output))

@@ -37,6 +37,19 @@ class Counting(ArrayDataset):
         return super().__getitem__(index)
 
 
+def count_calls(monkeypatch):
+    """Return a list that gets what an ArrayDataset is asked for."""
+    calls = []
+    original = ArrayDataset.__getitem__
+
+    def counted(self, index):
+        calls.append(index)
+        return original(self, index)
+
+    monkeypatch.setattr(ArrayDataset, "__getitem__", counted)
+    return calls
+
+
 class Pairs(Dataset):
     """A user's dataset: (sample, label) pairs, or samples only."""
 
@@ -186,13 +199,19 @@ def test_memmap_is_read_batch_by_batch(tmp_path, shuffle):
 
 @pytest.mark.parametrize("subset", [False, True])
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_no_getitem_per_sample(shuffle, subset):
-    """Check that an ArrayDataset is asked for many samples at once, not for each."""
-    source = Counting(np.zeros((100, 2)))
-    dataset = Subset(source, range(20, 80)) if subset else source
-    batches = TensorBatches(dataset, 20, shuffle=shuffle)
-    assert sum(1 for _ in batches) == len(batches)
-    assert source.calls == (1 if shuffle or subset else len(batches))
+def test_no_getitem_per_sample(shuffle, subset, monkeypatch):
+    """Check that an ArrayDataset is asked once a batch or less, not once a sample."""
+    counts = {}
+    for kind in (Counting, ArrayDataset):
+        calls = count_calls(monkeypatch)
+        source = kind(np.zeros((100, 2)))
+        dataset = Subset(source, range(20, 80)) if subset else source
+        batches = TensorBatches(dataset, 20, shuffle=shuffle)
+        assert sum(1 for _ in batches) == len(batches)
+        counts[kind] = len(calls)
+    # A subclass may treat each batch in a way of its own.
+    assert counts[Counting] == len(batches)
+    assert counts[ArrayDataset] == (1 if shuffle or subset else len(batches))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -202,8 +221,8 @@ def test_batches_gathered_together(most, weighted, monkeypatch):
     monkeypatch.setattr(batches_module, "GATHERED_NUMBERS", most)
     X = np.arange(300, dtype=np.float64).reshape(100, 3)
     given = {"X": X, "sample_weight": np.arange(100)} if weighted else X
-    source = Counting(given, np.arange(100))
-    sizes = []
+    source = ArrayDataset(given, np.arange(100))
+    calls, sizes = count_calls(monkeypatch), []
     torch.manual_seed(0)
     order = torch.randperm(100)
     torch.manual_seed(0)
@@ -217,7 +236,7 @@ def test_batches_gathered_together(most, weighted, monkeypatch):
         assert_array_equal(inputs, X[y].astype(np.float32))
         sizes.append(len(y))
     assert sum(sizes) == 100
-    assert source.calls == {1: 11, 80: 6, 81: 4, 10**6: 1}[most]
+    assert len(calls) == {1: 11, 80: 6, 81: 4, 10**6: 1}[most]
 
 
 def test_loader_arguments_reach_the_data_loader():
@@ -305,7 +324,7 @@ def test_resident_samples(shuffle, subset, weighted, monkeypatch):
     monkeypatch.setattr(batches_module, "GATHERED_NUMBERS", 70)
     X = np.arange(150, dtype=np.uint8).reshape(50, 3)
     given = {"X": X, "sample_weight": np.arange(50)} if weighted else X
-    source = Counting(given, np.arange(50))
+    source = ArrayDataset(given, np.arange(50))
     dataset = Subset(source, list(range(40, 5, -1))) if subset else source
     passes = []
     for resident in (True, False):
@@ -313,8 +332,7 @@ def test_resident_samples(shuffle, subset, weighted, monkeypatch):
         torch.manual_seed(0)
         passes.append([batch for _ in range(2) for batch in batches])
         if resident:
-            assert source.calls == 0
-            assert batches._moved.X.dtype == torch.uint8
+            assert batches._on_device.X.dtype == torch.uint8
     for (moved, y), (sliced, labels) in zip(*passes, strict=True):
         assert_array_equal(y, labels)
         if weighted:
@@ -329,7 +347,7 @@ def test_resident_setting():
     """Check that on a CPU nothing is moved unless asked, and the setting is checked."""
     batches = TensorBatches(numbered(10), 4, device="cpu")
     list(batches)
-    assert batches._moved is None
+    assert batches._on_device is None
     with pytest.raises(ValueError, match="resident must be True, False or 'auto'; got 1"):
         TensorBatches(numbered(10), 4, resident=1)
 
@@ -359,3 +377,35 @@ def test_blocks_are_sent_ahead(monkeypatch):
         assert y.tolist() == [i]
     assert i == 3
     assert list(sent_ahead([], "cpu")) == []
+
+
+@pytest.mark.parametrize("resident", [True, False, "auto"])
+def test_subclass_sees_each_batch(resident):
+    """Check that what a subclass does to a batch is done wherever the samples lie."""
+
+    class Shifted(ArrayDataset):
+        def __getitem__(self, index):
+            X, y = super().__getitem__(index)
+            return X + 100 * len(y), y
+
+    source = Shifted(np.zeros((30, 2)))
+    for X, y in TensorBatches(source, 8, shuffle=True, resident=resident):
+        assert (100 * len(y) == X).all()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("form", ["backwards", "columns", "field", "big endian"])
+def test_arrays_in_any_order_of_memory(form, shuffle):
+    """Check arrays that torch cannot hold as they lie."""
+    X = np.arange(60, dtype=np.float32).reshape(20, 3)
+    record = np.zeros(20, dtype=[("flag", "i1"), ("x", "f4", (3,))])
+    record["x"] = X
+    given = {
+        "backwards": X[::-1][::-1],
+        "columns": X[:, ::-1],
+        "field": record["x"],
+        "big endian": X.astype(">f4"),
+    }[form]
+    expected = X[:, ::-1] if form == "columns" else X
+    for batch, y in TensorBatches(ArrayDataset(given, np.arange(20)), 6, shuffle=shuffle):
+        assert_array_equal(batch, expected[y])

@@ -1,5 +1,6 @@
 """Tests of the moving-average centers, against a float64 reference in numpy."""
 
+import copy
 import io
 import pickle
 import shutil
@@ -1075,3 +1076,12 @@ def test_class_means_hold_the_classes_of_a_batch(monkeypatch):
     means = class_means(X.split(10), np.arange(500), 500)
     assert_allclose(means, X.numpy(), rtol=1e-6)
     assert set(shapes) == {(10, 10)}
+
+
+def test_weights_with_a_gradient_stay_outside():
+    """Check that the centers carry no graph, whatever the weights do."""
+    module = Center(2, 3)
+    weight = torch.ones(4, requires_grad=True)
+    module.deviation(torch.randn(4, 2), torch.tensor([0, 1, 1, 2]), weight)
+    assert not module.center.requires_grad
+    copy.deepcopy(module)

@@ -3,6 +3,7 @@
 import pickle
 from collections import Counter
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sk_center import CenterLossNet, centers
 from sk_center.batches import ArrayDataset
-from sk_center.networks import MLP
+from sk_center.networks import MLP, ConvNet
 
 X, y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X).astype(np.float32)
@@ -614,7 +615,8 @@ def test_accumulated_gradients_reach_the_callbacks_once_a_step():
     seen = []
 
     class Watch(Callback):
-        def on_grad_computed(self, net, named_parameters, **kwargs):
+        def on_grad_computed(self, net, named_parameters, batch=None, **kwargs):
+            assert len(batch) == 2
             seen.append(sum(float(p.grad.abs().sum()) > 0 for _, p in named_parameters))
 
     params = {"batch_size": 20, "gradient_accumulation_steps": 3, "max_epochs": 2}
@@ -699,3 +701,144 @@ def test_pickle_holds_the_history_in_columns():
     split = {"train_split": ValidSplit(0.2), "max_epochs": 2}
     long.set_params(**split).partial_fit(X, y)
     assert pickle.loads(pickle.dumps(long)).history == long.history
+
+
+def test_fused_update_is_left_where_it_does_not_fit():
+    """Check optimizers and parameters that have a say of their own."""
+    partial_adam = partial(torch.optim.Adam, foreach=True)
+    assert fitted(optimizer=partial_adam).optimizer_.defaults["foreach"]
+
+    class Strided(torch.nn.Linear):
+        def __init__(self):
+            super().__init__(4, 2)
+            self.weight = torch.nn.Parameter(torch.randn(2, 8)[:, ::2])
+
+    assert not small(Strided).fit(X, y).optimizer_.defaults["fused"]
+
+
+def test_fused_update_of_channels_last():
+    """Check that the order in memory of a ConvNet's weights is that of their moments."""
+    images = np.random.default_rng(0).normal(size=(40, 1, 8, 8)).astype(np.float32)
+    nets = []
+    for chosen in ({}, {"optimizer__fused": False}):
+        torch.manual_seed(0)
+        net = CenterLossNet(ConvNet, module__image_shape=(1, 8, 8), max_epochs=3, **chosen)
+        nets.append(net.fit(images, np.arange(40) % 4))
+    assert nets[0].optimizer_.defaults["fused"]
+    losses = [net.history[:, "train_loss"] for net in nets]
+    assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+def test_optimizer_of_ones_own_gets_a_closure():
+    """Check that only torch's own optimizers are stepped without one."""
+
+    class Careful(torch.optim.SGD):
+        def step(self, closure=None):
+            assert closure is not None
+            return super().step(closure)
+
+    net = fitted(optimizer=Careful, lr=0.1)
+    assert net.history[-1, "train_loss"] < net.history[0, "train_loss"]
+
+
+def test_net_that_builds_its_own_optimizer():
+    """Check the form of skorch's documentation, which calls no method of ours."""
+
+    class Own(CenterLossNet):
+        def initialize_optimizer(self, triggered_directly=None):
+            self.optimizer_ = torch.optim.SGD(self.module_.parameters(), lr=0.1)
+            return self
+
+    net = Own(torch.nn.Linear, module__in_features=4, module__out_features=2, max_epochs=3)
+    net.fit(X, y)
+    assert net.history[-1, "train_loss"] < net.history[0, "train_loss"]
+
+
+def test_net_that_looks_after_its_data():
+    """Check that inference goes through get_dataset and get_iterator of a subclass."""
+
+    class Blind(CenterLossNet):
+        def get_dataset(self, X, y=None):
+            dataset = super().get_dataset(X, y)
+            dataset.X = np.zeros_like(dataset.X)
+            return dataset
+
+    net = Blind(
+        torch.nn.Linear, module__in_features=4, module__out_features=2, max_epochs=1
+    )
+    net.measure(X, y)
+    assert np.ptp(net.initialize().predict_proba(X), axis=0).max() == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda X: X.sub_(1),
+        lambda X: torch.nn.functional.relu(X, inplace=True),
+        lambda X: X,
+    ],
+)
+def test_modules_that_work_in_place(body):
+    """Check that neither the data nor the dry run suffer from a module that writes."""
+    given = X.copy()
+    net = CenterLossNet(body, max_epochs=1).fit(given, y)
+    outputs = [features for _, features in net.forward_iter(given)]
+    assert_array_equal(given, X)
+    for features in outputs:
+        features += 1
+    assert_array_equal(given, X)
+
+
+def test_hook_set_on_a_callback():
+    """Check that a hook on the instance is called as one of the class is."""
+    calls = []
+    callback = Callback()
+    callback.on_grad_computed = lambda net, **kwargs: calls.append(1)
+    fitted(callbacks=[callback], max_epochs=1, batch_size=75)
+    assert calls == [1, 1]
+
+
+def test_part_in_evaluation_mode_trains_again():
+    """Check that each epoch sets the mode of all modules, as skorch's steps do."""
+    net = fitted()
+    net.module_.train()
+    net.module_.body.eval()
+    net.partial_fit(X, y)
+    assert net.module_.body.training
+
+
+def test_reduction_of_the_criterion():
+    """Check that a sum as criterion is what is minimised."""
+    torch.manual_seed(0)
+    mean = fitted(lambda_center=0, max_epochs=1, lr=1e-9)
+    torch.manual_seed(0)
+    total = fitted(lambda_center=0, max_epochs=1, lr=1e-9, criterion__reduction="sum")
+    sizes = np.array([128, 22])
+    expected = mean.history[0, "train_loss"] * (sizes @ sizes) / sizes.sum()
+    assert_allclose(total.history[0, "train_loss"], expected, rtol=0.05)
+
+
+@pytest.mark.parametrize("label", [-100, -1, 3])
+@pytest.mark.parametrize("track", [True, False])
+def test_no_label_is_passed_over(label, track):
+    """Check that the label which torch's cross entropy skips is an error too."""
+    labels = y.copy()
+    labels[5] = label
+    with pytest.raises((ValueError, IndexError)):
+        fitted(y=labels, lambda_center=0, track_centers=track, n_classes=3)
+
+
+def test_net_pickled_before_a_parameter_came():
+    """Check that a net without later parameters trains on, with their defaults."""
+    state = fitted().__getstate__()
+    for name in (
+        "track_centers",
+        "deterministic",
+        "gradient_accumulation_steps",
+        "_compiled",
+    ):
+        del state[name]
+    net = object.__new__(CenterLossNet)
+    net.__setstate__(state)
+    n_epochs = len(net.history)
+    assert len(net.partial_fit(X, y).history) > n_epochs
