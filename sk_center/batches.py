@@ -62,8 +62,8 @@ class ArrayDataset(skorch.dataset.Dataset):
         else:
             # An array takes a tensor of one number for that number, and drops the axis.
             rows = index.numpy() if isinstance(index, torch.Tensor) else index
-            # Picked rows are a copy already. A slice is not, and a module may work in place;
-            # nor does torch hold another byte order, or memory in any order.
+            # Picked rows are a copy already. A slice is not, and a module may work in
+            # place; nor does torch hold another byte order, or memory in any order.
             picked = isinstance(index, (torch.Tensor, list))
             native = self.X.dtype.newbyteorder("=")
             X = np.array(self.X[rows], dtype=native, copy=None if picked else True)
