@@ -849,9 +849,10 @@ class CenterLossClassifier(
         if streams:
             centers, seen = center.predict().cpu().numpy(), center.known.cpu().numpy()
             outputs = net.forward_iter(Subset(dataset, rows), with_logits=False)
-            kept = [features for _, features in outputs]
+            kept = torch.cat([features for _, features in outputs])
         else:
-            kept = []
+            # At once: small pieces would lie between the batches and keep their memory.
+            kept = torch.empty(len(rows), center.feature_dim, dtype=center.center.dtype)
             features = keep_rows(net.forward_iter(dataset, with_logits=False), rows, kept)
             centers = class_means(features, y, len(self.classes_), weight)
             seen = np.ones(len(centers), dtype=bool)
@@ -868,11 +869,10 @@ class CenterLossClassifier(
             norms = np.linalg.norm(centers, axis=1, keepdims=True)
             centers /= np.where(norms > 0, norms, 1)
         centers[~seen] = np.inf  # no sample so far: infinitely far from everything
-        features = torch.cat(kept)
         with torch.no_grad():
-            logits = net.module_.logits(features.to(net.device)).cpu().float()
+            logits = net.module_.logits(kept.to(net.device)).cpu().float()
         logits = self._known_logits(logits)
-        d = distances(features, torch.from_numpy(centers[seen])).numpy()
+        d = distances(kept, torch.from_numpy(centers[seen])).numpy()
         p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
         return centers, match_temperature(d, p, None if weight is None else weight[rows])
 
@@ -950,7 +950,7 @@ class CenterLossClassifier(
 
 
 def keep_rows(outputs, rows, kept):
-    """Yield the features of each batch, and append those of some rows to a list.
+    """Yield the features of each batch, and store those of some rows.
 
     Parameters
     ----------
@@ -960,8 +960,8 @@ def keep_rows(outputs, rows, kept):
     rows : ndarray of shape (n_rows,)
         Indices of the samples to keep, ascending.
 
-    kept : list
-        Gets a tensor of features for each batch.
+    kept : tensor of shape (n_rows, D)
+        Gets the features of these samples.
 
     Yields
     ------
@@ -971,7 +971,7 @@ def keep_rows(outputs, rows, kept):
     start = 0
     for _, features in outputs:
         first, last = np.searchsorted(rows, [start, start + len(features)])
-        kept.append(features[rows[first:last] - start])
+        kept[first:last] = features[rows[first:last] - start]
         start += len(features)
         yield features
 
