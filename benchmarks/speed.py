@@ -333,7 +333,7 @@ def images(size):
         return ConvNet((1, 28, 28))
 
     yield compare(
-        f"fit, ConvNet, {len(X)} images of MNIST, {size.image_epochs} epochs, batch 128",
+        f"fit, ConvNet, {len(X)} images of MNIST, {epochs} epochs, batch 128",
         "hand-written loop with center loss",
         1.03,
         lambda: ours_fit(X, y, epochs, 128, 0.1, module=network()),
@@ -423,8 +423,10 @@ def sizes(size):
     )
     n_samples = 10 * size.n_samples
     # The least, since now and then the kernel counts pages that nobody has touched.
-    runs = range(size.repeats)
-    taken = {side: max(min(peak(FIT, n_samples, side) for _ in runs), 1) for side in FITS}
+    taken = {
+        side: max(min(peak(FIT, n_samples, side) for _ in range(size.repeats)), 1)
+        for side in FITS
+    }
     for side, name in (("handwritten", "hand-written loop"), ("skorch", "skorch")):
         yield Row(
             f"peak memory of fit, {n_samples} x {N_INPUTS}, above the data",
@@ -435,23 +437,23 @@ def sizes(size):
         )
     for line in ("import sk_center", "from sk_center import OpenSetClassifier"):
         count = "sum(name.split('.')[0] == 'torch' for name in sys.modules)"
-        code = f"{line}; import sys; print({count})"
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        n_modules = int(done.stdout)
+        n_modules = int(run_python(f"{line}; import sys; print({count})"))
         yield Row(
             f"{line}: modules of torch", "none", f"{n_modules}", "0", n_modules, target=0
         )
         against = "import sklearn.base, sklearn.utils.validation"
-        runs = [(run_time(line), run_time(against)) for _ in range(size.repeats)]
+        runs = [
+            [seconds(lambda code=code: run_python(code)) for code in (line, against)]
+            for _ in range(size.repeats)
+        ]
         ours, theirs = np.median(runs, axis=0)
         yield Row(line, against, unit(ours), unit(theirs), ours / theirs)
 
 
-def run_time(code):
-    """Return how long a Python process of its own takes for some code."""
-    return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+def run_python(code, *args):
+    """Return what code prints in a Python process of its own."""
+    words = [sys.executable, "-c", code, *map(str, args)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 PEAK = """
@@ -504,9 +506,7 @@ def start_of_peak():
 
 def peak(code, n_samples, side="ours"):
     """Return by how many bytes something raises the peak of a process of its own."""
-    words = [sys.executable, "-c", code, n_samples, torch.get_num_threads(), side]
-    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+    return int(run_python(code, n_samples, torch.get_num_threads(), side))
 
 
 def gpu(size):
@@ -544,12 +544,12 @@ def growth(size):
     """Yield how long things take as one size grows tenfold: rows of the second table."""
     largest = size.most_classes
 
-    def timed(function, repeats):
+    def timed(function):
         function()
-        return unit(np.median([seconds(function) for _ in range(repeats)]))
+        return unit(np.median([seconds(function) for _ in range(size.repeats)]))
 
-    def row(what, values, function, repeats=size.repeats):
-        cells = [f"{value}: {timed(function(value), repeats)}" for value in values]
+    def row(what, values, function):
+        cells = [f"{value}: {timed(function(value))}" for value in values]
         return [what, ", ".join(cells)]
 
     def fit(n):

@@ -255,12 +255,13 @@ class Center(torch.nn.Module):
             return deviation, total
         seen = self.count.index_select(0, labels)
         # Where a look at a value costs no wait for a device, it saves much arithmetic.
-        least = 0 if hidden(labels) else int(seen.min())
+        looks = not hidden(labels)
+        least = int(seen.min()) if looks else 0
         unseen = None if least else (seen == 0) & ~self.informed
         if self.training:
-            clean = not hidden(labels) and total.item() <= torch.finfo(torch.float32).max
+            clean = looks and total.item() <= torch.finfo(torch.float32).max
             self._update(deviation, labels, seen, least, sample_weight, unseen, clean)
-        if unseen is not None and (hidden(labels) or unseen.any()):
+        if unseen is not None and (not looks or unseen.any()):
             deviation.masked_fill_(unseen[:, None], 0.0)
             total = sum_of_squares(deviation, sample_weight)
         return deviation, total
@@ -285,10 +286,12 @@ class Center(torch.nn.Module):
             f"alpha={self.alpha}, update={self.update!r}{name}"
         )
 
-    def _update(self, deviation, labels, seen, least, weight=None, fresh=None, clean=False):
+    def _update(
+        self, deviation, labels, seen, least, weight=None, unseen=None, clean=False
+    ):
         """Move the centers of the classes in the batch.
 
-        ``least`` bounds what ``seen`` holds from below, ``fresh`` marks the samples whose
+        ``least`` bounds what ``seen`` holds from below, ``unseen`` marks the samples whose
         class starts at its batch mean, ``clean`` says that all deviations are finite.
         """
         counted = finite = None  # all
@@ -303,8 +306,8 @@ class Center(torch.nn.Module):
         n = self._class_totals(labels, counted)
         # A class goes to its batch mean in one step, or in so many.
         steps = self._steps(n, seen, least)
-        if fresh is not None:
-            steps = torch.where(fresh, 1.0, steps)
+        if unseen is not None:
+            steps = torch.where(unseen, 1.0, steps)
         divisor = n * steps
         moves = deviation
         if counted is not None:
@@ -486,7 +489,7 @@ def sum_of_squares(deviation, sample_weight=None):
         flat = deviation.view(-1)
         return torch.dot(flat, flat)
     norm = torch.linalg.vector_norm(deviation, dim=1)
-    return torch.dot(norm * sample_weight.detach().to(norm.dtype), norm)
+    return torch.dot(norm * sample_weight.to(norm.dtype), norm)
 
 
 def hidden(values):

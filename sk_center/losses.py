@@ -119,6 +119,8 @@ def add_center_loss(loss, weight, features, labels, centers, sample_weight=None)
     loss : tensor of shape ()
         The sum.
     """
+    if sample_weight is not None:
+        sample_weight = sample_weight.detach()
     if isinstance(centers, Center):
         deviation, total = centers.pull(features, labels, sample_weight)
     else:
@@ -126,7 +128,7 @@ def add_center_loss(loss, weight, features, labels, centers, sample_weight=None)
         deviation = deviations(features, centers, labels)
         total = sum_of_squares(deviation, sample_weight)
     if sample_weight is not None:
-        sample_weight = sample_weight.detach().to(deviation.dtype)
+        sample_weight = sample_weight.to(deviation.dtype)
     scale = weight / max(len(features), 1)
     return _CenterLoss.apply(loss, features, deviation, total, sample_weight, scale)
 

@@ -246,6 +246,8 @@ class CenterLossNet(NeuralNetClassifier):
 
     # skorch takes parameters such as negative_loss__min_norm when it knows the prefix.
     prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
+    # Batches, and samples in them, whose gradients wait for a step, and the last of them.
+    _pending = (0, 0, None)
 
     @property
     def _default_callbacks(self):
@@ -607,9 +609,6 @@ class CenterLossNet(NeuralNetClassifier):
         if n_batches + 1 == self.gradient_accumulation_steps:
             self._step_on_pending()
         return step
-
-    # Batches, and samples in them, whose gradients wait for a step, and the last of them.
-    _pending = (0, 0, None)
 
     def _step_on_pending(self):
         """Let the optimizer step on the mean gradient over several batches."""

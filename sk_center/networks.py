@@ -1,6 +1,7 @@
 """Default feature extractors, and the module that adds a head and centers to one."""
 
 import math
+from contextlib import nullcontext
 from numbers import Real
 
 import torch
@@ -348,10 +349,8 @@ class CenterModule(nn.Module):
             What the body makes of the batch.
         """
         weights = self.center.center if self.head is None else self.head.weight
-        if self.precision == "bf16":
-            with torch.autocast(X.device.type, torch.bfloat16):
-                features = self.body(X)
-        else:
+        half = self.precision == "bf16"
+        with torch.autocast(X.device.type, torch.bfloat16) if half else nullcontext():
             features = self.body(X)
         # A body may work in another precision, also under an autocast around all of this.
         features = features.to(weights.dtype)
