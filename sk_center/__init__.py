@@ -18,6 +18,8 @@ _SOURCES = {
     "OpenSetClassifier": "open_set",
     "OpenSetConfusionMatrixDisplay": "plotting",
     "OpenSetRocDisplay": "plotting",
+    "load": "persistence",
+    "save": "persistence",
 }
 _MODULES = ("losses", "metrics", "model_selection", "networks", "plotting", "scores")
 

@@ -33,6 +33,7 @@ from sk_center._net_params import (
     check_callback_names,
     check_prefixed,
 )
+from sk_center._pickling import Required
 from sk_center._state import restored_on_error
 from sk_center.batches import (
     LabelledDataset,
@@ -587,7 +588,8 @@ class CenterLossClassifier(
         return tags
 
     def __getstate__(self):
-        state = {**super().__getstate__()}  # which may be the dict itself
+        # First, so that pickle comes to it before it needs the classes.
+        state = {"_required": Required.by(self), **super().__getstate__()}
         if "net_" not in state:
             return state
         # What an optimizer remembers is larger than the network, and of use to those alone
@@ -599,6 +601,7 @@ class CenterLossClassifier(
         return state
 
     def __setstate__(self, state):
+        state = {name: value for name, value in state.items() if name != "_required"}
         super().__setstate__(state)
         if "net_" in state and "centers_" not in state:
             self.centers_ = self._centers_of_net()
@@ -898,8 +901,7 @@ class CenterLossClassifier(
         callbacks = deepcopy(self.callbacks)
         check_callback_names(params, callbacks)
         if self.early_stopping:
-            stopping = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
-            callbacks = [*(callbacks or []), ("early_stopping", stopping)]
+            callbacks = [*(callbacks or []), ("early_stopping", self._stopping())]
             split = ValidSplit(
                 self.validation_fraction,
                 stratified=True,
@@ -927,6 +929,10 @@ class CenterLossClassifier(
             verbose=self.verbose,
             **params,
         )
+
+    def _stopping(self):
+        """Return the callback that stops training early."""
+        return EarlyStopping(patience=self.n_iter_no_change, load_best=True)
 
     def _default_module(self):
         """Return the class of the ``"auto"`` network and its parameters for the data."""

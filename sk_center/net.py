@@ -22,6 +22,7 @@ from skorch.history import History
 from skorch.utils import to_device, to_tensor
 from torch.nn.functional import cross_entropy
 
+from sk_center._pickling import Required, versions, warn_of_versions
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.losses import (
     add_center_loss,
@@ -248,6 +249,8 @@ class CenterLossNet(NeuralNetClassifier):
     prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
     # Batches, and samples in them, whose gradients wait for a step, and the last of them.
     _pending = (0, 0, None)
+    # Features D and numbers in the widest layer, where they are known without a dry run.
+    _sizes = None
 
     @property
     def _default_callbacks(self):
@@ -349,15 +352,11 @@ class CenterLossNet(NeuralNetClassifier):
                 f"negative_loss must be one of {NEGATIVE_LOSSES} or None; got "
                 f"{self.negative_loss!r}."
             )
-        kwargs = self.get_params_for("module")
-        is_function = not isinstance(self.module, (torch.nn.Module, type))
-        if is_function and not kwargs:
-            body = Function(self.module)
-        else:
-            body = self.initialized_instance(self.module, kwargs)
+        body = self.make_body()
+        feature_dim, self._width = self._sizes or (None, None)
         self.module_ = CenterModule(
             body,
-            find_feature_dim(body, self.example_),
+            feature_dim or find_feature_dim(body, self.example_),
             self.n_classes_,
             alpha=self.alpha,
             update=self.center_update,
@@ -368,8 +367,23 @@ class CenterLossNet(NeuralNetClassifier):
             background=self.negative_loss == "background",
         )
         self._compiled = {}
-        self._width = max(widest_output(self.module_, self.example_), self.n_classes_)
+        if self._width is None:
+            self._width = max(widest_output(self.module_, self.example_), self.n_classes_)
         return self
+
+    def make_body(self):
+        """Return a new feature extractor.
+
+        Returns
+        -------
+        body : torch.nn.Module
+            What the parameters describe.
+        """
+        kwargs = self.get_params_for("module")
+        is_function = not isinstance(self.module, (torch.nn.Module, type))
+        if is_function and not kwargs:
+            return Function(self.module)
+        return self.initialized_instance(self.module, kwargs)
 
     def initialize_criterion(self):
         """Build the criterion so that it gives one loss per sample.
@@ -845,8 +859,14 @@ class CenterLossNet(NeuralNetClassifier):
         # notebooks, from carrying modules that no other process can import.
         on_cpu = torch.device(self.device or "cpu").type == "cpu"
         state = vars(self).copy() if on_cpu else super().__getstate__()
+        # First, so that pickle comes to them before it needs them.
+        parts = self.module_.modules() if self.initialized_ else ()
+        required = Required.by(self, *parts)
+        state = {"_required": required, "_versions": versions(), **state}
         if "_compiled" in state:
             state["_compiled"] = {}
+        if "history_" in state:
+            state["history_"] = History(without_batches(state["history_"]))
         # A dict an epoch is three times as large as the numbers in it.
         if "history_" in state and len({tuple(row) for row in state["history_"]}) == 1:
             rows = state.pop("history_")
@@ -863,6 +883,8 @@ class CenterLossNet(NeuralNetClassifier):
             if argument.default is not Parameter.empty
         }
         state = {**values, "_compiled": {}, **state}
+        warn_of_versions(state.pop("_versions", {}))
+        state.pop("_required", None)
         columns = state.pop("history_columns", None)
         if columns is not None:
             rows = zip(*columns.values())
@@ -871,6 +893,22 @@ class CenterLossNet(NeuralNetClassifier):
             super().__setstate__(state)
         else:
             vars(self).update(state)
+
+
+def without_batches(history):
+    """Return the rows of a history without what is recorded of each batch.
+
+    Parameters
+    ----------
+    history : skorch.history.History
+        A history.
+
+    Returns
+    -------
+    rows : list of dict
+        Copies.
+    """
+    return [{**row, "batches": []} if "batches" in row else dict(row) for row in history]
 
 
 def is_dense(tensor):

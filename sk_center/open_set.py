@@ -35,6 +35,7 @@ from sklearn.utils.validation import (
 )
 
 from sk_center._labels import equals_label
+from sk_center._pickling import versions, warn_of_versions
 from sk_center._responses import (
     centers_of,
     consumed,
@@ -690,6 +691,14 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
         )
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_versions": versions()}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        warn_of_versions(state.pop("_versions", {}))
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

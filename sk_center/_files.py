@@ -1,0 +1,62 @@
+"""Files that are written whole or not at all."""
+
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def atomic_write(path):
+    """Give a temporary path to write to, and put the file in its place at the end.
+
+    Whatever happens before that, a full disk or the end of the process, leaves an earlier
+    file of that name as it is.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where the file is to be.
+
+    Yields
+    ------
+    temporary : pathlib.Path
+        An empty file in the same folder.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the message names ``path``.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        # Not by tempfile, whose files nobody else may read.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(error.errno, f"cannot write {str(path)!r}: {reason}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder):
+    """Bring new names in a folder to the disk, where folders can be opened.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder.
+    """
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

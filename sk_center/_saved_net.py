@@ -1,0 +1,199 @@
+"""A trained net as what is saved of it: tensors by name, and what builds the net again."""
+
+import numpy as np
+import torch
+from skorch.history import History
+from torch.overrides import TorchFunctionMode
+
+from sk_center.net import seeded, without_batches
+
+CPU = torch.device("cpu")
+# What tensors that are computed anew may take beyond those that the file holds.
+UNSAVED_BYTES = 2**28
+
+
+def params_of(net):
+    """Return the parameters of a net, as they were given.
+
+    Callbacks are not among them: they belong to a training.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        A trained net.
+
+    Returns
+    -------
+    params : dict
+        Parameters by name.
+    """
+    return {
+        name: value
+        for name, value in vars(net).items()
+        if not name.endswith("_")
+        and not name.startswith("_")
+        and name != "classes"
+        and name.partition("__")[0] != "callbacks"
+    }
+
+
+def state_of(net):
+    """Return what training has set on a net.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        A trained net.
+
+    Returns
+    -------
+    state : dict
+        Tensors, numbers and containers of those.
+    """
+    state = {
+        "module": dict(net.module_.state_dict()),
+        "criterion": dict(net.criterion_.state_dict()),
+        "history": without_batches(net.history_),
+        "n_classes": net.n_classes_,
+        "sample_shape": tuple(net.example_.shape[1:]),
+        "sample_dtype": net.example_.dtype,
+        "width": net._width,
+    }
+    if net.optimizer_ is not None:
+        state["optimizer"] = net.optimizer_.state_dict()
+    return state
+
+
+def restore(net, state):
+    """Make a new net what it was after training.
+
+    Nothing is built that is larger than what the state holds.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        A net that is not initialized, of the same parameters.
+
+    state : dict
+        From :func:`state_of`.
+
+    Raises
+    ------
+    ValueError
+        If the tensors are not those of the network that the parameters describe.
+    """
+    weights = state["module"]
+    center = weights["center.center"]
+    if center.ndim != 2 or len(center) != state["n_classes"] or not center.numel():
+        raise ValueError(f"the centers have the shape {tuple(center.shape)}")
+    net.example_ = torch.zeros((), dtype=state["sample_dtype"]).expand(
+        2, *state["sample_shape"]
+    )
+    net.n_classes_ = state["n_classes"]
+    net.classes_inferred_ = np.arange(net.n_classes_)
+    if not torch.cuda.is_available() and torch.device(net.device or "cpu").type == "cuda":
+        net.device = "cpu"
+    body = {
+        name.removeprefix("body."): tensor
+        for name, tensor in weights.items()
+        if name.startswith("body.")
+    }
+    first_centers = net.center
+    with seeded(0, CPU):
+        check_size(net, body)
+        # Where the centers lie now comes from the file.
+        net.center = None
+        net._sizes = center.shape[1], state["width"]
+        net.initialize()
+    net.center = first_centers
+    net.module_.load_state_dict(weights)
+    net.criterion_.load_state_dict(state["criterion"])
+    if "optimizer" in state:
+        net.optimizer_.load_state_dict(state["optimizer"])
+        check_moments(net.optimizer_)
+    else:
+        net.optimizer_ = None
+    net.history_ = History(state["history"])
+
+
+def check_size(net, weights):
+    """Raise ValueError if the feature extractor is not that of the weights.
+
+    It is built without memory first, because its parameters come from a file and may ask
+    for any size.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        A net that is not initialized.
+
+    weights : dict of tensors
+        The state of the feature extractor.
+    """
+    if isinstance(net.module, torch.nn.Module):
+        return  # it is there already
+    try:
+        with torch.device("meta"), OnMeta():
+            body = net.make_body()
+    except Exception as error:
+        raise ValueError(
+            f"the module cannot be measured without building it ({error}); pass an "
+            "instance: load(path, module=...)"
+        ) from error
+    expected = {
+        name: tuple(tensor.shape)
+        for name, tensor in body.state_dict().items()
+        if not torch.nn.parameter.is_lazy(tensor)
+    }
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    differing = [name for name in expected if expected[name] != found.get(name)]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"the module wants {expected[name]} for {name!r}, the file has "
+            f"{found.get(name, 'none')}"
+        )
+    unsaved = sum(
+        buffer.numel() * buffer.element_size()
+        for name, buffer in body.named_buffers()
+        if name not in expected and not torch.nn.parameter.is_lazy(buffer)
+    )
+    if unsaved > UNSAVED_BYTES:
+        raise ValueError(
+            f"the module makes buffers of {unsaved} bytes that are not in the file; pass "
+            "an instance: load(path, module=...)"
+        )
+
+
+class OnMeta(TorchFunctionMode):
+    """Make tensors without memory also where a device is named."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if kwargs.get("device") is not None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+def check_moments(optimizer):
+    """Raise ValueError if an optimizer remembers tensors of other sizes than its weights.
+
+    Fused updates walk through memory without a look at sizes.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Its state comes from a file.
+    """
+    if not any(group.get("fused") for group in optimizer.param_groups):
+        return
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            scalar = name == "step" and value.numel() == 1
+            if isinstance(value, torch.Tensor) and not (
+                scalar or value.shape == parameter.shape
+            ):
+                raise ValueError(
+                    f"the optimizer holds {name} of the shape {tuple(value.shape)} for "
+                    f"weights of {tuple(parameter.shape)}"
+                )

@@ -1,0 +1,303 @@
+"""Models in files that run no code: arrays in safetensors, all else in JSON."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from sklearn.utils.validation import check_is_fitted
+
+from sk_center._codec import Decoder, Encoder
+from sk_center._files import atomic_write
+from sk_center._pickling import versions, warn_of_versions
+
+FORMAT = "sk_center"
+FORMAT_VERSION = 1
+# Characters of JSON, which becomes some twenty times as large in memory.
+LARGEST_JSON = 2**24
+ESTIMATORS = (
+    "sk_center.classifier.CenterLossClassifier",
+    "sk_center.open_set.OpenSetClassifier",
+    "sklearn.frozen._frozen.FrozenEstimator",
+    "sklearn.pipeline.Pipeline",
+)
+
+
+def save(estimator, path):
+    """Write a fitted model to a file that can be loaded without running code.
+
+    Unlike a pickle, the file holds data only: weights and other arrays in safetensors [1]_,
+    the rest in JSON, other estimators of scikit-learn, such as the transformers of a
+    Pipeline, as skops [2]_ writes them. The optimizer is kept with ``warm_start`` or after
+    ``partial_fit``. Callbacks are not saved.
+
+    Parameters
+    ----------
+    estimator : CenterLossClassifier, OpenSetClassifier or Pipeline
+        Fitted; of a Pipeline the last step is one of the two.
+
+    path : str or path-like
+        Where to write. The file appears when it is complete; one that is there is replaced
+        then, and stays if anything fails.
+
+    Raises
+    ------
+    ValueError
+        If a part of the estimator cannot be saved; the message names it.
+
+    OSError
+        If the file cannot be written.
+
+    ImportError
+        If safetensors is not installed, or skops where it is needed; both come with
+        ``pip install "sk-center[persistence]"``.
+
+    See Also
+    --------
+    load : Reads the file.
+    to_onnx : Writes a model that runs without Python.
+
+    Notes
+    -----
+    The class of a ``module`` of your own is not in the file, only its name, nor is a
+    function that serves as a score.
+
+    References
+    ----------
+    .. [1] https://huggingface.co/docs/safetensors
+    .. [2] https://skops.readthedocs.io/en/stable/persistence.html
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sklearn.datasets import load_iris
+    >>> from sk_center import CenterLossClassifier, load, save
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = CenterLossClassifier(max_epochs=5).fit(X, y)
+    >>> with TemporaryDirectory() as folder:
+    ...     save(model, f"{folder}/iris.safetensors")
+    ...     loaded = load(f"{folder}/iris.safetensors")
+    >>> bool((loaded.predict(X) == model.predict(X)).all())
+    True
+    """
+    safetensors = import_safetensors()
+    class_ = type(estimator)
+    if f"{class_.__module__}.{class_.__qualname__}" not in ESTIMATORS:
+        raise ValueError(
+            "estimator must be a CenterLossClassifier, an OpenSetClassifier or a Pipeline "
+            f"that ends in one; got {class_.__name__}. Of a search, save best_estimator_."
+        )
+    check_is_fitted(estimator)
+    encoder = Encoder()
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "made_with": versions(),
+        "estimator": encoder.encode(estimator, class_.__name__),
+        "arrays_sha256": digest_of(encoder.arrays),
+    }
+    text = json.dumps(content, allow_nan=False)
+    if len(text) > LARGEST_JSON:
+        raise ValueError(
+            f"{class_.__name__} cannot be saved: apart from arrays it takes {len(text)} "
+            f"characters of JSON, of at most {LARGEST_JSON}."
+        )
+    metadata = {FORMAT: text, f"{FORMAT}_sha256": sha256(text)}
+    with atomic_write(path) as temporary:
+        safetensors.numpy.save_file(encoder.arrays, temporary, metadata)
+
+
+def load(path, *, trusted=(), module=None):
+    """Read a model that :func:`save` wrote, without running code from the file.
+
+    The file decides which of the classes of sk_center, torch, scikit-learn and scipy that
+    hold data are made of its arrays, and nothing else: it holds no code, and what else it
+    names must be among ``trusted``. It is checked before anything is built, and nothing
+    is built that is much larger than the file. So a file of unknown origin is safe to load;
+    what the model in it answers is as good as who made it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    trusted : sequence of str, classes or functions, default=()
+        What the file may name beside that: classes of modules, optimizers and
+        transformers, functions, each itself or its full name, such as ``"package.Net"``.
+        They are imported and called, with arguments from the file.
+
+    module : torch module class or instance, or callable, default=None
+        What was the ``module`` of the :class:`~sk_center.CenterLossClassifier`, where that
+        was not ``"auto"``. It is needed if it was an instance, of which the file has the
+        weights but not the layers, and where a class is not importable by the name that it
+        had.
+
+    Returns
+    -------
+    estimator : CenterLossClassifier, OpenSetClassifier or Pipeline
+        The fitted estimator. On a machine without GPU it computes on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such model, is damaged, names what is not trusted, or does not go
+        with ``module``.
+
+    OSError
+        If the file cannot be read.
+
+    ImportError
+        If safetensors is not installed, or skops where it is needed.
+
+    See Also
+    --------
+    save : Writes the file.
+
+    Examples
+    --------
+    A network of your own is passed, or its class trusted::
+
+        load("model.safetensors", module=MyNet)
+        load("model.safetensors", trusted=["mypackage.MyNet"])
+    """
+    import_safetensors()
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    try:
+        text, arrays = read(path)
+        content = parse(text, arrays)
+        decoder = Decoder(arrays, trusted, module)
+        if content["estimator"]["object"]["type"] not in ESTIMATORS:
+            raise ValueError("it holds no classifier")
+        untrusted = sorted(decoder.untrusted(content["estimator"]))
+        if untrusted:
+            raise ValueError(
+                f"it names {untrusted}, which are not trusted. If they are harmless, and "
+                f"you know where the file is from, pass trusted={untrusted}"
+            )
+        estimator = decoder.decode(content["estimator"])
+        check_is_fitted(estimator)
+    except (OSError, ImportError):
+        raise
+    # A file may be wrong in any way, and then anything may fail.
+    except Exception as error:
+        raise ValueError(
+            f"{str(path)!r} cannot be loaded as a model of sk_center: {error}"
+        ) from error
+    if decoder.made_by_skops:
+        warn_of_versions(content["made_with"], ["sklearn"])
+    return estimator
+
+
+def read(path):
+    """Return the JSON and the arrays of a file, after a check that they are unchanged.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    text : str
+        JSON.
+
+    arrays : dict of ndarray
+        The arrays.
+    """
+    safetensors = import_safetensors()
+    with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
+        metadata = file.metadata() or {}
+        if FORMAT not in metadata:
+            raise ValueError("it was not written by sk_center.save")
+        text = metadata[FORMAT]
+        if len(text) > LARGEST_JSON:
+            raise ValueError(f"it holds {len(text)} characters of JSON")
+        if sha256(text) != metadata.get(f"{FORMAT}_sha256"):
+            raise ValueError("it was changed or damaged after it was written")
+        return text, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def parse(text, arrays):
+    """Return the content of the JSON, after a check of the version and of the arrays.
+
+    Parameters
+    ----------
+    text : str
+        JSON.
+
+    arrays : dict of ndarray
+        The arrays.
+
+    Returns
+    -------
+    content : dict
+        What :func:`save` wrote.
+    """
+
+    def refuse(constant):
+        raise ValueError(f"{constant} is no JSON")
+
+    content = json.loads(text, parse_constant=refuse)
+    if content["format"] != FORMAT:
+        raise ValueError(f"it is of the format {content['format']!r:.50}")
+    version = content["format_version"]
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"it is of version {version!r:.50} of the format, made with sk_center "
+            f"{content['made_with'].get('sk_center')!r:.50}; this version reads "
+            f"{FORMAT_VERSION}"
+        )
+    if digest_of(arrays) != content["arrays_sha256"]:
+        raise ValueError("its arrays were changed or damaged after they were written")
+    return content
+
+
+def sha256(text):
+    """Return the SHA-256 of a text, as hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of(arrays):
+    """Return the SHA-256 of arrays with their names, dtypes and shapes.
+
+    Parameters
+    ----------
+    arrays : dict of ndarray
+        Contiguous arrays.
+
+    Returns
+    -------
+    digest : str
+        Hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(array.reshape(-1).view("u1").data)
+    return digest.hexdigest()
+
+
+def import_safetensors():
+    """Return the module safetensors, with its part for numpy.
+
+    Returns
+    -------
+    safetensors : module
+        The module.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed, with how to install it.
+    """
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "save and load need safetensors, which is not installed: "
+            'pip install "sk-center[persistence]".'
+        ) from error
+    return safetensors
