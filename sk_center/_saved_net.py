@@ -5,7 +5,8 @@ import torch
 from skorch.history import History
 from torch.overrides import TorchFunctionMode
 
-from sk_center.net import seeded, without_batches
+from sk_center._training_state import seeded
+from sk_center.net import without_batches
 
 CPU = torch.device("cpu")
 # What tensors that are computed anew may take beyond those that the file holds.

@@ -35,6 +35,7 @@ from sk_center._net_params import (
 )
 from sk_center._pickling import Required
 from sk_center._state import restored_on_error
+from sk_center._training_state import WARM_PARAMETERS, seeded, unchanged_on_error
 from sk_center.batches import (
     LabelledDataset,
     TensorBatches,
@@ -44,13 +45,7 @@ from sk_center.batches import (
 )
 from sk_center.centers import UPDATE_RULES, class_means, distances, nearest
 from sk_center.losses import objectosphere_loss
-from sk_center.net import (
-    NEGATIVE_LOSSES,
-    WARM_PARAMETERS,
-    CenterLossNet,
-    seeded,
-    unchanged_on_error,
-)
+from sk_center.net import NEGATIVE_LOSSES, CenterLossNet
 from sk_center.networks import HEADS, METRICS, MLP, PRECISIONS, ConvNet
 
 TEMPERATURE_SAMPLES = 5_000
