@@ -447,7 +447,7 @@ KINDS = {
                 "_streams": boolean,
                 **FEATURES,
             },
-            dropped=("callbacks",),
+            dropped=("callbacks", "checkpoint_dir", "checkpoint_every"),
             finish=finish_classifier,
         ),
         NetKind(

@@ -9,6 +9,8 @@ from sk_center.batches import TensorBatches
 
 # Parameters of CenterLossNet that the classifier passes on as they are.
 NET_PARAMETERS = (
+    "checkpoint_dir",
+    "checkpoint_every",
     "compile",
     "criterion",
     "dataset",

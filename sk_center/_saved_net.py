@@ -6,9 +6,9 @@ from skorch.history import History
 from torch.overrides import TorchFunctionMode
 
 from sk_center._training_state import seeded
-from sk_center.net import without_batches
 
 CPU = torch.device("cpu")
+OF_TRAINING = ("callbacks", "checkpoint_dir", "checkpoint_every")
 # What tensors that are computed anew may take beyond those that the file holds.
 UNSAVED_BYTES = 2**28
 
@@ -16,7 +16,7 @@ UNSAVED_BYTES = 2**28
 def params_of(net):
     """Return the parameters of a net, as they were given.
 
-    Callbacks are not among them: they belong to a training.
+    Those of callbacks and checkpoints are not among them: they belong to a training.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def params_of(net):
         if not name.endswith("_")
         and not name.startswith("_")
         and name != "classes"
-        and name.partition("__")[0] != "callbacks"
+        and name.partition("__")[0] not in OF_TRAINING
     }
 
 
@@ -198,3 +198,19 @@ def check_moments(optimizer):
                     f"the optimizer holds {name} of the shape {tuple(value.shape)} for "
                     f"weights of {tuple(parameter.shape)}"
                 )
+
+
+def without_batches(history):
+    """Return the rows of a history without what is recorded of each batch.
+
+    Parameters
+    ----------
+    history : skorch.history.History
+        A history.
+
+    Returns
+    -------
+    rows : list of dict
+        Copies.
+    """
+    return [{**row, "batches": []} if "batches" in row else dict(row) for row in history]

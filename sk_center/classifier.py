@@ -194,7 +194,8 @@ class CenterLossClassifier(
         ``module__<name>``, ``optimizer__<name>``, ``criterion__label_smoothing``,
         ``iterator_train__num_workers``, ``train_split`` and so on. Of speed and memory are
         ``compile=True``, ``gradient_accumulation_steps``, ``deterministic=True`` and
-        ``iterator_train__resident``, whether the data lie on a GPU.
+        ``iterator_train__resident``, whether the data lie on a GPU. With
+        ``checkpoint_dir`` a fit that was killed goes on when it is called again.
 
     Attributes
     ----------

@@ -19,7 +19,9 @@ from skorch.history import History
 from skorch.utils import to_device, to_tensor
 from torch.nn.functional import cross_entropy
 
+from sk_center._checkpoints import Checkpoints
 from sk_center._pickling import Required, versions, warn_of_versions
+from sk_center._saved_net import without_batches
 from sk_center._training_state import deterministic_algorithms
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.losses import (
@@ -106,6 +108,17 @@ class CenterLossNet(NeuralNetClassifier):
         as on a CPU they all do; on a GPU, sums over a class are else added up in any order.
         torch then asks for the environment variable ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
 
+    checkpoint_dir : str or path-like, default=None
+        Folder for checkpoints. If the process dies in the middle of a training, the same
+        call with the same data goes on from the last one, on a CPU to the same bits as
+        without the break: network, optimizer, centers, random generators, and what
+        callbacks keep in attributes that end in an underscore, such as a schedule. Several
+        trainings may share the folder. A training that ends deletes its file. None writes
+        none.
+
+    checkpoint_every : int, default=1
+        Number of epochs from one checkpoint to the next.
+
     criterion : torch loss class, default=torch.nn.CrossEntropyLoss
         The loss on the logits. It is asked for one value per sample
         (``criterion__reduction="none"``) so that weights can enter.
@@ -190,6 +203,8 @@ class CenterLossNet(NeuralNetClassifier):
         track_centers=True,
         gradient_accumulation_steps=1,
         deterministic=False,
+        checkpoint_dir=None,
+        checkpoint_every=1,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         lr=1e-3,
@@ -230,6 +245,8 @@ class CenterLossNet(NeuralNetClassifier):
         self.track_centers = track_centers
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.deterministic = deterministic
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
 
     # skorch takes parameters such as negative_loss__min_norm when it knows the prefix.
     prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
@@ -237,6 +254,9 @@ class CenterLossNet(NeuralNetClassifier):
     _pending = (0, 0, None)
     # Features D and numbers in the widest layer, where they are known without a dry run.
     _sizes = None
+    # Those of the training in progress.
+    _checkpoints = None
+    interrupted_ = False
 
     @property
     def _default_callbacks(self):
@@ -662,7 +682,47 @@ class CenterLossNet(NeuralNetClassifier):
                 f"gradient_accumulation_steps=1; got {n_batches}."
             )
         with deterministic_algorithms(self.deterministic):
-            return super().fit_loop(X, y, epochs, **params)
+            if self.checkpoint_dir is None or self.history_:
+                return super().fit_loop(X, y, epochs, **params)
+            return self._fit_loop_with_checkpoints(X, y, epochs, **params)
+
+    def _fit_loop_with_checkpoints(self, X, y, epochs, **params):
+        """Train as ``fit_loop`` does, from the last checkpoint on if there is one."""
+        if not (isinstance(self.checkpoint_every, Integral) and self.checkpoint_every > 0):
+            raise ValueError(
+                f"checkpoint_every must be an integer >= 1; got {self.checkpoint_every!r}."
+            )
+        n_epochs = self.max_epochs if epochs is None else epochs
+        checkpoints = Checkpoints(self, self.get_dataset(X, y), n_epochs)
+        n_done = checkpoints.resume(self)
+        self._checkpoints = checkpoints
+        try:
+            super().fit_loop(X, y, n_epochs - n_done, **params)
+        except KeyboardInterrupt:
+            if not self.interrupted_:  # a callback that found enough
+                checkpoints.delete()
+            raise
+        finally:
+            del self._checkpoints
+        checkpoints.delete()
+        return self
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call a method of this net and its callbacks, and keep checkpoints.
+
+        Parameters
+        ----------
+        method_name : str
+            Name of the method.
+
+        **cb_kwargs : dict
+            Arguments of the method.
+        """
+        if self._checkpoints is not None and method_name == "on_epoch_begin":
+            self._checkpoints.before_epoch(self)
+        super().notify(method_name, **cb_kwargs)
+        if self._checkpoints is not None and method_name == "on_epoch_end":
+            self._checkpoints.after_epoch(self)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch of training or validation and record its mean loss.
@@ -849,6 +909,7 @@ class CenterLossNet(NeuralNetClassifier):
         parts = self.module_.modules() if self.initialized_ else ()
         required = Required.by(self, *parts)
         state = {"_required": required, "_versions": versions(), **state}
+        state.pop("_checkpoints", None)
         if "_compiled" in state:
             state["_compiled"] = {}
         if "history_" in state:
@@ -879,22 +940,6 @@ class CenterLossNet(NeuralNetClassifier):
             super().__setstate__(state)
         else:
             vars(self).update(state)
-
-
-def without_batches(history):
-    """Return the rows of a history without what is recorded of each batch.
-
-    Parameters
-    ----------
-    history : skorch.history.History
-        A history.
-
-    Returns
-    -------
-    rows : list of dict
-        Copies.
-    """
-    return [{**row, "batches": []} if "batches" in row else dict(row) for row in history]
 
 
 def is_dense(tensor):
