@@ -6,13 +6,17 @@ STAMP := $(VENV)/installed
 
 BENCH_ARGS ?= --suite bundled
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-oldest lint bench clean
 
 demo: $(STAMP)
 	$(PYTHON) examples/plot_open_set_digits.py
 
 test: $(STAMP)
 	$(PYTHON) -m pytest
+
+# With the oldest versions that pyproject.toml accepts: downloads a torch of several GB.
+test-oldest: $(VENV)-oldest/installed
+	$(VENV)-oldest/bin/python -m pytest
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .
@@ -23,7 +27,7 @@ bench: $(STAMP)-bench
 	$(PYTHON) -m benchmarks.open_set $(BENCH_ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
@@ -31,6 +35,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON3) -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check \
 		--editable ".[dev]" --constraint constraints.txt
+	@touch $@
+
+$(VENV)-oldest/installed: pyproject.toml constraints-oldest.txt
+	@$(PYTHON3) -m venv $(VENV)-oldest
+	@$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable ".[test]" --constraint constraints-oldest.txt
 	@touch $@
 
 $(STAMP)-bench: $(STAMP)

@@ -255,7 +255,18 @@ def parse(text, arrays):
 
 
 def sha256(text):
-    """Return the SHA-256 of a text, as hexadecimal digits."""
+    """Return the SHA-256 of a text.
+
+    Parameters
+    ----------
+    text : str
+        A text.
+
+    Returns
+    -------
+    digest : str
+        Hexadecimal digits.
+    """
     return hashlib.sha256(text.encode()).hexdigest()
 
 

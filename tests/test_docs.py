@@ -24,6 +24,7 @@ MODULES = [
     "metrics",
     "model_selection",
     "networks",
+    "persistence",
     "plotting",
     "scores",
 ]
