@@ -354,6 +354,11 @@ class CenterLossClassifier(
     def fit(self, X, y=None, sample_weight=None):
         """Train the network and find the centers.
 
+        Ctrl-C ends the training after the batch in progress, not the program: the centers
+        are found then, the classifier is fitted, and a warning says in which epoch it
+        ended. At a second Ctrl-C, or where an epoch has no batch yet, KeyboardInterrupt
+        is raised, and an earlier fit is as it was.
+
         Parameters
         ----------
         X : array-like or tensor of shape (n_samples, n_features) or \
@@ -829,12 +834,17 @@ class CenterLossClassifier(
                 net.measure(dataset, y)
                 net.initialize()
             net.partial_fit(dataset, y, epochs=epochs)
-            if "train_loss" not in net.history_[-1]:
-                raise KeyboardInterrupt  # skorch ends quietly in the middle of an epoch
             centers, tau = self._place_centers(net, dataset, y, weight, streams)
         self.net_, self.centers_, self.tau_ = net, centers, tau
         self.n_iter_ = len(net.history_)
         self._seed, self._streams = rng.randint(2**31 - 1), streams
+        if net.interrupted_:
+            warnings.warn(
+                f"Training was interrupted in epoch {self.n_iter_}; the classifier is "
+                "fitted up to there. fit starts anew, and goes on with warm_start=True.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _place_centers(self, net, dataset, y, weight, streams):
         """Return the centers and the temperature of the trained net."""

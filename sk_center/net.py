@@ -40,6 +40,13 @@ NO_LABEL = torch.iinfo(torch.int64).min
 NEGATIVE_LOSSES = ("background", "entropic", "objectosphere")
 
 
+class Unfinished(BaseException):
+    """A Ctrl-C that came where the net is not to be used.
+
+    skorch takes a KeyboardInterrupt for the wish to end training here, and well.
+    """
+
+
 class CenterLossNet(NeuralNetClassifier):
     """Minimise cross entropy plus center loss as a skorch net.
 
@@ -254,8 +261,9 @@ class CenterLossNet(NeuralNetClassifier):
     _pending = (0, 0, None)
     # Features D and numbers in the widest layer, where they are known without a dry run.
     _sizes = None
-    # Those of the training in progress.
-    _checkpoints = None
+    # Those of the training in progress, and whether it may end by a KeyboardInterrupt.
+    _checkpoints, _may_stop = None, False
+    # Whether a Ctrl-C ended the last training.
     interrupted_ = False
 
     @property
@@ -265,6 +273,10 @@ class CenterLossNet(NeuralNetClassifier):
 
     def fit(self, X, y=None, **fit_params):
         """Initialise the net for the data and train it.
+
+        Ctrl-C ends the epoch after the batch in progress, and with it the training, as if
+        a callback had asked for that; ``interrupted_`` is True then. Where an epoch has no
+        batch yet, or in validation, it raises KeyboardInterrupt.
 
         Parameters
         ----------
@@ -313,7 +325,10 @@ class CenterLossNet(NeuralNetClassifier):
             self.ensure_optimizer()
         else:
             self.measure(X, y)
-        return super().partial_fit(X, y, classes, **fit_params)
+        try:
+            return super().partial_fit(X, y, classes, **fit_params)
+        except Unfinished as error:
+            raise KeyboardInterrupt from error
 
     def measure(self, X, y=None):
         """Find what ``initialize`` must know of the data: its form, the classes.
@@ -681,10 +696,16 @@ class CenterLossNet(NeuralNetClassifier):
                 f"{type(self.optimizer_).__name__} runs the network itself; it takes "
                 f"gradient_accumulation_steps=1; got {n_batches}."
             )
+        self.interrupted_ = self._may_stop = False
         with deterministic_algorithms(self.deterministic):
-            if self.checkpoint_dir is None or self.history_:
-                return super().fit_loop(X, y, epochs, **params)
-            return self._fit_loop_with_checkpoints(X, y, epochs, **params)
+            try:
+                if self.checkpoint_dir is None or self.history_:
+                    return super().fit_loop(X, y, epochs, **params)
+                return self._fit_loop_with_checkpoints(X, y, epochs, **params)
+            except KeyboardInterrupt as error:
+                if self._may_stop:
+                    raise  # skorch takes it for the end of the training
+                raise Unfinished from error
 
     def _fit_loop_with_checkpoints(self, X, y, epochs, **params):
         """Train as ``fit_loop`` does, from the last checkpoint on if there is one."""
@@ -699,7 +720,7 @@ class CenterLossNet(NeuralNetClassifier):
         try:
             super().fit_loop(X, y, n_epochs - n_done, **params)
         except KeyboardInterrupt:
-            if not self.interrupted_:  # a callback that found enough
+            if self._may_stop and not self.interrupted_:  # a callback has found enough
                 checkpoints.delete()
             raise
         finally:
@@ -718,10 +739,15 @@ class CenterLossNet(NeuralNetClassifier):
         **cb_kwargs : dict
             Arguments of the method.
         """
-        if self._checkpoints is not None and method_name == "on_epoch_begin":
+        if method_name == "on_epoch_begin" and self._checkpoints is not None:
             self._checkpoints.before_epoch(self)
+        # Callbacks such as EarlyStopping end a training so, and this net after a Ctrl-C.
+        self._may_stop = method_name == "on_epoch_end"
         super().notify(method_name, **cb_kwargs)
-        if self._checkpoints is not None and method_name == "on_epoch_end":
+        if self._may_stop and self.interrupted_:
+            raise KeyboardInterrupt
+        self._may_stop = False
+        if method_name == "on_epoch_end" and self._checkpoints is not None:
             self._checkpoints.after_epoch(self)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -754,22 +780,8 @@ class CenterLossNet(NeuralNetClassifier):
         self._pending = (0, 0, None)
         if training:
             self._set_training(True)
-        if self._records_batches():
-            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-            rows = self.history[
-                -1, "batches", :, (f"{prefix}_loss", f"{prefix}_batch_size")
-            ]
-            losses, sizes = np.transpose(rows)
-            loss = float(np.average(losses, weights=sizes))
-        else:
-            total, n_samples = 0, 0
-            for batch in iterator:
-                size = len(batch[1])
-                loss = step_fn(batch, **fit_params)["loss"].detach()
-                # One transfer from the device an epoch, not one a batch.
-                total = torch.add(total, loss, alpha=size)
-                n_samples += size
-            loss = float(total) / n_samples
+        epoch = self._recorded_epoch if self._records_batches() else self._lean_epoch
+        loss = epoch(iterator, training, prefix, step_fn, fit_params)
         if self._pending[0]:
             self._step_on_pending()
         if training and not np.isfinite(loss):
@@ -784,6 +796,41 @@ class CenterLossNet(NeuralNetClassifier):
         earlier = [row[name] for row in self.history[:-1] if name in row]
         self.history.record(name, loss)
         self.history.record(f"{name}_best", loss < min(earlier, default=np.inf))
+
+    def _lean_epoch(self, iterator, training, prefix, step_fn, fit_params):
+        """Run one epoch and return its mean loss."""
+        total, n_samples = 0, 0
+        try:
+            for batch in iterator:
+                size = len(batch[1])
+                loss = step_fn(batch, **fit_params)["loss"].detach()
+                # One transfer from the device an epoch, not one a batch.
+                total = torch.add(total, loss, alpha=size)
+                n_samples += size
+        except KeyboardInterrupt:
+            self._end_early(training and n_samples)
+        return float(total) / n_samples
+
+    def _recorded_epoch(self, iterator, training, prefix, step_fn, fit_params):
+        """Run one epoch as skorch does, into the history, and return its mean loss."""
+        names = (f"{prefix}_loss", f"{prefix}_batch_size")
+        try:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+        except KeyboardInterrupt:
+            batches = self.history[-1]["batches"]
+            whole = [row for row in batches if {*names} <= {*row}]
+            self._end_early(training and whole)
+            self.history[-1]["batches"] = whole
+            self.history.record(f"{prefix}_batch_count", len(whole))
+        losses, sizes = np.transpose(self.history[-1, "batches", :, names])
+        return float(np.average(losses, weights=sizes))
+
+    def _end_early(self, trained):
+        """Let an epoch end at a Ctrl-C, if it has trained at all; else raise it again."""
+        if not trained or self.interrupted_:
+            raise
+        self.interrupted_ = True
+        self._pending = (0, 0, None)
 
     def _records_batches(self):
         """Whether a callback looks at batches, as they come or later in the history."""
