@@ -111,7 +111,9 @@ def test_check_estimator(name, monkeypatch):
         if result["status"] in ("failed", "skipped")
     ]
     assert statuses["passed"] >= len(results) - len(expected) > 20
-    assert {result["check_name"] for result in expected} == set(declared)
+    # Earlier versions of scikit-learn lack some checks.
+    ran = {result["check_name"] for result in results}
+    assert {result["check_name"] for result in expected} == set(declared) & ran
     for result in expected:
         check, exception = result["check_name"], str(result["exception"]).strip()
         assert re.search(declared[check], exception, re.DOTALL), (check, exception)
