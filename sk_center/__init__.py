@@ -18,6 +18,7 @@ _SOURCES = {
     "OpenSetClassifier": "open_set",
     "OpenSetConfusionMatrixDisplay": "plotting",
     "OpenSetRocDisplay": "plotting",
+    "to_onnx": "onnx_export",
 }
 _MODULES = ("losses", "metrics", "model_selection", "networks", "plotting", "scores")
 

@@ -1,0 +1,51 @@
+"""Write a file so that nobody ever sees a part of it."""
+
+import os
+import secrets
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def atomic_write(path):
+    """Give a temporary path to write to, which becomes ``path`` when the block ends.
+
+    If the block raises, the temporary file is removed, and what was at ``path`` is still
+    there. A link at ``path`` stays one: what it points to is replaced.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where the file shall be. Its directory must exist.
+
+    Yields
+    ------
+    temporary : Path
+        An empty file in the same directory.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the message names ``path``.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.open("xb").close()  # with the rights that the user's umask leaves
+        try:
+            if target.exists():
+                shutil.copymode(target, temporary)
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())  # else a crash may leave the new name on nothing
+            os.replace(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        # A full disk names no file, and nobody knows the temporary one.
+        if error.errno and error.filename in (None, str(temporary), str(target)):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
