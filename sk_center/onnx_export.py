@@ -248,10 +248,8 @@ def convert_network(module, shape):
     module = Features(copy.deepcopy(module)).cpu().eval()
     try:
         program = torch.onnx.export(
-            module,
-            (torch.zeros(2, *shape),),
+            captured(module, torch.zeros(2, *shape)),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=OPSET,
             external_data=False,
             verbose=False,
@@ -262,6 +260,19 @@ def convert_network(module, shape):
             f"torch.onnx.export, which says: {reason(error)}"
         ) from error
     return program.model_proto
+
+
+def captured(module, example):
+    """Return what a module does to batches of any size.
+
+    torch.onnx.export would not tell of one that does it to those of the size of the example
+    alone.
+    """
+    shapes = ({0: torch.export.Dim("batch")},)
+    try:
+        return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
+    except Exception:  # to the faster way the len of a batch is but a number
+        return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=True)
 
 
 def convert_steps(steps, n_columns):
