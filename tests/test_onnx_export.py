@@ -76,6 +76,7 @@ EVERY = {
             InputDensity(2, shrinkage=0.5),
         ],
         how="sum",
+        n_inputs=64,
     ),
     "list": ["center_distance", "energy", "knn"],
     "nested": Combined([KNeighbors(), Combined([Mahalanobis(), Energy()])], how="sum"),
@@ -117,7 +118,7 @@ def ask(path, X):
 
 
 def assert_same(model, path, X, X_graph=None):
-    """Check the graph of a model against it, and return the number of ties of ranks.
+    """Check the graph of a model against it, and return which p-values are ties of ranks.
 
     What cannot be told from rounding is a p-value that counts a calibration sample more or
     less, because its score and that of the sample differ by no more than 1e-5. Labels and
@@ -139,7 +140,7 @@ def assert_same(model, path, X, X_graph=None):
     names = {"label", "features", "probabilities", "distances"}
     if not hasattr(model, "predict_set"):
         assert set(found) == names
-        return 0
+        return np.zeros_like(found["distances"], dtype=bool)
     assert set(found) == names | {"accepted", "p_values", "score"}
     assert_array_equal(found["accepted"], model.predict_set(X))
     assert_allclose(found["score"], model.score_samples(X), rtol=1e-6, atol=1e-4)
@@ -152,7 +153,7 @@ def assert_same(model, path, X, X_graph=None):
         low, high = (model.calibration_.p_values(scores + m) for m in (-margin, margin))
         p_values = found["p_values"][rows]
         assert ((low - 1e-4 <= p_values) & (p_values <= high + 1e-4)).all()
-    return int(differ.sum())
+    return differ
 
 
 # Calibrations see scores, whatever made them: some pairs stand for all.
@@ -191,7 +192,7 @@ def test_every_score_and_calibration(score, calibration, tmp_path):
         random_state=0,
     ).fit(X, y)
     ties = assert_same(model, tmp_path / "model.onnx", X_test)
-    assert ties <= 1e-4 * len(X_test) * 6
+    assert ties.mean() <= 1e-4
 
 
 def absent_class():
@@ -238,7 +239,7 @@ def test_variants(name, tmp_path):
     of_net, of_model = VARIANTS[name]
     net = CenterLossClassifier(**{**NET.get_params(), **of_net})
     model = OpenSetClassifier(net, random_state=0, **of_model).fit(X, y)
-    assert assert_same(model, tmp_path / "model.onnx", X_test) <= 2
+    assert assert_same(model, tmp_path / "model.onnx", X_test).mean() <= 1e-4
 
 
 def test_another_class_than_the_nearest(tmp_path):
@@ -671,5 +672,11 @@ def test_letters(score, calibration, tmp_path):
         pipe, conformity_score=score, calibration=calibration, random_state=0
     ).fit(X_train, y_train)
     ties = assert_same(model, tmp_path / "model.onnx", X_test)
-    print(f"\n{score}, {calibration}: {ties} ties of {len(X_test)} x 20 p-values")
-    assert ties <= 1e-4 * len(X_test) * 20
+    # These data repeat themselves, and what repeats a calibration sample ties with it.
+    seen = set(map(bytes, X_train))
+    repeats = np.array([bytes(x) in seen for x in X_test])
+    print(
+        f"\n{score}, {calibration}: {ties.sum()} ties among {ties.size} p-values, "
+        f"{ties[~repeats].sum()} of them of the {(~repeats).sum()} new samples"
+    )
+    assert ties[~repeats].mean() <= 1e-4
