@@ -35,7 +35,7 @@ OUTPUTS = (
 )
 # Of the machine learning operators, those that onnxruntime computes in float64, too.
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
-ML_OPERATORS = {"ArrayFeatureExtractor"}
+ML_OPERATORS = {"ArrayFeatureExtractor", "OneHotEncoder"}
 
 
 def to_onnx(estimator, path):
@@ -101,7 +101,8 @@ def to_onnx(estimator, path):
 
     Numbers agree within rounding in float32 for float64 samples. A p-value counts the
     calibration samples that score no higher: where rounding decides whether one does, it
-    may differ by one of them. Of the calibration samples themselves each is such a tie.
+    may differ by one of them, and a decision at the threshold with it. Each calibration
+    sample, and what repeats one, is such a tie.
 
     Nothing checks the input: where Python raises an error for numbers that are not finite,
     the graph takes the samples for outsiders.
@@ -292,21 +293,21 @@ def convert_steps(steps, n_columns):
         )
         checker.check_model(model, full_check=True)
     except Exception as error:  # of many kinds
-        raise ValueError(
-            f"The steps {[step for _, step in steps]} of the Pipeline cannot be exported "
-            f"by skl2onnx, which says: {reason(error)}"
-        ) from error
-    missing = {
-        node.op_type
-        for node in model.graph.node
-        if node.domain == ML_DOMAIN and node.op_type not in ML_OPERATORS
-    }
+        raise no_steps(steps, f"skl2onnx says: {reason(error)}") from error
+    missing = {node.op_type for node in model.graph.node if node.domain == ML_DOMAIN}
+    missing -= ML_OPERATORS
     if missing:
-        raise ValueError(
-            f"The steps {[step for _, step in steps]} of the Pipeline cannot be exported: "
-            f"onnxruntime does not compute {sorted(missing)} in float64."
-        )
+        why = f"onnxruntime does not compute {sorted(missing)} in float64"
+        raise no_steps(steps, why)
     return model
+
+
+def no_steps(steps, why):
+    """Return the error of transformers that cannot be exported."""
+    return ValueError(
+        f"The steps {[step for _, step in steps]} cannot be exported; {why}. The graph "
+        "takes numbers in float64: do before it what it cannot, and export the rest."
+    )
 
 
 def by_position(step):
