@@ -96,14 +96,12 @@ class Graph:
         ]
         outputs = [tensor_info(result.name, result.dtype, [None])]
         body = helper.make_graph(nodes, self._new_name(), infos, outputs)
-        return self.op(
-            "Scan",
-            *tables,
-            dtype=result.dtype,
-            body=body,
-            num_scan_inputs=len(tables),
-            scan_output_axes=[1],
+        rows = self.op(
+            "Scan", *tables, dtype=result.dtype, body=body, num_scan_inputs=len(tables)
         )
+        # Scan itself could put them side by side, but onnxruntime 1.32 then divides by the
+        # number of samples, and a batch of none ends the process.
+        return self.op("Transpose", rows)
 
     def repeat(self, function, state, most):
         """Return what becomes of some values when a function is applied again and again.

@@ -394,8 +394,9 @@ def exported(tmp_path_factory):
 
 
 def test_number_of_samples_is_free(exported):
-    """Check one sample, and many."""
+    """Check no sample, one, and many."""
     _, path = exported
+    assert {len(values) for values in ask(path, digits()[-1][:0]).values()} == {0}
     X = np.concatenate([digits()[-1]] * 2)[:1000]
     whole = ask(path, X)
     assert len(whole["label"]) == 1000
