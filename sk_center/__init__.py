@@ -20,6 +20,7 @@ _SOURCES = {
     "OpenSetRocDisplay": "plotting",
     "load": "persistence",
     "save": "persistence",
+    "to_onnx": "onnx_export",
 }
 _MODULES = ("losses", "metrics", "model_selection", "networks", "plotting", "scores")
 

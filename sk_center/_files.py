@@ -1,62 +1,51 @@
-"""Files that are written whole or not at all."""
+"""Write a file so that nobody ever sees a part of it."""
 
 import os
+import secrets
+import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from uuid import uuid4
 
 
 @contextmanager
 def atomic_write(path):
-    """Give a temporary path to write to, and put the file in its place at the end.
+    """Give a temporary path to write to, which becomes ``path`` when the block ends.
 
-    Whatever happens before that, a full disk or the end of the process, leaves an earlier
-    file of that name as it is.
+    If the block raises, the temporary file is removed, and what was at ``path`` is still
+    there. A link at ``path`` stays one: what it points to is replaced.
 
     Parameters
     ----------
     path : str or path-like
-        Where the file is to be.
+        Where the file shall be. Its directory must exist.
 
     Yields
     ------
-    temporary : pathlib.Path
-        An empty file in the same folder.
+    temporary : Path
+        An empty file in the same directory.
 
     Raises
     ------
     OSError
         If the file cannot be written; the message names ``path``.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        # Not by tempfile, whose files nobody else may read.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        reason = error.strerror or error
-        raise type(error)(error.errno, f"cannot write {str(path)!r}: {reason}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder):
-    """Bring new names in a folder to the disk, where folders can be opened.
-
-    Parameters
-    ----------
-    folder : str or path-like
-        The folder.
-    """
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
+        temporary.open("xb").close()  # with the rights that the user's umask leaves
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            if target.exists():
+                shutil.copymode(target, temporary)
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())  # else a crash may leave the new name on nothing
+            os.replace(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        # A full disk names no file, and nobody knows the temporary one.
+        if error.errno and error.filename in (None, str(temporary), str(target)):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise

@@ -240,7 +240,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
 
     model = classifier("default", tmp_path)
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"cannot write '.*\.pt': No space left"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*\.pt'"):
         model.fit(X, y)
     (path,) = tmp_path.iterdir()  # and nothing half written beside it
     assert len(torch.load(path, weights_only=True)["history"]) == 3
@@ -261,8 +261,9 @@ def test_what_torch_makes_of_a_full_disk_is_told(tmp_path):
         f"classifier('default', {str(tmp_path)!r}).fit(X, y)"
     )
     done = subprocess.run([sys.executable, "-c", limit], capture_output=True, text=True)
-    assert "OSError" in done.stderr.splitlines()[-1]
-    assert "cannot write" in done.stderr.splitlines()[-1]
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("OSError")
+    assert error.endswith(".pt'")
     assert not [*tmp_path.iterdir()]
 
 

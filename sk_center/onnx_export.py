@@ -1,0 +1,420 @@
+"""Export a fitted classifier as one ONNX graph, which runs without Python."""
+
+import copy
+import io
+import json
+import logging
+import math
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+
+import numpy as np
+import torch
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from sk_center import __version__
+from sk_center._files import atomic_write
+from sk_center._nested import last_step
+from sk_center._onnx_scores import distances, lowest_accepted, p_values, score_classes
+from sk_center.classifier import CenterLossClassifier
+from sk_center.open_set import OpenSetClassifier, label_dtype
+from sk_center.scores import as_tuple
+
+OUTPUTS = (
+    "label",
+    "accepted",
+    "p_values",
+    "score",
+    "probabilities",
+    "distances",
+    "features",
+)
+# Of the machine learning operators, those that onnxruntime computes in float64, too.
+ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
+ML_OPERATORS = {"ArrayFeatureExtractor", "OneHotEncoder"}
+
+
+def to_onnx(estimator, path):
+    """Write a fitted classifier to a file that runs without Python, sk_center and torch.
+
+    The file holds one ONNX graph of all that happens to a sample: preprocessing, network,
+    score, calibration and decision. It runs in onnxruntime, for instance, with any number
+    of samples at once.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        A fitted :class:`~sk_center.CenterLossClassifier`, an
+        :class:`~sk_center.OpenSetClassifier` around one, or a Pipeline of scikit-learn
+        transformers that ends in either. The one that an OpenSetClassifier holds may be
+        such a Pipeline, too, and all of them may be frozen.
+
+    path : str or path-like
+        Where to write. What is there is replaced when all is done, and kept on error.
+
+    Raises
+    ------
+    ImportError
+        If onnx, onnxscript or, for a Pipeline, skl2onnx is not installed.
+
+    ValueError
+        If the estimator is of another kind, or holds what cannot be exported: a score
+        that is a function, a :class:`~sk_center.scores.PerClass` of anything but a
+        :class:`sklearn.mixture.GaussianMixture`, another metric of
+        :class:`~sk_center.scores.KNeighbors` than the Euclidean one,
+        ``precision="bf16"``, a module that torch, or a transformer that skl2onnx cannot
+        export in float64, or more than 2 GiB.
+
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    OpenSetClassifier : Makes the decisions that are exported.
+
+    Notes
+    -----
+    The input ``X`` has the shape of the samples of ``fit``. It is float32 where the network
+    alone sees it, as the network casts it anyway, and float64 after any preprocessing and
+    for a score of the inputs, which ``"auto"`` takes of small tables: then Python computes
+    in float64, too. Columns are in the order of ``feature_names_in_``.
+
+    The outputs, for n samples and K classes in the order of ``classes_``, and what in
+    Python gives the same:
+
+    ================= ================ ==============================================
+    ``label``         (n,)             ``predict``, with the outlier label
+    ``accepted``      (n, K), boolean  ``predict_set``
+    ``p_values``      (n, K)           ``p_values``
+    ``score``         (n,)             ``score_samples``
+    ``probabilities`` (n, K)           ``predict_proba``
+    ``distances``     (n, K)           ``center_distances`` of the CenterLossClassifier
+    ``features``      (n, D)           ``transform``
+    ================= ================ ==============================================
+
+    A CenterLossClassifier has no ``accepted``, ``p_values`` and ``score``. The metadata of
+    the model hold ``sk_center_version`` and, as JSON, ``classes`` and ``outlier_label``.
+
+    Numbers agree within rounding in float32 for float64 samples. A p-value counts the
+    calibration samples that score no higher: where rounding decides whether one does, it
+    may differ by one of them, and a decision at the threshold with it. Each calibration
+    sample, and what repeats one, is such a tie.
+
+    Nothing checks the input: where Python raises an error for numbers that are not finite,
+    the graph takes the samples for outsiders.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import onnxruntime
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
+    >>> X, y = load_wine(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), CenterLossClassifier(random_state=0))
+    >>> model = OpenSetClassifier(pipe, false_rejection_rate=0.1, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "wine.onnx")
+    ...     to_onnx(model.fit(X, y), path)
+    ...     session = onnxruntime.InferenceSession(path)
+    >>> label, accepted = session.run(["label", "accepted"], {"X": X[:5]})
+    >>> bool((label == model.predict(X[:5])).all()), accepted.shape
+    (True, (5, 3))
+    """
+    steps, open_set, classifier = take_apart(estimator)
+    if classifier.precision != "float32":
+        raise ValueError(
+            "precision must be 'float32' to be exported; got "
+            f"{classifier.precision!r}, which runtimes do not compute in: other features "
+            "would meet these p-values. Fit with precision='float32'."
+        )
+    with quiet():
+        content = make_model(estimator, steps, open_set, classifier).SerializeToString()
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def make_model(estimator, steps, open_set, classifier):
+    """Return the model of ONNX."""
+    import_extra("onnx")
+    from sk_center._onnx_graph import Graph, check_size
+
+    state = [*classifier.module_.parameters(), *classifier.module_.buffers()]
+    check_size(sum(part.numel() * part.element_size() for part in state))
+    graph = Graph()
+    shape = classifier._sample_shape
+    wants_inputs = open_set is not None and "inputs" in as_tuple(open_set.score_.consumes)
+    dtype = np.float64 if steps or wants_inputs else np.float32
+    columns = (estimator.n_features_in_,) if steps else shape
+    inputs = graph.input("X", dtype, ["batch", *columns])
+    if steps:
+        inputs = graph.include(convert_steps(steps, *columns), "steps_", inputs)
+    network = convert_network(classifier.module_, shape)
+    features = graph.include(network, "network_", inputs.astype(np.float32))
+    outputs = classify(classifier, features)
+    metadata = {
+        "sk_center_version": __version__,
+        "classes": json.dumps(classifier.classes_.tolist()),
+    }
+    if open_set is not None:
+        outputs = judge(open_set, graph.op("Flatten", inputs), outputs)
+        metadata["outlier_label"] = json.dumps(np.asarray(open_set.outlier_label_).item())
+    n_classes = len(classifier.classes_)
+    widths = {"label": [], "score": [], "features": [classifier.centers_.shape[1]]}
+    for name in OUTPUTS:
+        if name in outputs:
+            graph.output(name, outputs[name], ["batch", *widths.get(name, [n_classes])])
+    return graph.model(type(estimator).__name__, "sk_center", __version__, metadata)
+
+
+def take_apart(estimator):
+    """Return the transformers, the open-set classifier or None, and the classifier."""
+    last, before = last_step(estimator)
+    open_set = None
+    if isinstance(last, OpenSetClassifier):
+        check_is_fitted(last)
+        open_set = last
+        last, inner = last_step(open_set.estimator_)
+        before = [*before, *inner]
+    if not isinstance(last, CenterLossClassifier):
+        raise ValueError(
+            "estimator must be a fitted CenterLossClassifier, an OpenSetClassifier around "
+            "one, or a Pipeline of scikit-learn transformers that ends in either, all of "
+            f"which may be frozen; got {estimator!r}, which ends in "
+            f"{type(last).__name__}. Of a search, take its best_estimator_."
+        )
+    check_is_fitted(last)
+    steps = [
+        (f"{i}_{name}", step.estimator if isinstance(step, FrozenEstimator) else step)
+        for i, pipeline in enumerate(before)
+        for name, step in pipeline.steps
+        if step is not None and step != "passthrough"
+    ]
+    return steps, open_set, last
+
+
+def import_extra(name):
+    """Return a module that exporting needs, or raise ImportError that says what to do."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f'to_onnx needs {name}, which is not installed: pip install "sk-center[onnx]".'
+        ) from error
+
+
+@contextmanager
+def quiet():
+    """Let nothing of what the exporters say out, and leave global state as it was."""
+    disabled = logging.root.manager.disable
+    with (
+        torch.random.fork_rng(devices=[]),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+
+
+class Features(torch.nn.Module):
+    """The features that a network gives, and nothing else."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, X):
+        """Return the features of a batch."""
+        return self.module(X, with_logits=False)[1]
+
+
+def convert_network(module, shape):
+    """Return the model of ONNX that maps a batch of samples to features."""
+    from sk_center._onnx_graph import OPSET
+
+    import_extra("onnxscript")
+    # A copy, whatever device and mode the network is in.
+    module = Features(copy.deepcopy(module)).cpu().eval()
+    try:
+        program = torch.onnx.export(
+            captured(module, torch.zeros(2, *shape)),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    except Exception as error:  # of many kinds
+        raise ValueError(
+            f"module={type(module.module.body).__name__} cannot be exported by "
+            f"torch.onnx.export, which says: {reason(error)}"
+        ) from error
+    return program.model_proto
+
+
+def captured(module, example):
+    """Return what a module does to batches of any size.
+
+    torch.onnx.export would not tell of one that does it to those of the size of the example
+    alone.
+    """
+    shapes = ({0: torch.export.Dim("batch")},)
+    try:
+        return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
+    except Exception:  # to the faster way the len of a batch is but a number
+        return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=True)
+
+
+def convert_steps(steps, n_columns):
+    """Return the model of ONNX of scikit-learn transformers, in float64."""
+    from onnx import checker
+
+    from sk_center._onnx_graph import OPSET
+
+    skl2onnx = import_extra("skl2onnx")
+    double = import_module("skl2onnx.common.data_types").DoubleTensorType
+    pipeline = Pipeline([(name, by_position(step)) for name, step in steps])
+    try:
+        model = skl2onnx.convert_sklearn(
+            pipeline,
+            initial_types=[("X", double([None, n_columns]))],
+            target_opset={"": OPSET, ML_DOMAIN: ML_OPSET},
+        )
+        checker.check_model(model, full_check=True)
+    except Exception as error:  # of many kinds
+        raise no_steps(steps, f"skl2onnx says: {reason(error)}") from error
+    missing = {node.op_type for node in model.graph.node if node.domain == ML_DOMAIN}
+    missing -= ML_OPERATORS
+    if missing:
+        why = f"onnxruntime does not compute {sorted(missing)} in float64"
+        raise no_steps(steps, why)
+    return model
+
+
+def no_steps(steps, why):
+    """Return the error of transformers that cannot be exported."""
+    return ValueError(
+        f"The steps {[step for _, step in steps]} cannot be exported; {why}. The graph "
+        "takes numbers in float64: do before it what it cannot, and export the rest."
+    )
+
+
+def by_position(step):
+    """Return a ColumnTransformer with columns by position, for the graph has no names."""
+    if not isinstance(step, ColumnTransformer):
+        return step
+    indices = step._transformer_to_input_indices
+    step = copy.copy(step)
+    step.transformers_ = [
+        (name, transformer, indices[name]) for name, transformer, _ in step.transformers_
+    ]
+    return step
+
+
+def reason(error):
+    """Return the first line of the message of the error that led to an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def classify(classifier, features):
+    """Return what a CenterLossClassifier gives, by name."""
+    graph = features.graph
+    away = distances(features, classifier.centers_)
+    logits = known_logits(classifier, features)
+    if classifier.predict_with == "softmax":
+        scores = scaled = logits
+    else:
+        costs = (classifier.tau_ * classifier._log_costs).astype(np.float32)
+        scores = costs - away
+        # Infinitely far from all centers is still equally far.
+        least = np.finfo(np.float32).min
+        scaled = (scores / float(classifier.tau_)).maximum(least)
+    highest = scaled.reduce("Max", 1, keepdims=True)
+    # In float64, so that what is tiny in float32 is rounded to it as Python does.
+    odds = (scaled - highest).astype(np.float64).exp()
+    probabilities = odds / odds.reduce("Sum", 1, keepdims=True)
+    index = scores.argmax()
+    return {
+        "features": features,
+        "distances": away,
+        "logits": logits,
+        "probabilities": probabilities.astype(np.float32),
+        "index": index,
+        "label": graph.op(
+            "Gather",
+            label_table(classifier.classes_),
+            index,
+            dtype=classifier.classes_.dtype,
+        ),
+    }
+
+
+def known_logits(classifier, features):
+    """Return what the softmax head makes of features, less the background."""
+    module, n_classes = classifier.module_, len(classifier.classes_)
+    if module.head is None:
+        return -distances(features, module.center.predict().cpu().numpy())
+    if module.metric == "cosine":
+        features = features * math.sqrt(classifier.centers_.shape[1])
+    weight, bias = (
+        part.detach().cpu().numpy() for part in (module.head.weight, module.head.bias)
+    )
+    logits = features @ weight.T + bias
+    if len(weight) == n_classes:
+        return logits
+    return logits.columns(0, n_classes) - logits.columns(n_classes, n_classes + 1)
+
+
+def judge(open_set, inputs, outputs):
+    """Return what an OpenSetClassifier gives beside what its estimator does, by name."""
+    graph = inputs.graph
+    names = ("features", "logits", "probabilities")
+    parts = {"inputs": inputs, **{name: outputs[name] for name in names}}
+    scores = score_classes(open_set.score_, parts)
+    accepted = scores >= lowest_accepted(open_set.calibration_, scores.dtype)
+    # Of the classes that accept, the one that the estimator predicts, or ranks highest.
+    column = np.array([1])
+    predicted = graph.op("Unsqueeze", outputs["index"], column)
+    ranking = graph.where(accepted, outputs["probabilities"], -np.inf)
+    others = graph.op("Unsqueeze", ranking.argmax(), column)
+    keeps = graph.op("GatherElements", accepted, predicted, axis=1)
+    index = graph.where(keeps, predicted, others)
+    known = accepted.astype(np.float32).reduce("Max", 1, keepdims=True) > 0.0
+    labels = open_set.classes_
+    if open_set.thresholds_.any():
+        dtype = label_dtype(labels, open_set.outlier_label_)
+        labels = np.append(labels.astype(dtype), np.array(open_set.outlier_label_, dtype))
+    index = graph.where(known, index, np.int64(len(open_set.classes_)))
+    index = graph.op("Squeeze", index, column)
+    return {
+        **outputs,
+        "accepted": accepted,
+        "p_values": p_values(open_set.calibration_, scores),
+        "score": scores.reduce("Max", 1),
+        "label": graph.op("Gather", label_table(labels), index, dtype=labels.dtype),
+    }
+
+
+def label_table(labels):
+    """Return labels of a dtype that ONNX has."""
+    if labels.dtype.kind in "biufU":
+        return labels
+    if all(isinstance(label, str) for label in labels.tolist()):
+        return labels.astype(str)
+    raise ValueError(
+        "classes must be numbers, booleans or strings to be exported; got "
+        f"{labels.tolist()}."
+    )
