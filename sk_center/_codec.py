@@ -19,6 +19,19 @@ from sk_center._kinds import KINDS, OUTPUT_CONFIG, REQUESTS, kind_of
 
 ARRAY_KINDS = "biuf"
 LAWS = ("f", "weibull_min")
+# Of what skops does not trust unasked, what holds numbers only.
+SPLITTERS = tuple(
+    f"sklearn.model_selection._split.{name}"
+    for name in (
+        "GroupKFold",
+        "GroupShuffleSplit",
+        "KFold",
+        "ShuffleSplit",
+        "StratifiedGroupKFold",
+        "StratifiedKFold",
+        "StratifiedShuffleSplit",
+    )
+)
 # What an archive of skops may grow to: deflate can make a thousandfold of its size.
 LARGEST_GROWTH = 100
 SMALL = 2**24
@@ -308,7 +321,7 @@ class Decoder:
         data = self._claim(name).tobytes()
         check_archive(data)
         self.made_by_skops = True
-        return import_skops().loads(data, trusted=[*self.trusted])
+        return import_skops().loads(data, trusted=[*SPLITTERS, *self.trusted])
 
     def _decode_object(self, node):
         kind = KINDS[node["type"]]
@@ -381,7 +394,8 @@ class Decoder:
         if key == "skops":
             data = self.arrays[content].tobytes()
             check_archive(data)
-            return {*import_skops().get_untrusted_types(data=data)} - {*self.trusted}
+            named = {*import_skops().get_untrusted_types(data=data)}
+            return named - {*SPLITTERS, *self.trusted}
         if key == "module":
             needed = self.module is None and not content["instance"]
             return self.untrusted({"name": content["name"]}) if needed else set()

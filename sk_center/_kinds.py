@@ -279,7 +279,7 @@ def having(method):
     """Return a check for objects with a method."""
 
     def check(value, sizes):
-        if not callable(getattr(type(value), method, None)):
+        if not callable(getattr(value, method, None)):
             raise ValueError(f"must have the method {method}; got {type(value).__name__}")
 
     return check

@@ -104,14 +104,14 @@ def restore(net, state):
         check_size(net, body)
         # Where the centers lie now comes from the file.
         net.center = None
-        net._sizes = center.shape[1], state["width"]
+        net._saved = center.shape[1], state["width"], weights
         net.initialize()
+    del net._saved
     net.center = first_centers
-    net.module_.load_state_dict(weights)
     net.criterion_.load_state_dict(state["criterion"])
     if "optimizer" in state:
         net.optimizer_.load_state_dict(state["optimizer"])
-        check_moments(net.optimizer_)
+        fit_moments(net.optimizer_)
     else:
         net.optimizer_ = None
     net.history_ = History(state["history"])
@@ -176,24 +176,30 @@ class OnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def check_moments(optimizer):
-    """Raise ValueError if an optimizer remembers tensors of other sizes than its weights.
+def fit_moments(optimizer):
+    """Bring what an optimizer remembers into the order of memory of its weights.
 
-    Fused updates walk through memory without a look at sizes.
+    Fused updates walk through memory without a look at sizes and strides.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         Its state comes from a file.
+
+    Raises
+    ------
+    ValueError
+        If a fused optimizer remembers tensors of other sizes than its weights.
     """
-    if not any(group.get("fused") for group in optimizer.param_groups):
-        return
+    fused = any(group.get("fused") for group in optimizer.param_groups)
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():
-            scalar = name == "step" and value.numel() == 1
-            if isinstance(value, torch.Tensor) and not (
-                scalar or value.shape == parameter.shape
-            ):
+            if not isinstance(value, torch.Tensor):
+                continue
+            if value.shape == parameter.shape:
+                ordered = torch.empty_like(parameter, dtype=value.dtype)
+                moments[name] = ordered.copy_(value)
+            elif fused and not (name == "step" and value.numel() == 1):
                 raise ValueError(
                     f"the optimizer holds {name} of the shape {tuple(value.shape)} for "
                     f"weights of {tuple(parameter.shape)}"

@@ -259,8 +259,8 @@ class CenterLossNet(NeuralNetClassifier):
     prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
     # Batches, and samples in them, whose gradients wait for a step, and the last of them.
     _pending = (0, 0, None)
-    # Features D and numbers in the widest layer, where they are known without a dry run.
-    _sizes = None
+    # Features D, numbers in the widest layer and weights, of a net that is loaded.
+    _saved = None
     # Those of the training in progress, and whether it may end by a KeyboardInterrupt.
     _checkpoints, _may_stop = None, False
     # Whether a Ctrl-C ended the last training.
@@ -374,7 +374,7 @@ class CenterLossNet(NeuralNetClassifier):
                 f"{self.negative_loss!r}."
             )
         body = self.make_body()
-        feature_dim, self._width = self._sizes or (None, None)
+        feature_dim, self._width, weights = self._saved or (None, None, None)
         self.module_ = CenterModule(
             body,
             feature_dim or find_feature_dim(body, self.example_),
@@ -388,7 +388,9 @@ class CenterLossNet(NeuralNetClassifier):
             background=self.negative_loss == "background",
         )
         self._compiled = {}
-        if self._width is None:
+        if weights is not None:
+            self.module_.load_state_dict(weights)
+        else:
             self._width = max(widest_output(self.module_, self.example_), self.n_classes_)
         return self
 
