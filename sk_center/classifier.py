@@ -34,6 +34,7 @@ from sk_center._net_params import (
     check_prefixed,
 )
 from sk_center._state import restored_on_error
+from sk_center._training_state import WARM_PARAMETERS, seeded, unchanged_on_error
 from sk_center.batches import (
     LabelledDataset,
     TensorBatches,
@@ -43,13 +44,7 @@ from sk_center.batches import (
 )
 from sk_center.centers import UPDATE_RULES, class_means, distances, nearest
 from sk_center.losses import objectosphere_loss
-from sk_center.net import (
-    NEGATIVE_LOSSES,
-    WARM_PARAMETERS,
-    CenterLossNet,
-    seeded,
-    unchanged_on_error,
-)
+from sk_center.net import NEGATIVE_LOSSES, CenterLossNet
 from sk_center.networks import HEADS, METRICS, MLP, PRECISIONS, ConvNet
 
 TEMPERATURE_SAMPLES = 5_000

@@ -1,10 +1,7 @@
 """The skorch side: a net that trains a feature extractor with center loss."""
 
-from contextlib import contextmanager
-from copy import deepcopy
 from inspect import Parameter, signature
 from numbers import Integral
-from threading import RLock
 
 import numpy as np
 import torch
@@ -22,6 +19,7 @@ from skorch.history import History
 from skorch.utils import to_device, to_tensor
 from torch.nn.functional import cross_entropy
 
+from sk_center._training_state import deterministic_algorithms
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.losses import (
     add_center_loss,
@@ -35,20 +33,8 @@ from sk_center.networks import CenterModule, Function, find_feature_dim, widest_
 # on a GPU, or whatever else it is, what keeps it busy.
 INFERENCE_NUMBERS = 2**18
 INFERENCE_NUMBERS_ELSEWHERE = 2**24
-# What may change between two calls that train the same net.
-WARM_PARAMETERS = (
-    "batch_size",
-    "lambda_center",
-    "lambda_norm",
-    "lr",
-    "max_epochs",
-    "track_centers",
-    "verbose",
-)
 NO_LABEL = torch.iinfo(torch.int64).min
 NEGATIVE_LOSSES = ("background", "entropic", "objectosphere")
-# torch's random generators belong to the process, not to the thread that trains.
-_RANDOM = RLock()
 
 
 class CenterLossNet(NeuralNetClassifier):
@@ -877,85 +863,3 @@ def is_dense(tensor):
     """Return whether the numbers of a tensor fill its memory, in an order torch has."""
     formats = [torch.contiguous_format] + [torch.channels_last] * (tensor.ndim == 4)
     return any(tensor.is_contiguous(memory_format=order) for order in formats)
-
-
-@contextmanager
-def deterministic_algorithms(wanted):
-    """Let torch take only algorithms that always give the same bits, for a block.
-
-    Parameters
-    ----------
-    wanted : bool
-        False changes nothing.
-    """
-    if not wanted:
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
-        torch.backends.cudnn.benchmark = benchmark
-
-
-@contextmanager
-def seeded(seed, device):
-    """Seed torch's generators for a block and give them their state back after it.
-
-    Of several threads, one at a time is let into the block.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-
-    device : torch.device
-        Only the generators of the CPU and of this device are touched.
-    """
-    on_cuda = device.type == "cuda"
-    index = device.index
-    if on_cuda and index is None:
-        index = torch.cuda.current_device()
-    with _RANDOM, torch.random.fork_rng(devices=[index] if on_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(index):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def unchanged_on_error(net, initialized=True):
-    """Give an initialised net back what it was if a block raises.
-
-    That is its weights, optimizer, history and the parameters that may change.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        The net that the block trains further.
-
-    initialized : bool, default=True
-        False where the block initialises the net, which then has nothing to lose.
-    """
-    if not initialized:
-        yield
-        return
-    net.ensure_optimizer()
-    params = {name: getattr(net, name) for name in WARM_PARAMETERS}
-    module = deepcopy(net.module_.state_dict())
-    optimizer = deepcopy(net.optimizer_.state_dict())
-    n_epochs = len(net.history_)
-    try:
-        yield
-    except BaseException:
-        net.module_.load_state_dict(module)
-        net.optimizer_.load_state_dict(optimizer)
-        del net.history_[n_epochs:]
-        vars(net).update(params)
-        raise

@@ -1,0 +1,102 @@
+"""What training changes beside its result, for a block: the state of torch and of a net."""
+
+from contextlib import contextmanager
+from copy import deepcopy
+from threading import RLock
+
+import torch
+
+# What may change between two calls that train the same net.
+WARM_PARAMETERS = (
+    "batch_size",
+    "lambda_center",
+    "lambda_norm",
+    "lr",
+    "max_epochs",
+    "track_centers",
+    "verbose",
+)
+# torch's random generators belong to the process, not to the thread that trains.
+_RANDOM = RLock()
+
+
+@contextmanager
+def deterministic_algorithms(wanted):
+    """Let torch take only algorithms that always give the same bits, for a block.
+
+    Parameters
+    ----------
+    wanted : bool
+        False changes nothing.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+@contextmanager
+def seeded(seed, device):
+    """Seed torch's generators for a block and give them their state back after it.
+
+    Of several threads, one at a time is let into the block.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+
+    device : torch.device
+        Only the generators of the CPU and of this device are touched.
+    """
+    on_cuda = device.type == "cuda"
+    index = device.index
+    if on_cuda and index is None:
+        index = torch.cuda.current_device()
+    with _RANDOM, torch.random.fork_rng(devices=[index] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(index):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def unchanged_on_error(net, initialized=True):
+    """Give an initialised net back what it was if a block raises.
+
+    That is its weights, optimizer, history and the parameters that may change.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        The net that the block trains further.
+
+    initialized : bool, default=True
+        False where the block initialises the net, which then has nothing to lose.
+    """
+    if not initialized:
+        yield
+        return
+    net.ensure_optimizer()
+    params = {name: getattr(net, name) for name in WARM_PARAMETERS}
+    module = deepcopy(net.module_.state_dict())
+    optimizer = deepcopy(net.optimizer_.state_dict())
+    n_epochs = len(net.history_)
+    try:
+        yield
+    except BaseException:
+        net.module_.load_state_dict(module)
+        net.optimizer_.load_state_dict(optimizer)
+        del net.history_[n_epochs:]
+        vars(net).update(params)
+        raise
