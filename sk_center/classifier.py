@@ -377,6 +377,15 @@ class CenterLossClassifier(
         ValueError
             If the data, a parameter or the training loss is invalid. What an earlier
             ``fit`` found is then still there.
+
+        Warns
+        -----
+        UserWarning
+            If training was interrupted. Ctrl-C ends the epoch at hand after the batch at
+            hand and training with it, and the classifier is fitted all the same:
+            ``n_iter_`` tells the number of epochs. Before the first batch is trained, and a
+            second time while the epoch is judged or the centers are found, Ctrl-C raises
+            KeyboardInterrupt, and what an earlier ``fit`` found is still there.
         """
         with restored_on_error(self):
             self._validate_params()
@@ -437,6 +446,11 @@ class CenterLossClassifier(
         ValueError
             If ``classes`` is missing in the first call or differs from the fitted ones,
             or y holds a label that is not among them.
+
+        Warns
+        -----
+        UserWarning
+            If training was interrupted, see :meth:`fit`.
         """
         with restored_on_error(self):
             self._validate_params()
@@ -824,13 +838,20 @@ class CenterLossClassifier(
             if not goes_on:
                 net.measure(dataset, y)
                 net.initialize()
+            start = len(net.history_)
             net.partial_fit(dataset, y, epochs=epochs)
-            if "train_loss" not in net.history_[-1]:
-                raise KeyboardInterrupt  # skorch ends quietly in the middle of an epoch
             centers, tau = self._place_centers(net, dataset, y, weight, streams)
         self.net_, self.centers_, self.tau_ = net, centers, tau
         self.n_iter_ = len(net.history_)
         self._seed, self._streams = rng.randint(2**31 - 1), streams
+        if net.interrupted_:
+            warnings.warn(
+                f"Training was interrupted in epoch {self.n_iter_} of "
+                f"{start + (epochs or self.max_epochs)}; what it found so far is kept. Fit "
+                "again with warm_start=True, or call partial_fit, to go on from there.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _place_centers(self, net, dataset, y, weight, streams):
         """Return the centers and the temperature of the trained net."""

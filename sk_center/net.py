@@ -147,6 +147,9 @@ class CenterLossNet(NeuralNetClassifier):
         Feature extractor, head and centers: ``module_.body``, ``module_.head``,
         ``module_.center``. Called with a batch it returns logits and features.
 
+    interrupted_ : bool
+        Whether Ctrl-C ended the last training.
+
     history_ : skorch.history.History
         One entry an epoch with ``train_loss`` and, where there is validation data,
         ``valid_loss`` and ``valid_loss_best``. Batches are recorded only when a
@@ -156,6 +159,14 @@ class CenterLossNet(NeuralNetClassifier):
     See Also
     --------
     CenterLossClassifier : The scikit-learn classifier.
+
+    Notes
+    -----
+    Ctrl-C, or a callback that raises KeyboardInterrupt, ends training. The batches of the
+    epoch end at once and its training loss is that of the batches so far; validation and
+    ``on_epoch_end`` still take place. An epoch without a step of the optimizer is dropped.
+    Where that is the first, and on a second Ctrl-C during validation, KeyboardInterrupt
+    goes to the caller.
 
     Examples
     --------
@@ -234,6 +245,8 @@ class CenterLossNet(NeuralNetClassifier):
     prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
     # Batches, and samples in them, whose gradients wait for a step, and the last of them.
     _pending = (0, 0, None)
+    interrupted_ = False
+    _n_finished = 0
 
     @property
     def _default_callbacks(self):
@@ -290,7 +303,10 @@ class CenterLossNet(NeuralNetClassifier):
             self.ensure_optimizer()
         else:
             self.measure(X, y)
-        return super().partial_fit(X, y, classes, **fit_params)
+        try:
+            return super().partial_fit(X, y, classes, **fit_params)
+        except GivenUp as error:
+            raise error.__cause__ from None
 
     def measure(self, X, y=None):
         """Find what ``initialize`` must know of the data: its form, the classes.
@@ -599,13 +615,13 @@ class CenterLossNet(NeuralNetClassifier):
     def _step_on_pending(self):
         """Let the optimizer step on the mean gradient over several batches."""
         _, n_samples, batch = self._pending
-        self._pending = (0, 0, None)
         named = list(self.get_all_learnable_params())
         for _, parameter in named:
             if parameter.grad is not None:
                 parameter.grad /= n_samples
         self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
         self._step_optimizer(None)
+        self._pending = (0, 0, None)
 
     def _steps_alone(self):
         """Whether the optimizers are known to step without running the network."""
@@ -647,8 +663,36 @@ class CenterLossNet(NeuralNetClassifier):
                 f"{type(self.optimizer_).__name__} runs the network itself; it takes "
                 f"gradient_accumulation_steps=1; got {n_batches}."
             )
+        start = self._n_finished = len(self.history)
+        self.interrupted_ = False
         with deterministic_algorithms(self.deterministic):
-            return super().fit_loop(X, y, epochs, **params)
+            try:
+                return super().fit_loop(X, y, epochs, **params)
+            except KeyboardInterrupt as error:
+                is_amid = len(self.history) > self._n_finished
+                if self._n_finished == start or (is_amid and self.interrupted_):
+                    raise GivenUp from error
+                if is_amid:  # of an epoch that has trained nothing
+                    del self.history[self._n_finished :]
+                    self.interrupted_ = True
+                raise
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call a hook of the net and its callbacks, and end training if it is interrupted.
+
+        Parameters
+        ----------
+        method_name : str
+            Name of the hook.
+
+        **cb_kwargs : dict
+            Its arguments.
+        """
+        if method_name == "on_epoch_end":
+            self._n_finished = len(self.history)
+        super().notify(method_name, **cb_kwargs)
+        if method_name == "on_epoch_end" and self.interrupted_:
+            raise KeyboardInterrupt  # as skorch's callbacks end training
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch of training or validation and record its mean loss.
@@ -680,24 +724,43 @@ class CenterLossNet(NeuralNetClassifier):
         self._pending = (0, 0, None)
         if training:
             self._set_training(True)
-        if self._records_batches():
-            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-            rows = self.history[
-                -1, "batches", :, (f"{prefix}_loss", f"{prefix}_batch_size")
-            ]
-            losses, sizes = np.transpose(rows)
+        records = self._records_batches()
+        names = [f"{prefix}_loss", f"{prefix}_batch_size"]
+        batches = self.history[-1]["batches"]
+        n_before = len(batches)
+        total, n_samples = 0, 0
+        try:
+            if records:
+                super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            else:
+                for batch in iterator:
+                    size = len(batch[1])
+                    loss = step_fn(batch, **fit_params)["loss"].detach()
+                    # One transfer from the device an epoch, not one a batch. At once, so
+                    # that no interrupt can part the sum from the number.
+                    total, n_samples = torch.add(total, loss, alpha=size), n_samples + size
+            if self._pending[0]:
+                self._step_on_pending()
+        except KeyboardInterrupt:
+            if self.interrupted_:
+                raise
+            if not training:  # the history wants its losses: once more
+                self.interrupted_ = True
+                del batches[n_before:]
+                self.run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+                return
+            if records:
+                batches[:] = [row for row in batches if names[1] in row]
+                n_samples = sum(row[names[1]] for row in batches)
+                self.history.record(f"{prefix}_batch_count", len(batches))
+            if n_samples <= self._pending[1]:
+                raise
+            self.interrupted_ = True
+        if records:
+            losses, sizes = np.transpose(self.history[-1, "batches", :, tuple(names)])
             loss = float(np.average(losses, weights=sizes))
         else:
-            total, n_samples = 0, 0
-            for batch in iterator:
-                size = len(batch[1])
-                loss = step_fn(batch, **fit_params)["loss"].detach()
-                # One transfer from the device an epoch, not one a batch.
-                total = torch.add(total, loss, alpha=size)
-                n_samples += size
             loss = float(total) / n_samples
-        if self._pending[0]:
-            self._step_on_pending()
         if training and not np.isfinite(loss):
             raise ValueError(
                 f"The training loss is {loss} in epoch {len(self.history)}. Likely causes: "
@@ -857,6 +920,10 @@ class CenterLossNet(NeuralNetClassifier):
             super().__setstate__(state)
         else:
             vars(self).update(state)
+
+
+class GivenUp(BaseException):
+    """A KeyboardInterrupt that skorch must not take for the end of training."""
 
 
 def is_dense(tensor):
