@@ -354,11 +354,6 @@ class CenterLossClassifier(
     def fit(self, X, y=None, sample_weight=None):
         """Train the network and find the centers.
 
-        Ctrl-C ends the training after the batch in progress, not the program: the centers
-        are found then, the classifier is fitted, and a warning says in which epoch it
-        ended. At a second Ctrl-C, or where an epoch has no batch yet, KeyboardInterrupt
-        is raised, and an earlier fit is as it was.
-
         Parameters
         ----------
         X : array-like or tensor of shape (n_samples, n_features) or \
@@ -384,6 +379,15 @@ class CenterLossClassifier(
         ValueError
             If the data, a parameter or the training loss is invalid. What an earlier
             ``fit`` found is then still there.
+
+        Warns
+        -----
+        UserWarning
+            If training was interrupted. Ctrl-C ends the epoch at hand after the batch at
+            hand and training with it, and the classifier is fitted all the same:
+            ``n_iter_`` tells the number of epochs. Before the first batch is trained, and a
+            second time while the epoch is judged or the centers are found, Ctrl-C raises
+            KeyboardInterrupt, and what an earlier ``fit`` found is still there.
         """
         with restored_on_error(self):
             self._validate_params()
@@ -444,6 +448,11 @@ class CenterLossClassifier(
         ValueError
             If ``classes`` is missing in the first call or differs from the fitted ones,
             or y holds a label that is not among them.
+
+        Warns
+        -----
+        UserWarning
+            If training was interrupted, see :meth:`fit`.
         """
         with restored_on_error(self):
             self._validate_params()
@@ -833,6 +842,7 @@ class CenterLossClassifier(
             if not goes_on:
                 net.measure(dataset, y)
                 net.initialize()
+            start = len(net.history_)
             net.partial_fit(dataset, y, epochs=epochs)
             centers, tau = self._place_centers(net, dataset, y, weight, streams)
         self.net_, self.centers_, self.tau_ = net, centers, tau
@@ -840,8 +850,9 @@ class CenterLossClassifier(
         self._seed, self._streams = rng.randint(2**31 - 1), streams
         if net.interrupted_:
             warnings.warn(
-                f"Training was interrupted in epoch {self.n_iter_}; the classifier is "
-                "fitted up to there. fit starts anew, and goes on with warm_start=True.",
+                f"Training was interrupted in epoch {self.n_iter_} of "
+                f"{start + (epochs or self.max_epochs)}; what it found so far is kept. Fit "
+                "again with warm_start=True, or call partial_fit, to go on from there.",
                 UserWarning,
                 stacklevel=3,
             )

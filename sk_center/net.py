@@ -40,13 +40,6 @@ NO_LABEL = torch.iinfo(torch.int64).min
 NEGATIVE_LOSSES = ("background", "entropic", "objectosphere")
 
 
-class Unfinished(BaseException):
-    """A Ctrl-C that came where the net is not to be used.
-
-    skorch takes a KeyboardInterrupt for the wish to end training here, and well.
-    """
-
-
 class CenterLossNet(NeuralNetClassifier):
     """Minimise cross entropy plus center loss as a skorch net.
 
@@ -168,6 +161,9 @@ class CenterLossNet(NeuralNetClassifier):
         Feature extractor, head and centers: ``module_.body``, ``module_.head``,
         ``module_.center``. Called with a batch it returns logits and features.
 
+    interrupted_ : bool
+        Whether Ctrl-C ended the last training.
+
     history_ : skorch.history.History
         One entry an epoch with ``train_loss`` and, where there is validation data,
         ``valid_loss`` and ``valid_loss_best``. Batches are recorded only when a
@@ -177,6 +173,14 @@ class CenterLossNet(NeuralNetClassifier):
     See Also
     --------
     CenterLossClassifier : The scikit-learn classifier.
+
+    Notes
+    -----
+    Ctrl-C, or a callback that raises KeyboardInterrupt, ends training. The batches of the
+    epoch end at once and its training loss is that of the batches so far; validation and
+    ``on_epoch_end`` still take place. An epoch without a step of the optimizer is dropped.
+    Where that is the first, and on a second Ctrl-C during validation, KeyboardInterrupt
+    goes to the caller.
 
     Examples
     --------
@@ -261,9 +265,9 @@ class CenterLossNet(NeuralNetClassifier):
     _pending = (0, 0, None)
     # Features D, numbers in the widest layer and weights, of a net that is loaded.
     _saved = None
-    # Those of the training in progress, and whether it may end by a KeyboardInterrupt.
-    _checkpoints, _may_stop = None, False
-    # Whether a Ctrl-C ended the last training.
+    # Of the training in progress: its checkpoints, how many epochs have ended, and whether
+    # callbacks are told so, who may end the training by a KeyboardInterrupt.
+    _checkpoints, _n_finished, _callbacks_speak = None, 0, False
     interrupted_ = False
 
     @property
@@ -273,10 +277,6 @@ class CenterLossNet(NeuralNetClassifier):
 
     def fit(self, X, y=None, **fit_params):
         """Initialise the net for the data and train it.
-
-        Ctrl-C ends the epoch after the batch in progress, and with it the training, as if
-        a callback had asked for that; ``interrupted_`` is True then. Where an epoch has no
-        batch yet, or in validation, it raises KeyboardInterrupt.
 
         Parameters
         ----------
@@ -327,8 +327,8 @@ class CenterLossNet(NeuralNetClassifier):
             self.measure(X, y)
         try:
             return super().partial_fit(X, y, classes, **fit_params)
-        except Unfinished as error:
-            raise KeyboardInterrupt from error
+        except GivenUp as error:
+            raise error.__cause__ from None
 
     def measure(self, X, y=None):
         """Find what ``initialize`` must know of the data: its form, the classes.
@@ -650,13 +650,13 @@ class CenterLossNet(NeuralNetClassifier):
     def _step_on_pending(self):
         """Let the optimizer step on the mean gradient over several batches."""
         _, n_samples, batch = self._pending
-        self._pending = (0, 0, None)
         named = list(self.get_all_learnable_params())
         for _, parameter in named:
             if parameter.grad is not None:
                 parameter.grad /= n_samples
         self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
         self._step_optimizer(None)
+        self._pending = (0, 0, None)
 
     def _steps_alone(self):
         """Whether the optimizers are known to step without running the network."""
@@ -698,16 +698,20 @@ class CenterLossNet(NeuralNetClassifier):
                 f"{type(self.optimizer_).__name__} runs the network itself; it takes "
                 f"gradient_accumulation_steps=1; got {n_batches}."
             )
-        self.interrupted_ = self._may_stop = False
+        start = self._n_finished = len(self.history)
+        self.interrupted_ = self._callbacks_speak = False
         with deterministic_algorithms(self.deterministic):
             try:
-                if self.checkpoint_dir is None or self.history_:
+                if self.checkpoint_dir is None or self.history:
                     return super().fit_loop(X, y, epochs, **params)
                 return self._fit_loop_with_checkpoints(X, y, epochs, **params)
             except KeyboardInterrupt as error:
-                if self._may_stop:
-                    raise  # skorch takes it for the end of the training
-                raise Unfinished from error
+                is_amid = len(self.history) > self._n_finished
+                if self._n_finished == start or (is_amid and self.interrupted_):
+                    raise GivenUp from error
+                del self.history[self._n_finished :]  # an epoch that has trained nothing
+                self.interrupted_ = self.interrupted_ or not self._callbacks_speak
+                raise
 
     def _fit_loop_with_checkpoints(self, X, y, epochs, **params):
         """Train as ``fit_loop`` does, from the last checkpoint on if there is one."""
@@ -717,12 +721,12 @@ class CenterLossNet(NeuralNetClassifier):
             )
         n_epochs = self.max_epochs if epochs is None else epochs
         checkpoints = Checkpoints(self, self.get_dataset(X, y), n_epochs)
-        n_done = checkpoints.resume(self)
+        self._n_finished = checkpoints.resume(self)
         self._checkpoints = checkpoints
         try:
-            super().fit_loop(X, y, n_epochs - n_done, **params)
+            super().fit_loop(X, y, n_epochs - self._n_finished, **params)
         except KeyboardInterrupt:
-            if self._may_stop and not self.interrupted_:  # a callback has found enough
+            if self._callbacks_speak and not self.interrupted_:  # one has found enough
                 checkpoints.delete()
             raise
         finally:
@@ -731,25 +735,27 @@ class CenterLossNet(NeuralNetClassifier):
         return self
 
     def notify(self, method_name, **cb_kwargs):
-        """Call a method of this net and its callbacks, and keep checkpoints.
+        """Call a hook of the net and its callbacks, and end training if it is interrupted.
 
         Parameters
         ----------
         method_name : str
-            Name of the method.
+            Name of the hook.
 
         **cb_kwargs : dict
-            Arguments of the method.
+            Its arguments.
         """
+        ends = method_name == "on_epoch_end"
         if method_name == "on_epoch_begin" and self._checkpoints is not None:
             self._checkpoints.before_epoch(self)
-        # Callbacks such as EarlyStopping end a training so, and this net after a Ctrl-C.
-        self._may_stop = method_name == "on_epoch_end"
+        if ends:
+            self._n_finished = len(self.history)
+        self._callbacks_speak = ends
         super().notify(method_name, **cb_kwargs)
-        if self._may_stop and self.interrupted_:
-            raise KeyboardInterrupt
-        self._may_stop = False
-        if method_name == "on_epoch_end" and self._checkpoints is not None:
+        if ends and self.interrupted_:
+            raise KeyboardInterrupt  # as skorch's callbacks end training
+        self._callbacks_speak = False
+        if ends and self._checkpoints is not None:
             self._checkpoints.after_epoch(self)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -782,10 +788,43 @@ class CenterLossNet(NeuralNetClassifier):
         self._pending = (0, 0, None)
         if training:
             self._set_training(True)
-        epoch = self._recorded_epoch if self._records_batches() else self._lean_epoch
-        loss = epoch(iterator, training, prefix, step_fn, fit_params)
-        if self._pending[0]:
-            self._step_on_pending()
+        records = self._records_batches()
+        names = [f"{prefix}_loss", f"{prefix}_batch_size"]
+        batches = self.history[-1]["batches"]
+        n_before = len(batches)
+        total, n_samples = 0, 0
+        try:
+            if records:
+                super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            else:
+                for batch in iterator:
+                    size = len(batch[1])
+                    loss = step_fn(batch, **fit_params)["loss"].detach()
+                    # One transfer from the device an epoch, not one a batch. At once, so
+                    # that no interrupt can part the sum from the number.
+                    total, n_samples = torch.add(total, loss, alpha=size), n_samples + size
+            if self._pending[0]:
+                self._step_on_pending()
+        except KeyboardInterrupt:
+            if self.interrupted_:
+                raise
+            if not training:  # the history wants its losses: once more
+                self.interrupted_ = True
+                del batches[n_before:]
+                self.run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+                return
+            if records:
+                batches[:] = [row for row in batches if names[1] in row]
+                n_samples = sum(row[names[1]] for row in batches)
+                self.history.record(f"{prefix}_batch_count", len(batches))
+            if n_samples <= self._pending[1]:
+                raise
+            self.interrupted_ = True
+        if records:
+            losses, sizes = np.transpose(self.history[-1, "batches", :, tuple(names)])
+            loss = float(np.average(losses, weights=sizes))
+        else:
+            loss = float(total) / n_samples
         if training and not np.isfinite(loss):
             raise ValueError(
                 f"The training loss is {loss} in epoch {len(self.history)}. Likely causes: "
@@ -798,41 +837,6 @@ class CenterLossNet(NeuralNetClassifier):
         earlier = [row[name] for row in self.history[:-1] if name in row]
         self.history.record(name, loss)
         self.history.record(f"{name}_best", loss < min(earlier, default=np.inf))
-
-    def _lean_epoch(self, iterator, training, prefix, step_fn, fit_params):
-        """Run one epoch and return its mean loss."""
-        total, n_samples = 0, 0
-        try:
-            for batch in iterator:
-                size = len(batch[1])
-                loss = step_fn(batch, **fit_params)["loss"].detach()
-                # One transfer from the device an epoch, not one a batch.
-                total = torch.add(total, loss, alpha=size)
-                n_samples += size
-        except KeyboardInterrupt:
-            self._end_early(training and n_samples)
-        return float(total) / n_samples
-
-    def _recorded_epoch(self, iterator, training, prefix, step_fn, fit_params):
-        """Run one epoch as skorch does, into the history, and return its mean loss."""
-        names = (f"{prefix}_loss", f"{prefix}_batch_size")
-        try:
-            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-        except KeyboardInterrupt:
-            batches = self.history[-1]["batches"]
-            whole = [row for row in batches if {*names} <= {*row}]
-            self._end_early(training and whole)
-            self.history[-1]["batches"] = whole
-            self.history.record(f"{prefix}_batch_count", len(whole))
-        losses, sizes = np.transpose(self.history[-1, "batches", :, names])
-        return float(np.average(losses, weights=sizes))
-
-    def _end_early(self, trained):
-        """Let an epoch end at a Ctrl-C, if it has trained at all; else raise it again."""
-        if not trained or self.interrupted_:
-            raise
-        self.interrupted_ = True
-        self._pending = (0, 0, None)
 
     def _records_batches(self):
         """Whether a callback looks at batches, as they come or later in the history."""
@@ -989,6 +993,10 @@ class CenterLossNet(NeuralNetClassifier):
             super().__setstate__(state)
         else:
             vars(self).update(state)
+
+
+class GivenUp(BaseException):
+    """A KeyboardInterrupt that skorch must not take for the end of training."""
 
 
 def is_dense(tensor):

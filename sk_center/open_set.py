@@ -307,6 +307,14 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If the data or a parameter is invalid, the calibration samples are too few
             for ``false_rejection_rate``, or the estimator does not give what the score
             consumes. What an earlier ``fit`` found is then still there.
+
+        Notes
+        -----
+        Ctrl-C is for the estimator that trains at that time. A
+        :class:`~sk_center.CenterLossClassifier` ends its training early and warns, and the
+        other splits still train in full. Where KeyboardInterrupt comes through, as from
+        other estimators or with ``n_jobs``, the whole fit ends, and what an earlier ``fit``
+        found is still there.
         """
         with restored_on_error(self):
             self._validate_params()

@@ -30,6 +30,8 @@ class Kill(Callback):
         if when is not None and len(net.history) == int(when):
             if os.environ.get("KILL_BY") == "error":
                 raise RuntimeError("killed")
+            if os.environ.get("KILL_BY") == "ctrl-c":
+                raise KeyboardInterrupt
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -165,6 +167,20 @@ def test_a_failed_fit_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
     assert begun[0] == epoch  # not from the start
     assert_same_training(model, expected)
     assert not [*tmp_path.iterdir()]
+
+
+def test_checkpoints_stay_for_who_interrupts(tmp_path, monkeypatch):
+    """Check that a fit that Ctrl-C ended goes on from its last whole epoch."""
+    model = classifier("default", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setenv("KILL_IN_EPOCH", "5")
+        patch.setenv("KILL_BY", "ctrl-c")
+        with pytest.warns(UserWarning, match="interrupted"):
+            model.fit(X, y)
+    (path,) = tmp_path.iterdir()
+    assert len(torch.load(path, weights_only=True)["history"]) == 4
+    assert_same_training(model.fit(X, y), classifier("default").fit(X, y))
+    assert not path.exists()
 
 
 def test_checkpoints_come_every_so_many_epochs(tmp_path, monkeypatch):
