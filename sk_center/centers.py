@@ -127,7 +127,8 @@ class Center(torch.nn.Module):
         self.register_buffer("count", torch.zeros(self.center_num, dtype=torch.int64))
         self.register_buffer("informed", torch.tensor(informed))
         # Room to count a batch in without allocating C numbers a step.
-        self.register_buffer("_tally", torch.zeros(self.center_num), persistent=False)
+        tally = torch.zeros(self.center_num, dtype=torch.float32)
+        self.register_buffer("_tally", tally, persistent=False)
         self._warned = False
 
     def _first_centers(self, center):
@@ -350,7 +351,7 @@ class Center(torch.nn.Module):
     def _class_totals(self, labels, values=None):
         """Sum ``values``, by default ones, over each class: its sum for every sample."""
         if values is None:
-            values = torch.ones(len(labels), device=labels.device)
+            values = torch.ones(len(labels), dtype=torch.float32, device=labels.device)
         self._tally.index_fill_(0, labels, 0.0)
         self._tally.index_add_(0, labels, values.to(torch.float32))
         return self._tally.index_select(0, labels)
@@ -642,7 +643,7 @@ def glorot_uniform(shape):
         Centers drawn from torch's global random generator, float32.
     """
     bound = math.sqrt(6 / sum(shape))
-    return torch.empty(shape).uniform_(-bound, bound)
+    return torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound)
 
 
 def simplex_etf(shape, radius=10.0):
@@ -689,6 +690,6 @@ def simplex_etf(shape, radius=10.0):
     # The rows of `centered` span C - 1 dimensions: express them in a basis of those.
     corners = centered @ torch.linalg.svd(centered).Vh[: n_classes - 1].T
     corners = corners * (radius / corners.norm(dim=1, keepdim=True))
-    centers = torch.zeros(shape)
+    centers = torch.zeros(shape, dtype=torch.float32)
     centers[:, : n_classes - 1] = corners.to(torch.float32)
     return centers

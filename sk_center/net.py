@@ -355,6 +355,10 @@ class CenterLossNet(NeuralNetClassifier):
             body = Function(self.module)
         else:
             body = self.initialized_instance(self.module, kwargs)
+        # Layers are made in torch's default dtype, which a program may have set to another
+        # than that of the samples.
+        if torch.get_default_dtype() != torch.float32 and self.example_.is_floating_point():
+            body = body.to(self.example_.dtype)
         self.module_ = CenterModule(
             body,
             find_feature_dim(body, self.example_),
