@@ -849,18 +849,17 @@ class CenterLossClassifier(
         if streams:
             centers, seen = center.predict().cpu().numpy(), center.known.cpu().numpy()
             outputs = net.forward_iter(Subset(dataset, rows), with_logits=False)
-            kept = torch.cat([features for _, features in outputs])
+            parts = [features for _, features in outputs]
+            # Where all samples are negative there is none.
+            kept = (
+                torch.cat(parts) if parts else center.center.new_empty(0, centers.shape[1])
+            )
         else:
             # At once: small pieces would lie between the batches and keep their memory.
             kept = torch.empty(len(rows), center.feature_dim, dtype=center.center.dtype)
             features = keep_rows(net.forward_iter(dataset, with_logits=False), rows, kept)
             centers = class_means(features, y, len(self.classes_), weight)
             seen = np.ones(len(centers), dtype=bool)
-        if not np.isfinite(centers[seen]).all():
-            raise ValueError(
-                "The features of the trained network are not finite. Scale the inputs "
-                f"(StandardScaler helps) or lower lr={self.lr}."
-            )
         if not streams and center.update != "fixed":
             center.center.copy_(torch.from_numpy(centers))
             # Centers that no batch has moved are knowledge now, for a stream to go on from.
@@ -873,8 +872,19 @@ class CenterLossClassifier(
             logits = net.module_.logits(kept.to(net.device)).cpu().float()
         logits = self._known_logits(logits)
         d = distances(kept, torch.from_numpy(centers[seen])).numpy()
-        p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
-        return centers, match_temperature(d, p, None if weight is None else weight[rows])
+        logits = logits.numpy()[:, seen].astype(float)
+        # Features whose squares overflow have moved no center: their class is not seen yet.
+        finite = all(np.isfinite(part).all() for part in (centers[seen], d, logits))
+        if not (finite and seen[y].all()):
+            raise ValueError(
+                "The features of the trained network are not finite, or so large that the "
+                "squares of distances are not. Scale the inputs (StandardScaler helps) or "
+                f"lower lr={self.lr}."
+            )
+        if not len(y):
+            return centers, getattr(self, "tau_", 1.0)
+        weight = None if weight is None else weight[rows]
+        return centers, match_temperature(d, softmax(logits, axis=1), weight)
 
     def _make_net(self, rng):
         """Build the skorch net from the parameters."""

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 
 from sk_center import Center, CenterLossClassifier, CenterLossNet
 from sk_center.losses import center_loss
 from sk_center.networks import ConvNet, RandomAffine
 
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
+# Of a model that has no finite loss or features: what to change, and what it is now.
+SAYS_WHAT_TO_DO = r"(?=.*StandardScaler)(?=.*lr=\S+\d)"
 N_SAMPLES = 60
 y = np.arange(N_SAMPLES) % 3
 X = np.random.default_rng(0).normal(size=(N_SAMPLES, 4)) + 3 * np.eye(3, 4)[y]
@@ -94,3 +97,97 @@ def test_default_dtype_of_centers(default_dtype, update):
     expected(features, labels)
     assert_array_equal(center.predict(), expected.predict())
     assert Center(2, 3).predict().dtype == torch.float32
+
+
+def assert_sane(model, X):
+    """Check that a fitted classifier has finite centers and says something of X."""
+    center = model.module_.center
+    assert torch.isfinite(center.center).all()
+    assert np.isfinite(model.centers_).all()
+    assert np.isfinite(model.center_distances(X)).all()
+    assert 0 < model.tau_ < np.inf
+    probabilities = model.predict_proba(X)
+    assert (probabilities >= 0).all()
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert set(model.predict(X)) <= set(model.classes_)
+
+
+def state_of(model):
+    """Return all that training changes, as numbers."""
+    parts = {name: part.clone() for name, part in model.module_.state_dict().items()}
+    history = [row["train_loss"] for row in model.history_]
+    return [*parts.values(), model.centers_.copy(), model.tau_, model.n_iter_, history]
+
+
+def assert_same_state(model, before):
+    """Check that nothing that training changes has changed."""
+    for part, old in zip(state_of(model), before, strict=True):
+        assert_array_equal(part, old)
+
+
+class Samples(torch.utils.data.Dataset):
+    """Samples in a map-style dataset, which are not looked at before they train."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        return self.X[index], self.y[index]
+
+
+@pytest.mark.parametrize("scale", [1e15, 1e18])
+def test_large_inputs(scale):
+    """Check that inputs work as long as float32 holds the squares of distances."""
+    assert_sane(small().fit(X * np.float32(scale), y), X * np.float32(scale))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e20, 1e25, 1e30, 1e37])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"precision": "bf16"},
+        {"head": "distance"},
+        {"lambda_center": 0},
+        {"predict_with": "softmax"},
+        {"center_update": "cumulative", "batch_size": 8},
+    ],
+    ids=["default", "bf16", "distance", "lambda 0", "softmax", "batches"],
+)
+def test_inputs_whose_squares_overflow(params, scale, dtype):
+    """Check that inputs too large for distances are an error that says to scale them."""
+    model = small(warm_start=True, **params).fit(X, y)
+    before = state_of(model)
+    for train in (clone(model).fit, model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=SAYS_WHAT_TO_DO):
+            train(X.astype(dtype) * dtype(scale), y)
+    assert_same_state(model, before)
+    assert_sane(model.partial_fit(X, y), X)
+
+
+def test_first_part_of_a_stream_whose_squares_overflow():
+    """Check that a stream that begins with large features fails and then can begin."""
+    model = small()
+    with pytest.raises(ValueError, match=SAYS_WHAT_TO_DO):
+        model.partial_fit(X * np.float32(1e30), y, classes=[0, 1, 2])
+    assert not hasattr(model, "net_")
+    assert_sane(model.partial_fit(X, y, classes=[0, 1, 2]), X)
+
+
+def test_part_of_a_stream_with_negatives_only():
+    """Check that parts of a stream may hold no sample of a class, the first one too."""
+    model = small(negative_label=-1)
+    negatives = np.full(N_SAMPLES, -1)
+    model.partial_fit(X, negatives, classes=[0, 1, 2])
+    assert np.isinf(model.centers_).all()
+    assert_allclose(model.predict_proba(X), 1 / 3, rtol=1e-6)
+    model.partial_fit(X, y)
+    tau, centers = model.tau_, model.centers_
+    model.partial_fit(X, negatives)
+    assert model.tau_ == tau
+    assert_array_equal(model.centers_, centers)
+    assert_sane(model, X)
