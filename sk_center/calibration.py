@@ -363,8 +363,8 @@ class WeibullCalibration(ParametricCalibration):
         p_values = conformal_p_values(members, scores)
         if not unit:  # no tail: all of it is equal, or the class has no samples
             return p_values
-        excess = (members[m] - scores) / unit
         with np.errstate(over="ignore"):
+            excess = (members[m] - scores) / unit
             beyond = np.maximum(excess, 0) ** self.shape_ / self._sums[group]
         tail = (m + 1) / (len(members) + 1) * (1 + beyond) ** -m
         return np.where(excess > 0, np.maximum(tail, SMALLEST), p_values)

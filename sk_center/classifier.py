@@ -497,7 +497,12 @@ class CenterLossClassifier(
             two classes their difference.
         """
         scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+        if scores.shape[1] > 2:
+            return scores
+        with np.errstate(over="ignore", invalid="ignore"):
+            decision = scores[:, 1] - scores[:, 0]
+        # Infinitely far from both is equally far.
+        return np.where(np.isnan(decision), decision.dtype.type(0), decision)
 
     def predict_proba(self, X):
         """Return ``softmax(-distance / tau_)``, or the probabilities of the softmax head.
@@ -564,7 +569,10 @@ class CenterLossClassifier(
         """
         self._check_is_fitted()
         centers = torch.from_numpy(self.centers_)
-        return self._infer(X, lambda features: distances(features, centers))
+        # Features that are not finite lie infinitely far from everything.
+        return self._infer(
+            X, lambda features: distances(features, centers).nan_to_num(np.inf, np.inf)
+        )
 
     def transform(self, X):
         """Return the features of the network, the space in which the centers lie.
@@ -629,7 +637,9 @@ class CenterLossClassifier(
         if self.predict_with == "center":
             away = self.center_distances(X)
             return self.tau_ * self._log_costs - away
-        return self.logits(X)
+        logits = self.logits(X)
+        # Of a sample with logits that are not finite they say nothing.
+        return np.where(np.isfinite(logits).all(axis=1, keepdims=True), logits, 0)
 
     def _check_is_fitted(self):
         """Raise NotFittedError where needed; the check takes as long as a small network."""

@@ -5,8 +5,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 
-from sk_center import Center, CenterLossClassifier, CenterLossNet
+from sk_center import Center, CenterLossClassifier, CenterLossNet, OpenSetClassifier
 from sk_center.losses import center_loss
 from sk_center.networks import ConvNet, RandomAffine
 
@@ -191,3 +192,106 @@ def test_part_of_a_stream_with_negatives_only():
     assert model.tau_ == tau
     assert_array_equal(model.centers_, centers)
     assert_sane(model, X)
+
+
+class Cube(torch.nn.Module):
+    """A linear layer to the power of three: finite samples have infinite features."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 2)
+
+    def forward(self, X):
+        """Return the features."""
+        return self.linear(X) ** 3
+
+
+# Squares overflow, then features themselves, then their sums in the head.
+FAR = np.array(
+    [[1e12] * 4, [1e20] * 4, [1e20, -1e20, 1e10, -3e30], [3e38, -3e38, 3e38, -3e38]],
+    dtype=np.float32,
+)
+
+
+@pytest.mark.parametrize("module", ["auto", Cube])
+@pytest.mark.parametrize("predict_with", ["center", "softmax"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_features_overflow_at_prediction(n_classes, predict_with, module):
+    """Check that samples beyond all numbers get probabilities, and spoil no other's."""
+    model = small(module=module, predict_with=predict_with).fit(X, y % n_classes)
+    both = np.concatenate([FAR, X])
+    probabilities = model.predict_proba(both)
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    # Small and large batches go ways of their own to the nearest center.
+    for repeats in (1, 40):
+        predicted = model.predict(np.tile(both, (repeats, 1)))
+        assert_array_equal(predicted, np.tile(probabilities.argmax(axis=1), repeats))
+    decision = model.decision_function(both)
+    assert not np.isnan(decision).any()
+    if n_classes == 2:
+        assert_array_equal(decision > 0, probabilities.argmax(axis=1) == 1)
+    assert not np.isnan(model.center_distances(both)).any()
+    assert_array_equal(model.center_distances(both)[len(FAR) :], model.center_distances(X))
+
+
+SCORE_NAMES = ("auto", "center_distance", "energy", "input_density", "knn", "mahalanobis")
+SCORE_NAMES += ("max_logit", "max_softmax", "openmax", "vim")
+many_y = np.arange(300) % 3
+many_X = np.random.default_rng(1).normal(size=(300, 4)) + 3 * np.eye(3, 4)[many_y]
+
+
+@pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
+@pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")  # scikit-learn's
+@pytest.mark.parametrize("calibration", ["conformal", "weibull"])
+@pytest.mark.parametrize("score", SCORE_NAMES)
+def test_features_overflow_at_rejection(score, calibration):
+    """Check that samples whose features overflow are outsiders and spoil no other's."""
+    model = OpenSetClassifier(
+        small(module=Cube), conformity_score=score, calibration=calibration, random_state=0
+    )
+    model.fit(many_X, many_y)
+    far, near = FAR[1:].astype(np.float64), many_X[:50]
+    both = np.concatenate([far, near])
+    assert_array_equal(model.p_values(both)[len(far) :], model.p_values(near))
+    assert_array_equal(model.predict(both)[len(far) :], model.predict(near))
+    if score != "max_softmax":  # of which no class is sure of these, nor needs to be
+        assert model.is_outlier(both)[: len(far)].all()
+        assert_array_equal(model.predict(far), [-1] * len(far))
+
+
+@pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
+@pytest.mark.parametrize("score", SCORE_NAMES)
+def test_nan_at_rejection(score):
+    """Check that samples that are not finite themselves are still an error."""
+    model = OpenSetClassifier(small(), conformity_score=score, cv=0.3).fit(many_X, many_y)
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(np.full((2, 4), np.nan))
+
+
+@pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning:sklearn")
+@pytest.mark.parametrize("calibration", ["conformal", "weibull"])
+@pytest.mark.parametrize("score", SCORE_NAMES)
+def test_far_samples_of_a_linear_model(score, calibration):
+    """Check that huge samples get p-values whatever scores make of them, silently."""
+    model = OpenSetClassifier(
+        LogisticRegression(), conformity_score=score, calibration=calibration, cv=0.3
+    )
+    model.fit(many_X, many_y)
+    far = np.concatenate([many_X[:2] * 1e300, -many_X[:2] * 1e300])
+    p_values = model.p_values(far)
+    assert ((p_values > 0) & (p_values <= 1)).all()
+    if score in ("center_distance", "input_density", "knn", "mahalanobis", "vim"):
+        assert model.is_outlier(far).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("scale", [1e160, 1e300])
+@pytest.mark.parametrize(
+    "score", ["center_distance", "input_density", "knn", "mahalanobis"]
+)
+def test_scores_of_inputs_whose_squares_overflow(score, scale):
+    """Check that samples too large to learn from are an error that says to scale them."""
+    model = OpenSetClassifier(LogisticRegression(), conformity_score=score)
+    with pytest.raises(ValueError, match=r"X must be at most 1e\+150.*StandardScaler"):
+        model.fit(many_X * scale, many_y)
