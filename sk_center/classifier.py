@@ -53,6 +53,8 @@ from sk_center.net import (
 from sk_center.networks import HEADS, METRICS, MLP, PRECISIONS, ConvNet
 
 TEMPERATURE_SAMPLES = 5_000
+# Weights that float32 holds together with what they are multiplied with.
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 NET_DEFAULTS = {
     "iterator_train": TensorBatches,
     "iterator_valid": TensorBatches,
@@ -770,6 +772,8 @@ class CenterLossClassifier(
         mean is one, but in a stream, of whose weights only a part is known.
         """
         self._log_costs = np.zeros(len(self.classes_), dtype=np.float32)
+        if sample_weight is not None and not streams:
+            sample_weight = sample_weight / sample_weight.max()  # no sum can overflow
         if self.class_weight is not None:
             known = y[y < len(self.classes_)]
             per_class = compute_class_weight(
@@ -781,12 +785,25 @@ class CenterLossClassifier(
                     "class out, leave its samples out."
                 )
             if self.class_weight != "balanced":
-                self._log_costs += np.log(per_class / per_class.max())
+                self._log_costs += np.log(per_class) - np.log(per_class.max())
             per_class = np.append(per_class, 1)
-            sample_weight = per_class[y] * (1 if sample_weight is None else sample_weight)
-        if sample_weight is None or streams:
-            return sample_weight
-        return sample_weight / sample_weight.mean()
+            with np.errstate(over="ignore"):
+                sample_weight = per_class[y] * (
+                    1 if sample_weight is None else sample_weight
+                )
+        if sample_weight is None:
+            return None
+        if not streams:
+            sample_weight = sample_weight / sample_weight.max()
+            sample_weight /= sample_weight.mean()
+        elif sample_weight.max() > LARGEST_WEIGHT:
+            raise ValueError(
+                "sample_weight, times class_weight, must be at most "
+                f"{LARGEST_WEIGHT:g} in partial_fit, which takes weights as they are; got "
+                f"{sample_weight.max():g}."
+            )
+        # Rounded to nothing they would leave a class without center.
+        return sample_weight.clip(min=SMALLEST_WEIGHT)
 
     def _check_validation(self, counts):
         """Raise ValueError if a part of every class cannot be held out."""

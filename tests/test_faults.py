@@ -295,3 +295,54 @@ def test_scores_of_inputs_whose_squares_overflow(score, scale):
     model = OpenSetClassifier(LogisticRegression(), conformity_score=score)
     with pytest.raises(ValueError, match=r"X must be at most 1e\+150.*StandardScaler"):
         model.fit(many_X * scale, many_y)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e300, 1e308])
+@pytest.mark.parametrize("head", ["linear", "distance"])
+def test_scale_of_weights(head, scale):
+    """Check that weights of any size train as ones do."""
+    model = small(head=head, batch_size=8).fit(X, y, np.full(N_SAMPLES, scale))
+    expected = small(head=head, batch_size=8).fit(X, y, np.ones(N_SAMPLES))
+    assert_allclose(model.transform(X), expected.transform(X), rtol=1e-5)
+    assert_allclose(model.centers_, expected.centers_, rtol=1e-5)
+    assert_allclose(model.tau_, expected.tau_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [(1e-300, 1), (1e-40, 1), (1, 1e300), (1e-300, 1e300)])
+@pytest.mark.parametrize("head", ["linear", "distance"])
+def test_class_of_tiny_weight(head, weights):
+    """Check that a class that weighs nothing beside others has its mean for a center."""
+    weight = np.where(y == 0, *weights)
+    model = small(head=head, center_update="cumulative").fit(X, y, sample_weight=weight)
+    assert_sane(model, X)
+    means = [model.transform(X)[y == k].mean(axis=0) for k in range(3)]
+    assert_allclose(model.centers_, means, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "class_weight", [{0: 1e300, 1: 1, 2: 1e-300}, {0: 1e-40, 1: 1, 2: 1}]
+)
+@pytest.mark.parametrize("scale", [1e-300, 1, 1e300])
+def test_class_weights_of_any_size(class_weight, scale):
+    """Check that costs of any ratio, with weights of any size, give a model."""
+    model = small(class_weight=class_weight).fit(X, y, np.full(N_SAMPLES, scale))
+    assert_sane(model, X)
+    ratios = np.log([class_weight[k] for k in range(3)])
+    costs = model.decision_function(X) + model.center_distances(X)
+    assert_allclose(costs, [model.tau_ * (ratios - ratios.max())] * N_SAMPLES, rtol=1e-4)
+
+
+@pytest.mark.parametrize("class_weight", [None, {0: 1e200, 1: 1e200, 2: 1e200}])
+def test_weights_of_a_stream(class_weight):
+    """Check that a stream takes tiny weights, and names weights beyond float32."""
+    model = small(class_weight=class_weight)
+    tiny = np.full(N_SAMPLES, 1e-300)
+    assert_sane(model.partial_fit(X, y, [0, 1, 2], sample_weight=tiny), X)
+    before = state_of(model)
+    message = (
+        r"sample_weight, times class_weight, must be at most 1e\+30.*got (1e\+300|inf)"
+    )
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X, y, sample_weight=np.full(N_SAMPLES, 1e300))
+    assert_same_state(model, before)
+    assert_sane(model.partial_fit(X, y, sample_weight=tiny), X)
