@@ -8,6 +8,8 @@ import torch
 from scipy.sparse import csr_array
 
 UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
+# The square root of the largest number of float32.
+LARGEST_NORM = 2.0**64
 # Samples and centers of which the nearest is found at once: some 64 megabytes.
 NEAREST_BLOCK = 4096
 # So few products take less time than finding out which are in doubt.
@@ -298,12 +300,17 @@ class Center(torch.nn.Module):
         counted = finite = None  # all
         if not clean:
             # A row with a finite norm is finite; one of numbers beyond 1e19, whose squares
-            # float32 does not hold, is left out too. In float32: what is finite in float64
-            # may be infinite in the buffer.
-            norm = torch.linalg.vector_norm(deviation, dim=1).to(torch.float32)
-            counted = finite = torch.isfinite(norm)
+            # float32 does not hold, is left out too, also where float64 holds them.
+            norm = torch.linalg.vector_norm(deviation, dim=1)
+            counted = finite = norm <= LARGEST_NORM
         if weight is not None:
-            counted = weight > 0 if finite is None else finite & (weight > 0)
+            weight = weight.to(torch.float32)
+            usable = (weight > 0) & torch.isfinite(weight)
+            usable = usable if finite is None else finite & usable
+            weight = torch.where(usable, weight, 0.0)
+            # Relative to the largest, so that no sum overflows.
+            weight = weight / weight.amax().clamp(min=torch.finfo(torch.float32).tiny)
+            counted = weight > 0
         n = self._class_totals(labels, counted)
         # A class goes to its batch mean in one step, or in so many.
         steps = self._steps(n, seen, least)
@@ -314,8 +321,9 @@ class Center(torch.nn.Module):
         if counted is not None:
             share = counted.to(torch.float32)
             if weight is not None:
-                share = share * weight.to(torch.float32)
-                divisor = steps * self._class_totals(labels, share)
+                totals = self._class_totals(labels, weight)
+                share = weight / torch.where(counted, totals, 1.0)
+                divisor = steps
             moves = moves * share[:, None]
             if finite is not None:
                 moves.masked_fill_(~finite[:, None], 0.0)

@@ -346,3 +346,65 @@ def test_weights_of_a_stream(class_weight):
         model.partial_fit(X, y, sample_weight=np.full(N_SAMPLES, 1e300))
     assert_same_state(model, before)
     assert_sane(model.partial_fit(X, y, sample_weight=tiny), X)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("weight", [1e-45, 1e-38, 1e-20, 1e30, 3e38])
+@pytest.mark.parametrize("update", ["ema", "sum", "wen", "cumulative"])
+def test_scale_of_weights_in_a_center(update, weight, dtype):
+    """Check that a class moves to its mean whatever its samples weigh."""
+    features, labels = torch.from_numpy(X[:, :2]), torch.from_numpy(y)
+    center, expected = (Center(2, 3, update=update, alpha=0.97) for _ in range(2))
+    for _ in range(2):
+        center_loss(features, labels, center, torch.full((N_SAMPLES,), weight, dtype=dtype))
+        center_loss(features, labels, expected, torch.ones(N_SAMPLES))
+    assert_allclose(center.predict(), expected.predict(), rtol=1e-5, atol=1e-6)
+    assert_array_equal(center.count, expected.count)
+
+
+@pytest.mark.parametrize("weight", [1e-300, np.nan, np.inf, -np.inf, -1.0])
+@pytest.mark.parametrize("update", ["ema", "sum", "wen", "cumulative"])
+def test_weights_that_do_not_count_in_a_center(update, weight):
+    """Check that a sample whose weight float32 does not hold leaves all as it is."""
+    features, labels = torch.from_numpy(X[:, :2]), torch.from_numpy(y)
+    weights = torch.ones(N_SAMPLES, dtype=torch.float64)
+    weights[labels == 0] = weight
+    center = Center(2, 3, update=update, alpha=0.97)
+    before = center.predict()
+    center.deviation(features, labels, weights)
+    assert_array_equal(center.predict()[0], before[0])
+    assert center.known.tolist() == [False, True, True]
+    means = [features[labels == k].mean(dim=0) for k in (1, 2)]
+    assert_allclose(center.predict()[1:], torch.stack(means), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The centers diverge")
+@pytest.mark.parametrize("method", ["loss", "forward"])
+@pytest.mark.parametrize("alpha", [0, 0.5, 0.999999, 1 - 1e-16])
+@pytest.mark.parametrize("update", RULES)
+def test_no_features_poison_a_center(update, alpha, method):
+    """Check that centers stay finite whatever comes, and go on to learn."""
+    center = Center(2, 3, update=update, alpha=alpha)
+    labels = torch.arange(8) % 3
+    rng = np.random.default_rng(0)
+    for scale in (1e-45, 1e-38, 1, 1e18, 1e19, 1e30, 3e38, np.inf, np.nan, 1):
+        for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+            features = torch.from_numpy(rng.normal(size=(8, 2)) * scale).to(dtype)
+            if method == "loss":
+                center_loss(features, labels, center)
+            else:
+                center(features, labels)
+            assert torch.isfinite(center.predict()).all()
+
+
+@pytest.mark.parametrize("update", RULES)
+def test_denormal_centers(update):
+    """Check that centers and features of 1e-42 are told apart, and move."""
+    center = Center(2, 2, alpha=0.5, update=update, center=[[1e-42, 0], [0, 1e-42]])
+    features = torch.tensor([[3e-42, 0.0], [0.0, 1e-42]])
+    loss = center_loss(features, torch.tensor([0, 1]), center)
+    assert loss == 0  # the squares are
+    moved = {"ema": 2e-42, "sum": 2e-42, "wen": 1.5e-42, "cumulative": 3e-42}
+    first = center.predict()[0, 0].item()
+    assert first == pytest.approx(moved.get(update, 1e-42), abs=2e-45)
+    assert center.predict()[1].tolist() == torch.tensor([0, 1e-42]).tolist()
