@@ -1,5 +1,7 @@
 """What no sane program does, and every long-lived one meets: each works or says why not."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -408,3 +410,72 @@ def test_denormal_centers(update):
     first = center.predict()[0, 0].item()
     assert first == pytest.approx(moved.get(update, 1e-42), abs=2e-45)
     assert center.predict()[1].tolist() == torch.tensor([0, 1e-42]).tolist()
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", 1e10),
+        ("lr", 1e300),
+        ("lambda_center", 1e39),
+        ("lambda_center", 1e300),
+        ("lambda_norm", 1e39),
+        ("lambda_norm", 1e300),
+    ],
+)
+def test_parameters_that_make_the_loss_infinite(name, value, optimizer):
+    """Check that the error names the parameter and what it is, and all is as before."""
+    model = small(warm_start=True, optimizer=optimizer).fit(X, y)
+    before = state_of(model)
+    model.set_params(**{name: value})
+    for _ in range(2):
+        with pytest.raises(ValueError, match=re.escape(f"{name}={value}")):
+            model.fit(X, y)
+        assert_same_state(model, before)
+    model.set_params(**{name: 1e-3})
+    assert_sane(model.fit(X, y), X)
+
+
+@pytest.mark.parametrize("head", ["linear", "distance"])
+@pytest.mark.parametrize("update", RULES)
+def test_first_centers_too_far_out(update, head):
+    """Check that the error names the centers, and how far out they are."""
+    far = np.full((3, 2), 1e38)
+    with pytest.raises(ValueError, match=r"\(center, up to 1e\+38\)"):
+        small(center=far, center_update=update, head=head).fit(X, y)
+
+
+@pytest.mark.parametrize("value", [1e-45, 1e-38, 1e-20, 1e10])
+@pytest.mark.parametrize("update", RULES)
+def test_first_centers_of_any_size(update, value):
+    """Check that tiny and large first centers train."""
+    model = small(center=np.full((3, 2), value), center_update=update, alpha=0.99).fit(X, y)
+    assert torch.isfinite(model.module_.center.predict()).all()
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_overflow(dtype):
+    """Check that an overflow under autocast is named, and bfloat16 has none here."""
+    model = small()
+    with torch.autocast("cpu", dtype):
+        if dtype == torch.float16:
+            with pytest.raises(ValueError, match=r"autocast to torch.float16.* 6.55e\+04"):
+                model.fit(1e5 * X, y)
+        else:
+            assert_sane(model.fit(1e5 * X, y), 1e5 * X)
+    assert_sane(model.fit(1e5 * X, y), 1e5 * X)
+
+
+def test_batch_normalisation_of_one_sample():
+    """Check that one sample is an error that names batch_size, and two are none."""
+    module = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.BatchNorm1d(2))
+    with pytest.raises(ValueError, match=r"at least 2 \(batch_size=1\)"):
+        small(module=module, batch_size=1).fit(X, y)
+    model = small(module=module, batch_size=2).fit(X[:31], y[:31])
+    before = state_of(model)
+    with pytest.raises(ValueError, match="batch of one sample; give at least two"):
+        model.partial_fit(X[:1], y[:1])
+    assert_same_state(model, before)
+    assert_sane(model.partial_fit(X[:2], y[:2]), X)
