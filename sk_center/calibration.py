@@ -491,6 +491,8 @@ def samples_needed(false_rejection_rate, confidence=None):
     """
     if false_rejection_rate == 0:
         return 0
+    # Of less, the number is too large to count with, and to have.
+    false_rejection_rate = max(float(false_rejection_rate), 1e-17)
     if confidence is None:
         n = max(floor(1 / false_rejection_rate) - 2, 0)
     else:

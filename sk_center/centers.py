@@ -322,8 +322,7 @@ class Center(torch.nn.Module):
             share = counted.to(torch.float32)
             if weight is not None:
                 totals = self._class_totals(labels, weight)
-                share = weight / torch.where(counted, totals, 1.0)
-                divisor = steps
+                share = n * (weight / torch.where(counted, totals, 1.0))
             moves = moves * share[:, None]
             if finite is not None:
                 moves.masked_fill_(~finite[:, None], 0.0)

@@ -479,3 +479,29 @@ def test_batch_normalisation_of_one_sample():
         model.partial_fit(X[:1], y[:1])
     assert_same_state(model, before)
     assert_sane(model.partial_fit(X[:2], y[:2]), X)
+
+
+@pytest.mark.parametrize("rate", [1e-17, 1e-100, 1e-310, 5e-324])
+@pytest.mark.parametrize("confidence", [None, 0.5, 1 - 1e-16])
+def test_tiny_false_rejection_rate(confidence, rate):
+    """Check that a rate near zero asks for samples that nobody has, by the usual error."""
+    model = OpenSetClassifier(
+        LogisticRegression(), false_rejection_rate=rate, confidence=confidence
+    )
+    with pytest.raises(ValueError, match="calibration samples are too few: false_rej"):
+        model.fit(many_X, many_y)
+
+
+@pytest.mark.parametrize("rate", [1e-17, 1e-310, 5e-324])
+@pytest.mark.parametrize("calibration", ["gaussian", "weibull"])
+def test_tiny_false_rejection_rate_of_a_tail(calibration, rate):
+    """Check that a tail, which needs few samples, turns down nothing but the farthest."""
+    model = OpenSetClassifier(
+        LogisticRegression(),
+        conformity_score="center_distance",
+        calibration=calibration,
+        false_rejection_rate=rate,
+    ).fit(many_X, many_y)
+    assert not model.is_outlier(many_X).any()
+    assert not np.isnan(model.score_thresholds_).any()
+    assert (model.p_values(1e100 * many_X) > 0).all()
