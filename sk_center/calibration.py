@@ -363,8 +363,8 @@ class WeibullCalibration(ParametricCalibration):
         p_values = conformal_p_values(members, scores)
         if not unit:  # no tail: all of it is equal, or the class has no samples
             return p_values
-        excess = (members[m] - scores) / unit
         with np.errstate(over="ignore"):
+            excess = (members[m] - scores) / unit
             beyond = np.maximum(excess, 0) ** self.shape_ / self._sums[group]
         tail = (m + 1) / (len(members) + 1) * (1 + beyond) ** -m
         return np.where(excess > 0, np.maximum(tail, SMALLEST), p_values)
@@ -491,6 +491,8 @@ def samples_needed(false_rejection_rate, confidence=None):
     """
     if false_rejection_rate == 0:
         return 0
+    # Of less, the number is too large to count with, and to have.
+    false_rejection_rate = max(float(false_rejection_rate), 1e-17)
     if confidence is None:
         n = max(floor(1 / false_rejection_rate) - 2, 0)
     else:

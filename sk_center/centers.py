@@ -8,6 +8,8 @@ import torch
 from scipy.sparse import csr_array
 
 UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
+# The square root of the largest number of float32.
+LARGEST_NORM = 2.0**64
 # Samples and centers of which the nearest is found at once: some 64 megabytes.
 NEAREST_BLOCK = 4096
 # So few products take less time than finding out which are in doubt.
@@ -127,7 +129,8 @@ class Center(torch.nn.Module):
         self.register_buffer("count", torch.zeros(self.center_num, dtype=torch.int64))
         self.register_buffer("informed", torch.tensor(informed))
         # Room to count a batch in without allocating C numbers a step.
-        self.register_buffer("_tally", torch.zeros(self.center_num), persistent=False)
+        tally = torch.zeros(self.center_num, dtype=torch.float32)
+        self.register_buffer("_tally", tally, persistent=False)
         self._warned = False
 
     def _first_centers(self, center):
@@ -297,12 +300,17 @@ class Center(torch.nn.Module):
         counted = finite = None  # all
         if not clean:
             # A row with a finite norm is finite; one of numbers beyond 1e19, whose squares
-            # float32 does not hold, is left out too. In float32: what is finite in float64
-            # may be infinite in the buffer.
-            norm = torch.linalg.vector_norm(deviation, dim=1).to(torch.float32)
-            counted = finite = torch.isfinite(norm)
+            # float32 does not hold, is left out too, also where float64 holds them.
+            norm = torch.linalg.vector_norm(deviation, dim=1)
+            counted = finite = norm <= LARGEST_NORM
         if weight is not None:
-            counted = weight > 0 if finite is None else finite & (weight > 0)
+            weight = weight.to(torch.float32)
+            usable = (weight > 0) & torch.isfinite(weight)
+            usable = usable if finite is None else finite & usable
+            weight = torch.where(usable, weight, 0.0)
+            # Relative to the largest, so that no sum overflows.
+            weight = weight / weight.amax().clamp(min=torch.finfo(torch.float32).tiny)
+            counted = weight > 0
         n = self._class_totals(labels, counted)
         # A class goes to its batch mean in one step, or in so many.
         steps = self._steps(n, seen, least)
@@ -313,8 +321,8 @@ class Center(torch.nn.Module):
         if counted is not None:
             share = counted.to(torch.float32)
             if weight is not None:
-                share = share * weight.to(torch.float32)
-                divisor = steps * self._class_totals(labels, share)
+                totals = self._class_totals(labels, weight)
+                share = n * (weight / torch.where(counted, totals, 1.0))
             moves = moves * share[:, None]
             if finite is not None:
                 moves.masked_fill_(~finite[:, None], 0.0)
@@ -350,7 +358,7 @@ class Center(torch.nn.Module):
     def _class_totals(self, labels, values=None):
         """Sum ``values``, by default ones, over each class: its sum for every sample."""
         if values is None:
-            values = torch.ones(len(labels), device=labels.device)
+            values = torch.ones(len(labels), dtype=torch.float32, device=labels.device)
         self._tally.index_fill_(0, labels, 0.0)
         self._tally.index_add_(0, labels, values.to(torch.float32))
         return self._tally.index_select(0, labels)
@@ -642,7 +650,7 @@ def glorot_uniform(shape):
         Centers drawn from torch's global random generator, float32.
     """
     bound = math.sqrt(6 / sum(shape))
-    return torch.empty(shape).uniform_(-bound, bound)
+    return torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound)
 
 
 def simplex_etf(shape, radius=10.0):
@@ -689,6 +697,6 @@ def simplex_etf(shape, radius=10.0):
     # The rows of `centered` span C - 1 dimensions: express them in a basis of those.
     corners = centered @ torch.linalg.svd(centered).Vh[: n_classes - 1].T
     corners = corners * (radius / corners.norm(dim=1, keepdim=True))
-    centers = torch.zeros(shape)
+    centers = torch.zeros(shape, dtype=torch.float32)
     centers[:, : n_classes - 1] = corners.to(torch.float32)
     return centers

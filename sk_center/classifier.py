@@ -49,6 +49,8 @@ from sk_center.net import NEGATIVE_LOSSES, CenterLossNet
 from sk_center.networks import HEADS, METRICS, MLP, PRECISIONS, ConvNet
 
 TEMPERATURE_SAMPLES = 5_000
+# Weights that float32 holds together with what they are multiplied with.
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 NET_DEFAULTS = {
     "iterator_train": TensorBatches,
     "iterator_valid": TensorBatches,
@@ -508,7 +510,12 @@ class CenterLossClassifier(
             two classes their difference.
         """
         scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+        if scores.shape[1] > 2:
+            return scores
+        with np.errstate(over="ignore", invalid="ignore"):
+            decision = scores[:, 1] - scores[:, 0]
+        # Infinitely far from both is equally far.
+        return np.where(np.isnan(decision), decision.dtype.type(0), decision)
 
     def predict_proba(self, X):
         """Return ``softmax(-distance / tau_)``, or the probabilities of the softmax head.
@@ -575,7 +582,10 @@ class CenterLossClassifier(
         """
         self._check_is_fitted()
         centers = torch.from_numpy(self.centers_)
-        return self._infer(X, lambda features: distances(features, centers))
+        # Features that are not finite lie infinitely far from everything.
+        return self._infer(
+            X, lambda features: distances(features, centers).nan_to_num(np.inf, np.inf)
+        )
 
     def transform(self, X):
         """Return the features of the network, the space in which the centers lie.
@@ -642,7 +652,9 @@ class CenterLossClassifier(
         if self.predict_with == "center":
             away = self.center_distances(X)
             return self.tau_ * self._log_costs - away
-        return self.logits(X)
+        logits = self.logits(X)
+        # Of a sample with logits that are not finite they say nothing.
+        return np.where(np.isfinite(logits).all(axis=1, keepdims=True), logits, 0)
 
     def _check_is_fitted(self):
         """Raise NotFittedError where needed; the check takes as long as a small network."""
@@ -773,6 +785,8 @@ class CenterLossClassifier(
         mean is one, but in a stream, of whose weights only a part is known.
         """
         self._log_costs = np.zeros(len(self.classes_), dtype=np.float32)
+        if sample_weight is not None and not streams:
+            sample_weight = sample_weight / sample_weight.max()  # no sum can overflow
         if self.class_weight is not None:
             known = y[y < len(self.classes_)]
             per_class = compute_class_weight(
@@ -784,12 +798,25 @@ class CenterLossClassifier(
                     "class out, leave its samples out."
                 )
             if self.class_weight != "balanced":
-                self._log_costs += np.log(per_class / per_class.max())
+                self._log_costs += np.log(per_class) - np.log(per_class.max())
             per_class = np.append(per_class, 1)
-            sample_weight = per_class[y] * (1 if sample_weight is None else sample_weight)
-        if sample_weight is None or streams:
-            return sample_weight
-        return sample_weight / sample_weight.mean()
+            with np.errstate(over="ignore"):
+                sample_weight = per_class[y] * (
+                    1 if sample_weight is None else sample_weight
+                )
+        if sample_weight is None:
+            return None
+        if not streams:
+            sample_weight = sample_weight / sample_weight.max()
+            sample_weight /= sample_weight.mean()
+        elif sample_weight.max() > LARGEST_WEIGHT:
+            raise ValueError(
+                "sample_weight, times class_weight, must be at most "
+                f"{LARGEST_WEIGHT:g} in partial_fit, which takes weights as they are; got "
+                f"{sample_weight.max():g}."
+            )
+        # Rounded to nothing they would leave a class without center.
+        return sample_weight.clip(min=SMALLEST_WEIGHT)
 
     def _check_validation(self, counts):
         """Raise ValueError if a part of every class cannot be held out."""
@@ -869,18 +896,17 @@ class CenterLossClassifier(
         if streams:
             centers, seen = center.predict().cpu().numpy(), center.known.cpu().numpy()
             outputs = net.forward_iter(Subset(dataset, rows), with_logits=False)
-            kept = torch.cat([features for _, features in outputs])
+            parts = [features for _, features in outputs]
+            # Where all samples are negative there is none.
+            kept = (
+                torch.cat(parts) if parts else center.center.new_empty(0, centers.shape[1])
+            )
         else:
             # At once: small pieces would lie between the batches and keep their memory.
             kept = torch.empty(len(rows), center.feature_dim, dtype=center.center.dtype)
             features = keep_rows(net.forward_iter(dataset, with_logits=False), rows, kept)
             centers = class_means(features, y, len(self.classes_), weight)
             seen = np.ones(len(centers), dtype=bool)
-        if not np.isfinite(centers[seen]).all():
-            raise ValueError(
-                "The features of the trained network are not finite. Scale the inputs "
-                f"(StandardScaler helps) or lower lr={self.lr}."
-            )
         if not streams and center.update != "fixed":
             center.center.copy_(torch.from_numpy(centers))
             # Centers that no batch has moved are knowledge now, for a stream to go on from.
@@ -893,8 +919,19 @@ class CenterLossClassifier(
             logits = net.module_.logits(kept.to(net.device)).cpu().float()
         logits = self._known_logits(logits)
         d = distances(kept, torch.from_numpy(centers[seen])).numpy()
-        p = softmax(logits.numpy()[:, seen].astype(float), axis=1)
-        return centers, match_temperature(d, p, None if weight is None else weight[rows])
+        logits = logits.numpy()[:, seen].astype(float)
+        # Features whose squares overflow have moved no center: their class is not seen yet.
+        finite = all(np.isfinite(part).all() for part in (centers[seen], d, logits))
+        if not (finite and seen[y].all()):
+            raise ValueError(
+                "The features of the trained network are not finite, or so large that the "
+                "squares of distances are not. Scale the inputs (StandardScaler helps) or "
+                f"lower lr={self.lr}."
+            )
+        if not len(y):
+            return centers, getattr(self, "tau_", 1.0)
+        weight = None if weight is None else weight[rows]
+        return centers, match_temperature(d, softmax(logits, axis=1), weight)
 
     def _make_net(self, rng):
         """Build the skorch net from the parameters."""

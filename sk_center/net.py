@@ -374,6 +374,10 @@ class CenterLossNet(NeuralNetClassifier):
                 f"{self.negative_loss!r}."
             )
         body = self.make_body()
+        # Layers are made in torch's default dtype, which a program may have set to another
+        # than that of the samples.
+        if torch.get_default_dtype() != torch.float32 and self.example_.is_floating_point():
+            body = body.to(self.example_.dtype)
         feature_dim, self._width, weights = self._saved or (None, None, None)
         self.module_ = CenterModule(
             body,
@@ -608,7 +612,16 @@ class CenterLossNet(NeuralNetClassifier):
         if not (self.module_.training and self.criterion_.training):
             self._set_training(True)  # a callback may have predicted
         X, y = unpack_data(batch)
-        loss, y_pred = self._fast("_loss_of")(X, y, **fit_params)
+        try:
+            loss, y_pred = self._fast("_loss_of")(X, y, **fit_params)
+        except ValueError as error:
+            if len(y) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                "The module has batch normalisation, which cannot train on a batch of one "
+                f"sample; give at least two, at a batch_size of at least 2 (batch_size="
+                f"{self.batch_size})."
+            ) from error
         if self.gradient_accumulation_steps == 1:
             loss.backward()
         else:
@@ -830,13 +843,28 @@ class CenterLossNet(NeuralNetClassifier):
                 f"The training loss is {loss} in epoch {len(self.history)}. Likely causes: "
                 f"a learning rate too large (lr={self.lr}), inputs that are not scaled "
                 "(StandardScaler helps) or not finite, a lambda_center too large "
-                f"(lambda_center={self.lambda_center}), or centers that diverge "
-                f"(center_update={self.center_update!r})."
+                f"(lambda_center={self.lambda_center}), {self._further_causes()}or centers "
+                f"that diverge (center_update={self.center_update!r})."
             )
         name = f"{prefix}_loss"
         earlier = [row[name] for row in self.history[:-1] if name in row]
         self.history.record(name, loss)
         self.history.record(f"{name}_best", loss < min(earlier, default=np.inf))
+
+    def _further_causes(self):
+        """Return what else, if used, may have made the loss infinite."""
+        causes = []
+        if self.lambda_norm:
+            causes.append(f"a lambda_norm too large (lambda_norm={self.lambda_norm}), ")
+        if self.center is not None and not isinstance(self.center, str):
+            largest = self.module_.center.predict().abs().max().item()
+            causes.append(f"first centers too far out (center, up to {largest:.3g}), ")
+        device_type = torch.device(self.device or "cpu").type
+        if torch.is_autocast_enabled(device_type):
+            dtype = torch.get_autocast_dtype(device_type)
+            largest = torch.finfo(dtype).max
+            causes.append(f"autocast to {dtype}, which ends at {largest:.3g}, ")
+        return "".join(causes)
 
     def _records_batches(self):
         """Whether a callback looks at batches, as they come or later in the history."""

@@ -165,8 +165,9 @@ class RandomAffine(nn.Module):
             return X
 
         def draw(name, n_columns=1):
-            values = 2 * torch.rand(n_columns, len(X), device=X.device) - 1
-            return values * self.ranges[name]
+            shape = (n_columns, len(X))
+            values = torch.rand(shape, dtype=torch.float32, device=X.device)
+            return (2 * values - 1) * self.ranges[name]
 
         height, width = X.shape[2:]
         (angle,), (scale,), (shear,) = draw("rotation"), draw("scale"), draw("shear")
@@ -325,8 +326,10 @@ class CenterModule(nn.Module):
         self.metric = metric
         self.precision = precision
         self.body = body
-        linear = head == "linear"
-        self.head = nn.Linear(feature_dim, n_classes + background) if linear else None
+        self.head = None
+        if head == "linear":
+            n_logits = n_classes + background
+            self.head = nn.Linear(feature_dim, n_logits, dtype=torch.float32)
         self.center = Center(feature_dim, n_classes, alpha, center, update=update)
 
     def forward(self, X, with_logits=True):

@@ -5,6 +5,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.sparse import issparse
 from scipy.stats import false_discovery_control
 from sklearn.base import (
     BaseEstimator,
@@ -889,7 +890,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _class_scores(self, X):
         check_is_fitted(self)
-        return self.score_.score_classes(consumed(self.estimator_, self.score_, X))
+        return class_scores(self.estimator_, self.score_, X)
 
     def _ranking(self, X, predicted, p_values):
         """Return what the estimator itself ranks the classes by."""
@@ -992,6 +993,31 @@ def rows_that_count(labels, params):
     return np.flatnonzero(counts)
 
 
+def finite_rows(X):
+    """Return which rows hold finite numbers, or what is no array of such."""
+    X = np.zeros(X.shape[0]) if issparse(X) else np.asarray(X)
+    if X.dtype.kind != "f":
+        return np.ones(len(X), dtype=bool)
+    return np.isfinite(flat(X)).all(axis=1)
+
+
+def class_scores(estimator, score, X):
+    """Return the score of samples for each class.
+
+    Finite samples of which the estimator makes numbers that are not finite, as a network
+    does of huge ones, look like nothing it knows.
+    """
+    seen = consumed(estimator, score, X)
+    lost = np.flatnonzero(~finite_rows(seen))
+    if not (len(lost) and finite_rows(inputs_of(estimator, rows_of(X, lost))).all()):
+        return score.score_classes(seen)  # which says what is wrong with X itself
+    seen = np.array(seen)
+    seen[lost] = 0
+    scores = score.score_classes(seen)
+    scores[lost] = -np.inf
+    return scores
+
+
 def own_scores(estimator, score, X, y, rows):
     """Return the scores of samples for their own class, and their class indices.
 
@@ -1001,7 +1027,7 @@ def own_scores(estimator, score, X, y, rows):
     rows = np.asarray(rows)[np.isin(y[rows], score.classes_)]
     if not len(rows):
         return np.empty(0), y[rows]
-    scores = score.score_classes(consumed(estimator, score, rows_of(X, rows)))
+    scores = class_scores(estimator, score, rows_of(X, rows))
     return scores[np.arange(len(rows)), np.searchsorted(score.classes_, y[rows])], y[rows]
 
 

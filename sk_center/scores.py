@@ -15,6 +15,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
+# Beyond it sums of squares overflow.
+LARGEST = 1e150
 SHRINKAGES = {"ledoit_wolf": LedoitWolf, "oas": OAS, None: EmpiricalCovariance}
 
 
@@ -77,6 +79,12 @@ class BaseScore(BaseEstimator):
             )
         y = np.searchsorted(self.classes_, y)
         self.n_features_in_ = X.shape[1]
+        largest = max(X.max(), -X.min())
+        if self.learns and largest > LARGEST:
+            raise ValueError(
+                f"X must be at most {LARGEST:g} in size, so that squares stay finite; got "
+                f"{largest:g}. Scale it (StandardScaler helps)."
+            )
         one_each = self.consumes in ("logits", "probabilities")
         if one_each and X.shape[1] != len(self.classes_):
             raise ValueError(
@@ -112,11 +120,13 @@ class BaseScore(BaseEstimator):
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        scores = self._score_classes(X)
-        scores = np.where(np.isnan(scores), -np.inf, scores)
-        if scores.ndim == 1:  # the same for every class
-            scores = np.repeat(scores[:, None], len(self.classes_), axis=1)
-        return scores.astype(X.dtype, copy=False)
+        # Of samples so far out that numbers overflow no number tells how far.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = self._score_classes(X)
+            scores = np.where(np.isnan(scores), -np.inf, scores)
+            if scores.ndim == 1:  # the same for every class
+                scores = np.repeat(scores[:, None], len(self.classes_), axis=1)
+            return scores.astype(X.dtype, copy=False)
 
     def score_samples(self, X):
         """Return how known the samples look: the score of their most typical class.
