@@ -104,6 +104,8 @@ def to_onnx(estimator, path):
     may differ by one of them, and a decision at the threshold with it. Each calibration
     sample, and what repeats one, is such a tie.
 
+    onnxruntime before 1.24 may take a class that ``fit`` never saw for the nearest one.
+
     Nothing checks the input: where Python raises an error for numbers that are not finite,
     the graph takes the samples for outsiders.
 
