@@ -1,5 +1,6 @@
 """The skorch side: a net that trains a feature extractor with center loss."""
 
+import os
 from contextlib import contextmanager
 from copy import deepcopy
 from inspect import Parameter, signature
@@ -49,6 +50,16 @@ NO_LABEL = torch.iinfo(torch.int64).min
 NEGATIVE_LOSSES = ("background", "entropic", "objectosphere")
 # torch's random generators belong to the process, not to the thread that trains.
 _RANDOM = RLock()
+
+
+def _release_in_child():
+    """Make the lock anew, which in a forked process nobody would release."""
+    global _RANDOM
+    _RANDOM = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_in_child)
 
 
 class CenterLossNet(NeuralNetClassifier):
