@@ -1,5 +1,6 @@
 """What training changes beside its result, for a block: the state of torch and of a net."""
 
+import os
 from contextlib import contextmanager
 from copy import deepcopy
 from threading import RLock
@@ -18,6 +19,16 @@ WARM_PARAMETERS = (
 )
 # torch's random generators belong to the process, not to the thread that trains.
 _RANDOM = RLock()
+
+
+def _release_in_child():
+    """Make the lock anew, which in a forked process nobody would release."""
+    global _RANDOM
+    _RANDOM = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_in_child)
 
 
 @contextmanager

@@ -375,8 +375,9 @@ class WeibullCalibration(ParametricCalibration):
         if share >= 1 or not unit:
             rank = rejected_ranks(len(members), p_value)
             return members[rank - 1] if rank else -np.inf
-        beyond = self._sums[group] * (share ** (-1 / m) - 1)
-        return members[m] - unit * beyond ** (1 / self.shape_)
+        with np.errstate(over="ignore"):
+            beyond = self._sums[group] * (share ** (-1 / m) - 1)
+            return members[m] - unit * beyond ** (1 / self.shape_)
 
 
 CALIBRATIONS = {

@@ -854,7 +854,12 @@ class CenterLossClassifier(
             dataset = net.get_dataset(
                 X if weight is None else {"X": X, "sample_weight": weight}, y
             )
-        with seeded(rng.randint(2**31 - 1), device), unchanged_on_error(net, goes_on):
+        with (
+            torch.inference_mode(False),  # gradients, also where the caller has none
+            torch.enable_grad(),
+            seeded(rng.randint(2**31 - 1), device),
+            unchanged_on_error(net, goes_on),
+        ):
             # Class means will be at hand after training, but of a stream, and these need
             # the moving averages earlier.
             track = streams or self.head == "distance" or self.center_update == "cumulative"

@@ -589,6 +589,14 @@ class CenterLossNet(NeuralNetClassifier):
             self._compiled[name] = torch.compile(getattr(self, name), **params)
         return self._compiled[name]
 
+    def _forget_casts(self):
+        """Let an autocast around all of this cast weights as they are now.
+
+        Until its block ends, it goes on with those that it has cast first.
+        """
+        if torch.is_autocast_enabled(torch.device(self.device or "cpu").type):
+            torch.clear_autocast_cache()
+
     def _loss_of(self, X, y, **fit_params):
         y_pred = self.infer(X, **fit_params)
         return self.get_loss(y_pred, y, X=X, training=True), y_pred
@@ -611,6 +619,7 @@ class CenterLossNet(NeuralNetClassifier):
         """
         if not (self.module_.training and self.criterion_.training):
             self._set_training(True)  # a callback may have predicted
+        self._forget_casts()
         X, y = unpack_data(batch)
         try:
             loss, y_pred = self._fast("_loss_of")(X, y, **fit_params)
@@ -801,6 +810,7 @@ class CenterLossNet(NeuralNetClassifier):
         self._pending = (0, 0, None)
         if training:
             self._set_training(True)
+        self._forget_casts()
         records = self._records_batches()
         names = [f"{prefix}_loss", f"{prefix}_batch_size"]
         batches = self.history[-1]["batches"]
@@ -956,6 +966,7 @@ class CenterLossNet(NeuralNetClassifier):
             self.check_is_fitted()
         if self.module_.training:
             self._set_training(False)  # once, where skorch does it for each batch
+        self._forget_casts()
         for batch in self._inference_batches(X):
             with torch.no_grad():
                 output = self._fast("infer")(unpack_data(batch)[0], **infer_params)

@@ -494,14 +494,29 @@ def test_tiny_false_rejection_rate(confidence, rate):
 
 @pytest.mark.parametrize("rate", [1e-17, 1e-310, 5e-324])
 @pytest.mark.parametrize("calibration", ["gaussian", "weibull"])
-def test_tiny_false_rejection_rate_of_a_tail(calibration, rate):
+@pytest.mark.parametrize("n_samples", [36, 300])
+def test_tiny_false_rejection_rate_of_a_tail(n_samples, calibration, rate):
     """Check that a tail, which needs few samples, turns down nothing but the farthest."""
     model = OpenSetClassifier(
         LogisticRegression(),
         conformity_score="center_distance",
         calibration=calibration,
         false_rejection_rate=rate,
-    ).fit(many_X, many_y)
+    ).fit(many_X[:n_samples], many_y[:n_samples])
     assert not model.is_outlier(many_X).any()
     assert not np.isnan(model.score_thresholds_).any()
     assert (model.p_values(1e100 * many_X) > 0).all()
+
+
+@pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"precision": "bf16"}])
+def test_training_in_one_autocast_block(params):
+    """Check that weights move in a block of autocast, which keeps casts of them."""
+    params = {"max_epochs": 40, "lr": 0.03, **params}
+    with torch.autocast("cpu", torch.bfloat16):
+        model = small(**params).fit(X, y)
+        inside = model.transform(X)
+        loss = [row["train_loss"] for row in model.history_]
+    assert loss[-1] < 0.5 * loss[0]
+    assert model.score(X, y) > 0.9
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_array_equal(model.transform(X), inside)
