@@ -20,6 +20,7 @@ from skorch.utils import to_device, to_tensor
 from torch.nn.functional import cross_entropy
 
 from sk_center._checkpoints import Checkpoints
+from sk_center._distributed import trained_together
 from sk_center._pickling import Required, versions, warn_of_versions
 from sk_center._saved_net import without_batches
 from sk_center._training_state import deterministic_algorithms
@@ -256,6 +257,8 @@ class CenterLossNet(NeuralNetClassifier):
     _sizes = None
     # Those of the training in progress.
     _checkpoints = None
+    # The processes of the training in progress, where there are several.
+    _team = None
     interrupted_ = False
 
     @property
@@ -591,12 +594,22 @@ class CenterLossNet(NeuralNetClassifier):
         if not (self.module_.training and self.criterion_.training):
             self._set_training(True)  # a callback may have predicted
         X, y = unpack_data(batch)
-        loss, y_pred = self._fast("_loss_of")(X, y, **fit_params)
-        if self.gradient_accumulation_steps == 1:
-            loss.backward()
-        else:
-            (loss * len(y)).backward()  # a sum, whose mean is taken over several batches
+        team = self._team
+        run = self._fast("_loss_of") if team is None else team.run
+        loss, y_pred = run(X, y, **fit_params)
+        factor = 1 if team is None else team.factor
+        if self.gradient_accumulation_steps > 1:
+            factor *= self._n_joint(
+                batch
+            )  # a sum, whose mean is taken over several batches
+        (loss if factor == 1 else loss * factor).backward()
+        if team is not None and not self._steps_alone():
+            loss = team.joint_loss(loss)  # by which the optimizer decides
         return {"loss": loss, "y_pred": y_pred}
+
+    def _n_joint(self, batch):
+        """Number of samples of a batch, also where other processes have a part of it."""
+        return len(batch[1]) if self._team is None else self._team.n_joint
 
     def train_step(self, batch, **fit_params):
         """Train on a batch, without the detour of skorch where nobody wants it.
@@ -625,7 +638,7 @@ class CenterLossNet(NeuralNetClassifier):
         if n_batches == 0:
             self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
-        self._pending = n_batches + 1, n_samples + len(batch[1]), batch
+        self._pending = n_batches + 1, n_samples + self._n_joint(batch), batch
         if n_batches + 1 == self.gradient_accumulation_steps:
             self._step_on_pending()
         return step
@@ -681,7 +694,11 @@ class CenterLossNet(NeuralNetClassifier):
                 f"{type(self.optimizer_).__name__} runs the network itself; it takes "
                 f"gradient_accumulation_steps=1; got {n_batches}."
             )
-        with deterministic_algorithms(self.deterministic):
+        n_epochs = self.max_epochs if epochs is None else epochs
+        with (
+            deterministic_algorithms(self.deterministic),
+            trained_together(self, X, y, n_epochs),
+        ):
             if self.checkpoint_dir is None or self.history_:
                 return super().fit_loop(X, y, epochs, **params)
             return self._fit_loop_with_checkpoints(X, y, epochs, **params)
@@ -754,24 +771,34 @@ class CenterLossNet(NeuralNetClassifier):
         self._pending = (0, 0, None)
         if training:
             self._set_training(True)
+        team = self._team
+        if team is not None:
+            iterator = team.batches(iterator, training)
         if self._records_batches():
+            if team is not None:
+                step_fn = team.with_joint_loss(step_fn)
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             rows = self.history[
                 -1, "batches", :, (f"{prefix}_loss", f"{prefix}_batch_size")
             ]
             losses, sizes = np.transpose(rows)
+            sizes = sizes if team is None else team.sizes
             loss = float(np.average(losses, weights=sizes))
         else:
             total, n_samples = 0, 0
             for batch in iterator:
-                size = len(batch[1])
+                size = len(batch[1]) if team is None else team.n_own
                 loss = step_fn(batch, **fit_params)["loss"].detach()
                 # One transfer from the device an epoch, not one a batch.
                 total = torch.add(total, loss, alpha=size)
                 n_samples += size
+            if team is not None:
+                total, n_samples = team.joint_sums(total, n_samples)
             loss = float(total) / n_samples
         if self._pending[0]:
             self._step_on_pending()
+        if team is not None and training:
+            team.share_buffers()
         if training and not np.isfinite(loss):
             raise ValueError(
                 f"The training loss is {loss} in epoch {len(self.history)}. Likely causes: "
@@ -909,7 +936,8 @@ class CenterLossNet(NeuralNetClassifier):
         parts = self.module_.modules() if self.initialized_ else ()
         required = Required.by(self, *parts)
         state = {"_required": required, "_versions": versions(), **state}
-        state.pop("_checkpoints", None)
+        for of_training in ("_checkpoints", "_team"):
+            state.pop(of_training, None)
         if "_compiled" in state:
             state["_compiled"] = {}
         if "history_" in state:
