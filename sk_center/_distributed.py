@@ -9,7 +9,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Subset
 
 from sk_center._checkpoints import FREE_PARAMETERS, HASHED_ROWS, described
-from sk_center._processes import check_agreement, from_rank_0, is_team, part_sizes
+from sk_center._processes import (
+    check_agreement,
+    from_rank_0,
+    is_team,
+    linger_at_exit,
+    part_sizes,
+)
 from sk_center._saved_net import params_of
 from sk_center.batches import ArrayDataset, LabelledDataset, TensorBatches
 
@@ -228,6 +234,7 @@ def trained_together(net, X, y, n_epochs):
     if not is_team():
         yield
         return
+    linger_at_exit()
     if isinstance(net.module_, DistributedDataParallel):
         raise ValueError(
             "The module is wrapped by accelerate, and its centers cannot be reached. Use "

@@ -1,6 +1,9 @@
 """What processes of ``torch.distributed`` tell each other; alone, they tell nothing."""
 
+import atexit
 import hashlib
+import time
+from functools import cache
 
 import torch
 import torch.distributed as dist
@@ -9,6 +12,17 @@ import torch.distributed as dist
 def is_team():
     """Return whether this process is one of several of a process group."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+@cache
+def linger_at_exit():
+    """Let a process of gloo end in peace.
+
+    A thread of gloo that has sent a tensor wants the interpreter in order to let go of it,
+    and aborts the process if the interpreter is on its way out by then, in torch 2.13 after
+    one training of ten.
+    """
+    atexit.register(time.sleep, 0.1)
 
 
 def from_rank_0(function):

@@ -73,3 +73,16 @@ class Team:
         for process in self.processes:
             process.join(TIMEOUT)
         self.folder.cleanup()
+
+
+class Teams(dict):
+    """Process groups by their number of processes."""
+
+    def __missing__(self, size):
+        self[size] = Team(size)
+        return self[size]
+
+    def close(self):
+        """End all processes."""
+        for team in self.values():
+            team.close()

@@ -1,7 +1,14 @@
 """Tests of training by several processes: what one process does, cut into parts."""
 
 import copy
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +17,6 @@ import torch.distributed as dist
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from skorch.callbacks import Callback, GradientNormClipping
-from teams import Team
 from torch.nn.functional import cross_entropy
 
 from sk_center import Center, CenterLossClassifier
@@ -20,22 +26,6 @@ from sk_center.networks import ConvNet
 
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
-
-
-@pytest.fixture(scope="module", params=[2, 3])
-def team(request):
-    """Return two processes, or three."""
-    team = Team(request.param)
-    yield team
-    team.close()
-
-
-@pytest.fixture(scope="module")
-def pair():
-    """Return two processes."""
-    team = Team(2)
-    yield team
-    team.close()
 
 
 class CentersOfEpochs(Callback):
@@ -155,7 +145,7 @@ class Batches(Callback):
 
     def on_batch_end(self, net, loss, training, **kwargs):
         """Keep the loss."""
-        net.losses = [*getattr(net, "losses", []), float(loss)]
+        net.losses = [*getattr(net, "losses", []), loss.item()]
 
 
 class Digits(torch.utils.data.Dataset):
@@ -541,3 +531,105 @@ def test_parts_of_a_batch(n_rows, n_parts):
         *range(100, 100 + n_rows)
     ]
     assert all(0 < b - a <= 2 for a, b in rows[len(filled) :])
+
+
+class Kill(Callback):
+    """End one process by the system, in the middle of an epoch."""
+
+    def on_grad_computed(self, net, **kwargs):
+        """Do so."""
+        when, rank = os.environ["KILL"].split()
+        if len(net.history) == int(when) and dist.get_rank() == int(rank):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(folder, how):
+    """Train under torchrun; rank 0 tells what came out."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", timeout=timedelta(seconds=30))
+    torch.manual_seed(0)
+    params = {
+        "module": torch.nn.Sequential(
+            torch.nn.Linear(64, 16),
+            torch.nn.BatchNorm1d(16),
+            torch.nn.Dropout(0.2),
+            torch.nn.Linear(16, 4),
+        ),
+        "max_epochs": 6,
+        "early_stopping": True,
+        "n_iter_no_change": 50,
+        "checkpoint_dir": None if how == "whole" else Path(folder, "checkpoints"),
+        "callbacks": [Kill()],
+    }
+    X, y = data()
+    known = y != "digit 9"
+    result = trained(params, X[known], y[known])
+    if dist.get_rank() == 0:
+        Path(folder, f"{how}.pickle").write_bytes(pickle.dumps(result))
+    dist.destroy_process_group()
+
+
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+
+def torchrun(folder, how, kill="0 0"):
+    """Run that, and return the result or what was printed, and how long it took."""
+    code = f"from test_distributed import main\nmain({str(folder)!r}, {how!r})"
+    script = Path(folder, "script.py")
+    script.write_text(code)
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, *LAUNCHER, str(script)],
+        env={**os.environ, "KILL": kill, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    return done, time.monotonic() - start
+
+
+@pytest.mark.parametrize(
+    "rank", [1, pytest.param(0, marks=pytest.mark.slow)], ids=["other", "writer"]
+)
+def test_a_killed_process_ends_all_and_training_goes_on(rank, tmp_path):
+    """Check that no process waits for a dead one, and what the next run comes to."""
+    done, seconds = torchrun(tmp_path, "killed", kill=f"4 {rank}")
+    assert done.returncode != 0
+    assert "SIGKILL" in done.stderr
+    assert seconds < 60
+    (left,) = (tmp_path / "checkpoints").iterdir()
+    assert len(torch.load(left, weights_only=True)["history"]) == 3
+    results = []
+    for how in ("resumed", "whole"):
+        done, _ = torchrun(tmp_path, how)
+        assert done.returncode == 0, done.stderr
+        results.append(pickle.loads((tmp_path / f"{how}.pickle").read_bytes()))
+    resumed, whole = results
+    assert not [*(tmp_path / "checkpoints").iterdir()]
+    whole["epochs"] = resumed["epochs"] = []
+    assert_same_everywhere([resumed, whole])
+
+
+def with_checkpoints(folder, fails):
+    """Train with checkpoints that cannot be written."""
+    save = torch.save
+
+    def full(state, file, **kwargs):
+        if "generators" in state:
+            raise OSError(28, "No space left on device")
+        save(state, file, **kwargs)
+
+    torch.save = full if fails else save
+    try:
+        return trained({"checkpoint_dir": folder})
+    finally:
+        torch.save = save
+
+
+def test_rank_0_tells_of_a_full_disk(pair, tmp_path):
+    """Check that the others do not wait for a checkpoint that cannot be written."""
+    for succeeded, error in pair.outcomes(with_checkpoints, tmp_path, True):
+        assert not succeeded
+        assert "No space left" in str(error)
+    results = pair.run(with_checkpoints, tmp_path, False)
+    assert_same_everywhere(results)
+    assert not [*tmp_path.iterdir()]
