@@ -15,7 +15,14 @@ TIMEOUT = 60
 
 def serve(rank, size, rendezvous, pipe):
     """Join the process group, and run what comes through the pipe."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+    # As torchrun does, for accelerate, which looks whether they are there.
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(size),
+        MASTER_ADDR="localhost",
+        MASTER_PORT="0",
+    )
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",

@@ -17,12 +17,18 @@ import torch.distributed as dist
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from skorch.callbacks import Callback, GradientNormClipping
+from skorch.hf import AccelerateMixin
 from torch.nn.functional import cross_entropy
 
-from sk_center import Center, CenterLossClassifier
+from sk_center import Center, CenterLossClassifier, CenterLossNet
 from sk_center._processes import from_rank_0, part_sizes
 from sk_center.batches import own_part
 from sk_center.networks import ConvNet
+
+try:
+    import accelerate
+except ImportError:  # of the extra
+    accelerate = None
 
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -633,3 +639,62 @@ def test_rank_0_tells_of_a_full_disk(pair, tmp_path):
     results = pair.run(with_checkpoints, tmp_path, False)
     assert_same_everywhere(results)
     assert not [*tmp_path.iterdir()]
+
+
+def with_accelerate():
+    """Train under accelerate."""
+    accelerator = accelerate.Accelerator(cpu=True)
+    assert accelerator.num_processes == dist.get_world_size()
+    return trained({})
+
+
+def test_accelerate_starts_processes(pair):
+    """Check that its processes train as those of torchrun do."""
+    pytest.importorskip("accelerate")
+    results = pair.run(with_accelerate)
+    assert_same_everywhere(results)
+    assert_as_one(results[0], trained({}))
+
+
+def wrapped():
+    """Train a net whose module is wrapped, as skorch's mixin does it on GPUs."""
+    X, y = data()
+    y = np.unique(y, return_inverse=True)[1]
+    net = CenterLossNet(torch.nn.Linear, module__in_features=64, module__out_features=4)
+    net.measure(X, y)
+    net.initialize()
+    net.module_ = torch.nn.parallel.DistributedDataParallel(net.module_)
+    net.partial_fit(X, y)
+
+
+def test_wrapped_modules_are_refused(pair):
+    """Check that a net that accelerate wraps is told to do without."""
+    for succeeded, error in pair.outcomes(wrapped):
+        assert not succeeded
+        assert "Use CenterLossNet without AccelerateMixin" in str(error)
+
+
+class AcceleratedNet(AccelerateMixin, CenterLossNet):
+    """A net as skorch's documentation builds it."""
+
+
+def test_accelerate_in_one_process():
+    """Check that skorch's mixin trains alone as the net does without it."""
+    pytest.importorskip("accelerate")
+    X, y = data()
+    y = np.unique(y, return_inverse=True)[1]
+    losses = []
+    for cls, params in (
+        (CenterLossNet, {}),
+        (AcceleratedNet, {"accelerator": accelerate.Accelerator(cpu=True)}),
+    ):
+        torch.manual_seed(0)
+        net = cls(
+            torch.nn.Linear,
+            module__in_features=64,
+            module__out_features=4,
+            max_epochs=3,
+            **params,
+        )
+        losses.append(net.fit(X, y).history[:, "train_loss"])
+    assert_allclose(*losses, rtol=1e-5)
