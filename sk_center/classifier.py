@@ -247,6 +247,10 @@ class CenterLossClassifier(
     those of the softmax head on the training data (least cross entropy), because the
     likelihood of the training labels would make them overconfident.
 
+    Where ``torch.distributed`` is initialised, as under ``torchrun``, ``fit`` is called on
+    every process with the same data, each trains on its part of every batch, and all end
+    with the same estimator.
+
     References
     ----------
     .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning

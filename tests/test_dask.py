@@ -59,6 +59,7 @@ def test_a_cluster_finds_what_one_process_finds(client):
     assert_array_equal(found.predict(X), expected.predict(X))
 
 
+@pytest.mark.slow
 def test_calibration_runs_on_a_cluster(client):
     """Check that the fits of OpenSetClassifier do, and that it predicts here."""
     model = OpenSetClassifier(
@@ -112,6 +113,7 @@ def test_each_worker_sees_one_gpu(client):
     sys.modules["search_dask"] = example
     spec.loader.exec_module(example)
     distributed.protocol.pickle.cloudpickle.register_pickle_by_value(example)
+    client.wait_for_workers(2, timeout=60)  # one may just be on its way back
     client.register_plugin(example.OneGPU(), name="one GPU")
     try:
         seen = client.run(lambda: os.environ.get("CUDA_VISIBLE_DEVICES"))

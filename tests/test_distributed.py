@@ -298,6 +298,7 @@ def compiled():
     return trained({"compile": True, "compile__backend": "eager", "max_epochs": 2})
 
 
+@pytest.mark.slow
 def test_compiled_steps_train_as_one_process_does(pair):
     """Check compile=True."""
     results = pair.run(compiled)
@@ -544,7 +545,7 @@ class Kill(Callback):
 
     def on_grad_computed(self, net, **kwargs):
         """Do so."""
-        when, rank = os.environ["KILL"].split()
+        when, rank = os.environ.get("KILL", "0 0").split()
         if len(net.history) == int(when) and dist.get_rank() == int(rank):
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -553,6 +554,14 @@ def main(folder, how):
     """Train under torchrun; rank 0 tells what came out."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", timeout=timedelta(seconds=30))
+    result = dropped_out(Path(folder, "checkpoints"))
+    if dist.get_rank() == 0:
+        Path(folder, f"{how}.pickle").write_bytes(pickle.dumps(result))
+    dist.destroy_process_group()
+
+
+def dropped_out(checkpoint_dir):
+    """Return what a network learns of which all that lasts is to be kept."""
     torch.manual_seed(0)
     params = {
         "module": torch.nn.Sequential(
@@ -564,15 +573,12 @@ def main(folder, how):
         "max_epochs": 6,
         "early_stopping": True,
         "n_iter_no_change": 50,
-        "checkpoint_dir": None if how == "whole" else Path(folder, "checkpoints"),
+        "checkpoint_dir": checkpoint_dir,
         "callbacks": [Kill()],
     }
     X, y = data()
     known = y != "digit 9"
-    result = trained(params, X[known], y[known])
-    if dist.get_rank() == 0:
-        Path(folder, f"{how}.pickle").write_bytes(pickle.dumps(result))
-    dist.destroy_process_group()
+    return trained(params, X[known], y[known])
 
 
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
@@ -596,7 +602,7 @@ def torchrun(folder, how, kill="0 0"):
 @pytest.mark.parametrize(
     "rank", [1, pytest.param(0, marks=pytest.mark.slow)], ids=["other", "writer"]
 )
-def test_a_killed_process_ends_all_and_training_goes_on(rank, tmp_path):
+def test_a_killed_process_ends_all_and_training_goes_on(rank, pair, tmp_path):
     """Check that no process waits for a dead one, and what the next run comes to."""
     done, seconds = torchrun(tmp_path, "killed", kill=f"4 {rank}")
     assert done.returncode != 0
@@ -604,15 +610,38 @@ def test_a_killed_process_ends_all_and_training_goes_on(rank, tmp_path):
     assert seconds < 60
     (left,) = (tmp_path / "checkpoints").iterdir()
     assert len(torch.load(left, weights_only=True)["history"]) == 3
-    results = []
-    for how in ("resumed", "whole"):
-        done, _ = torchrun(tmp_path, how)
-        assert done.returncode == 0, done.stderr
-        results.append(pickle.loads((tmp_path / f"{how}.pickle").read_bytes()))
-    resumed, whole = results
+    done, _ = torchrun(tmp_path, "resumed")
+    assert done.returncode == 0, done.stderr
+    resumed = pickle.loads((tmp_path / "resumed.pickle").read_bytes())
     assert not [*(tmp_path / "checkpoints").iterdir()]
+    (whole, _) = pair.run(dropped_out, None)
     whole["epochs"] = resumed["epochs"] = []
     assert_same_everywhere([resumed, whole])
+
+
+class Fail(Callback):
+    """End a training of several processes in its second epoch."""
+
+    def on_grad_computed(self, net, **kwargs):
+        """Do so."""
+        if len(net.history) == 2 and dist.is_initialized():
+            raise RuntimeError("killed")
+
+
+def failing(folder):
+    """Train with it."""
+    return trained({"checkpoint_dir": folder, "callbacks": [Fail()]})
+
+
+def test_another_number_of_processes_goes_on(pair, tmp_path):
+    """Check that one process goes on from the checkpoint of two."""
+    for succeeded, error in pair.outcomes(failing, tmp_path):
+        assert not succeeded
+        assert str(error) == "killed"
+    (left,) = tmp_path.iterdir()
+    resumed = failing(tmp_path)
+    assert not left.exists()
+    assert_as_one(resumed, trained({}))
 
 
 def with_checkpoints(folder, fails):

@@ -12,8 +12,8 @@ Every process calls it with the same data and runs its part of each batch, and a
 the estimator that one process would have found, up to the order of sums.
 
 A process that dies ends the others, because ``torchrun`` watches them, and the timeout ends
-them where it cannot. The same command then goes on from the last checkpoint. By ``docs/
-distributed.md``, which tells how to go to several machines, only the command changes.
+them where it cannot. The same command then goes on from the last checkpoint. How to go to
+several machines, which changes the command alone, is in ``docs/distributed.md``.
 """
 
 import os
