@@ -18,6 +18,7 @@ _SOURCES = {
     "OpenSetClassifier": "open_set",
     "OpenSetConfusionMatrixDisplay": "plotting",
     "OpenSetRocDisplay": "plotting",
+    "ShardedCenter": "sharded",
     "load": "persistence",
     "save": "persistence",
     "to_onnx": "onnx_export",

@@ -11,6 +11,7 @@ from skorch.dataset import ValidSplit
 from skorch.history import History
 
 from sk_center._files import atomic_write
+from sk_center._processes import from_rank_0
 from sk_center._saved_net import params_of
 from sk_center.batches import ArrayDataset, LabelledDataset
 
@@ -23,6 +24,9 @@ HASHED_ROWS = 1000
 
 class Checkpoints:
     """Where the state of one training is kept, from epoch to epoch, until it ends.
+
+    Of several processes that train together, rank 0 alone looks at files: the others need
+    not see its disk, and all of them learn of an error.
 
     Parameters
     ----------
@@ -38,13 +42,7 @@ class Checkpoints:
     """
 
     def __init__(self, net, dataset, n_epochs):
-        folder = Path(net.checkpoint_dir)
-        os.makedirs(folder, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(
-                f"checkpoint_dir={net.checkpoint_dir!r} is not a folder to write to."
-            )
-        self.path = folder / f"{fingerprint(net, dataset)}.pt"
+        self.path = from_rank_0(lambda: find_path(net, dataset))
         self.every = net.checkpoint_every
         self.n_epochs = n_epochs
         self._generators = None
@@ -67,11 +65,9 @@ class Checkpoints:
         ValueError
             If the checkpoint cannot be read.
         """
-        if not self.path.exists():
-            return 0
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-            if len(state["history"]) >= self.n_epochs:
+            state = from_rank_0(self._read)
+            if state is None or len(state["history"]) >= self.n_epochs:
                 return 0
             restore(net, state)
         except Exception as error:  # a file may be damaged in any way
@@ -81,6 +77,11 @@ class Checkpoints:
             ) from error
         self._generators = state["generators"]
         return len(net.history_)
+
+    def _read(self):
+        if not self.path.exists():
+            return None
+        return torch.load(self.path, map_location="cpu", weights_only=True)
 
     def before_epoch(self, net):
         """Give the generators their state back, right before they are used again."""
@@ -101,6 +102,9 @@ class Checkpoints:
         n_epochs = len(net.history_)
         if n_epochs % self.every or n_epochs >= self.n_epochs:
             return
+        from_rank_0(lambda: self._write(net))
+
+    def _write(self, net):
         with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
             try:
                 torch.save(state_of(net), file)
@@ -109,7 +113,37 @@ class Checkpoints:
 
     def delete(self):
         """Delete the file, after the training has ended."""
-        self.path.unlink(missing_ok=True)
+        from_rank_0(lambda: self.path.unlink(missing_ok=True))
+
+
+def find_path(net, dataset):
+    """Return the path of the checkpoint of a training, in a folder that is there then.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        An initialised net.
+
+    dataset : torch.utils.data.Dataset
+        The training data.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Named after the parameters and the data.
+
+    Raises
+    ------
+    OSError
+        If there can be no such folder.
+    """
+    folder = Path(net.checkpoint_dir)
+    os.makedirs(folder, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(
+            f"checkpoint_dir={net.checkpoint_dir!r} is not a folder to write to."
+        )
+    return folder / f"{fingerprint(net, dataset)}.pt"
 
 
 def state_of(net):

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from itertools import accumulate
 
 import numpy as np
 import skorch.dataset
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+
+from sk_center._processes import part_sizes
 
 # Numbers that are gathered at once when batches are shuffled: megabytes, whatever n is.
 GATHERED_NUMBERS = 2**20
@@ -142,6 +145,9 @@ class TensorBatches:
 
     # Arguments of DataLoader that do not go with batches chosen here.
     EXCLUDED = ("batch_sampler", "drop_last", "sampler")
+    # Of processes that train together, which one this is and their number: each yields a
+    # part of every batch.
+    part = (0, 1)
 
     def __init__(
         self,
@@ -165,13 +171,22 @@ class TensorBatches:
     def __len__(self):
         return len(self._starts())
 
+    def sizes(self):
+        """Return the number of samples of each batch, all its parts together.
+
+        Returns
+        -------
+        sizes : list of int
+            The sizes.
+        """
+        return np.diff([*self._starts(), len(self.dataset)]).tolist()
+
     def __iter__(self):
-        starts = self._starts()
-        edges = [*starts, len(self.dataset)]
+        bounds = self._bounds()
         source, rows = source_of(self.dataset)
         if self.loader or not isinstance(source, ArrayDataset):
             order = self._order()
-            batches = [order[i:j].tolist() for i, j in zip(starts, edges[1:])]
+            batches = [order[i:j].tolist() for i, j in bounds]
             loader = {"pin_memory": self._on_gpu(), **self.loader}
             yield from DataLoader(self.dataset, batch_sampler=batches, **loader)
             return
@@ -180,21 +195,33 @@ class TensorBatches:
         if self._on_device is not None:
             source, rows = self._on_device, None
         if rows is None and not self.shuffle:
-            for i, j in zip(starts, edges[1:]):  # a slice, which needs no order
+            for i, j in bounds:  # a slice, which needs no order
                 yield source[i:j]
             return
         order = self._order()
+        if self.part[1] > 1:
+            order = torch.cat([order[i:j] for i, j in bounds])
         if rows is not None:
             order = rows[order]
         order = order.to(source.y.device)
         # Many small batches are gathered together and then cut: one pass through Python.
         n_together = max(rows_at_once(source) // self.batch_size, 1)
-        spans = [edges[i : i + n_together + 1] for i in range(0, len(starts), n_together)]
+        edges = [0, *accumulate(j - i for i, j in bounds)]
+        spans = [edges[i : i + n_together + 1] for i in range(0, len(bounds), n_together)]
         blocks = (source[order[span[0] : span[-1]]] for span in spans)
         if self._on_gpu() and self._on_device is None:
             blocks = sent_ahead(blocks, self.device)
         for span, block in zip(spans, blocks):
             yield from cut(block, np.diff(span).tolist())
+
+    def _bounds(self):
+        """First and last sample of each batch, or of this process's part of it."""
+        starts = self._starts()
+        bounds = list(zip(starts, [*starts[1:], len(self.dataset)]))
+        rank, n_parts = self.part
+        return (
+            bounds if n_parts == 1 else [own_part(*pair, rank, n_parts) for pair in bounds]
+        )
 
     def _order(self):
         n_samples = len(self.dataset)
@@ -220,6 +247,33 @@ class TensorBatches:
         if len(starts) > 1 and len(self.dataset) - starts[-1] == 1:
             starts.pop()
         return starts
+
+
+def own_part(start, stop, rank, n_parts):
+    """Return where the part of a batch begins and ends that one of several processes runs.
+
+    Parameters
+    ----------
+    start, stop : int
+        Where the batch does.
+
+    rank : int
+        Number of the process.
+
+    n_parts : int
+        Number of processes.
+
+    Returns
+    -------
+    start, stop : int
+        Where the part does. Where that is empty, a process runs the first two samples, for
+        nothing: the others wait for what it makes of a batch.
+    """
+    sizes = part_sizes(stop - start, n_parts)
+    if not sizes[rank]:
+        return start, min(start + 2, stop)
+    first = start + sum(sizes[:rank])
+    return first, first + sizes[rank]
 
 
 def source_of(dataset):

@@ -2,10 +2,14 @@
 
 import math
 import warnings
+from itertools import chain
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from scipy.sparse import csr_array
+
+from sk_center._processes import gather_rows, gather_sizes
 
 UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
 # The square root of the largest number of float32.
@@ -78,6 +82,12 @@ class Center(torch.nn.Module):
     informed : tensor of shape ()
         Whether the first centers were given as an array.
 
+    process_group : torch.distributed.ProcessGroup, default=None
+        Processes of which each has a part of every batch, as in data-parallel training. Set
+        on all of them, an update is that of one process with the joint batch, and leaves
+        the same centers everywhere, to the bit. None: this process is alone. Copies and
+        pickles are.
+
     See Also
     --------
     sk_center.losses.center_loss : The loss that pulls features to their center.
@@ -87,6 +97,13 @@ class Center(torch.nn.Module):
     -----
     Rows of features that are not finite never reach the centers. Labels are class
     indices; a negative one is an error, never "the last class".
+
+    With a ``process_group`` every process calls the module at every step, with an empty
+    batch too. Sums and counts of all classes travel where there are fewer classes than
+    samples in the joint batch, else its features. ``DistributedDataParallel`` would
+    overwrite the centers with those of rank 0 before every step, and so hide that they
+    differ: keep it from that with ``broadcast_buffers=False``.
+    :class:`~sk_center.CenterLossNet` does all of this by itself.
 
     References
     ----------
@@ -104,6 +121,10 @@ class Center(torch.nn.Module):
     tensor([[2., 0.],
             [0., 5.]])
     """
+
+    process_group = None
+    # Samples that each process brings to the next update, where that is known beforehand.
+    _part_sizes = None
 
     def __init__(
         self, feature_dim, center_num, alpha=0.9, center=None, name=None, *, update="ema"
@@ -180,7 +201,10 @@ class Center(torch.nn.Module):
         before = self.center.clone()
         deviation = deviations(features, self.center, labels)
         if self.training and self.update != "fixed":
-            self._update(deviation, labels, self.count.index_select(0, labels), 0)
+            if self.process_group is not None:
+                self._update_together(deviation, labels, None)
+            else:
+                self._update(deviation, labels, self.count.index_select(0, labels), 0)
         return before
 
     def predict(self):
@@ -254,9 +278,15 @@ class Center(torch.nn.Module):
             sample_weight = sample_weight.detach()
         deviation = deviations(features, self.center, labels)
         total = sum_of_squares(deviation, sample_weight)
-        if self.update == "fixed" or not len(labels):
+        together = self.training and self.process_group is not None
+        if self.update == "fixed" or not (len(labels) or together):
             return deviation, total
         seen = self.count.index_select(0, labels)
+        if together:
+            unseen = (seen == 0) & ~self.informed
+            self._update_together(deviation, labels, sample_weight, first="mean")
+            deviation.masked_fill_(unseen[:, None], 0.0)
+            return deviation, sum_of_squares(deviation, sample_weight)
         # Where a look at a value costs no wait for a device, it saves much arithmetic.
         looks = not hidden(labels)
         least = int(seen.min()) if looks else 0
@@ -337,6 +367,50 @@ class Center(torch.nn.Module):
         if self.update == "sum":
             self._warn_of_divergence(n)
 
+    def _update_together(self, deviation, labels, weight, first=None):
+        """Move the centers by the batches of all processes, as one process does by all.
+
+        ``first="mean"`` starts a class at its batch mean.
+        """
+        sizes = self._part_sizes
+        if sizes is None:
+            sizes = gather_sizes(len(labels), labels.device, self.process_group)
+        if not sum(sizes):
+            return
+        n_own = sizes[dist.get_rank(self.process_group)]
+        deviation, labels = deviation[:n_own], labels[:n_own]
+        share = torch.ones_like(labels, dtype=deviation.dtype)
+        if weight is not None:
+            share = weight[:n_own].to(deviation.dtype)
+        if sum(sizes) <= self.center_num:
+            rows = torch.cat([deviation, share[:, None]], dim=1)
+            rows, labels = gather_rows(rows, labels, sizes, self.process_group)
+            deviation, share = rows[:, :-1], rows[:, -1]
+            seen = self.count.index_select(0, labels)
+            unseen = (seen == 0) & ~self.informed if first == "mean" else None
+            self._update(deviation, labels, seen, 0, share, unseen)
+        else:
+            self._update_by_sums(deviation, labels, share, first)
+
+    def _update_by_sums(self, deviation, labels, share, first):
+        """Move all centers by the sums over their classes, of all processes together."""
+        norm = torch.linalg.vector_norm(deviation, dim=1).to(torch.float32)
+        counted = torch.isfinite(norm) & (share > 0)
+        moves = (deviation * share[:, None]).masked_fill_(~counted[:, None], 0.0)
+        share = torch.where(counted, share, 0.0)
+        rows = torch.cat([moves, share[:, None], counted[:, None]], dim=1)
+        sums = rows.new_zeros(self.center_num, rows.shape[1]).index_add_(0, labels, rows)
+        dist.all_reduce(sums, group=self.process_group)
+        n = sums[:, -1]
+        steps = self._steps(n.clamp(min=1), self.count, 0)
+        if first == "mean":
+            steps = torch.where((self.count == 0) & ~self.informed, 1.0, steps)
+        divisor = torch.where(n > 0, steps * sums[:, -2], 1.0)
+        self.center += (sums[:, :-2] / divisor[:, None]).to(torch.float32)
+        self.count += (n if self.update == "cumulative" else n > 0).to(torch.int64)
+        if self.update == "sum":
+            self._warn_of_divergence(n)
+
     def _steps(self, n, seen, least):
         """In how many steps like this one the center of each class would be at its mean."""
         keep = self.alpha
@@ -378,6 +452,14 @@ class Center(torch.nn.Module):
                 RuntimeWarning,
                 stacklevel=4,
             )
+
+    def __getstate__(self):
+        of_processes = ("process_group", "_part_sizes", "_update_together")
+        return {
+            name: value
+            for name, value in super().__getstate__().items()
+            if name not in of_processes
+        }
 
     def _apply(self, fn, recurse=True):
         # .half(), .double() and .to(dtype) arrive here: centers follow the device of
@@ -617,8 +699,32 @@ def class_means(batches, labels, n_classes, sample_weight=None):
     means : ndarray of shape (n_classes, D)
         Means, summed in float64 and rounded to float32; zero for an absent class.
     """
+    batches = iter(batches)
+    first = next(batches)
+    sums = np.zeros((n_classes, first.shape[1]))
+    add_class_sums(sums, chain([first], batches), labels, sample_weight)
+    return means_of_sums(sums, labels, sample_weight)
+
+
+def add_class_sums(sums, batches, labels, sample_weight=None):
+    """Add the features of each class to its sum, in one pass over batches.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (n_classes, D)
+        Sums, float64; changed in place.
+
+    batches : iterable of tensors of shape (n_batch, D)
+        Features, in the order of the labels.
+
+    labels : ndarray of shape (n_samples,)
+        Class index of each sample.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the samples.
+    """
     weights = np.ones(len(labels)) if sample_weight is None else sample_weight
-    sums, start = None, 0
+    start = 0
     for features in batches:
         part = slice(start, start + len(features))
         present, member_of = np.unique(labels[part], return_inverse=True)
@@ -627,11 +733,30 @@ def class_means(batches, labels, n_classes, sample_weight=None):
             (weights[part], (member_of, np.arange(len(features)))),
             shape=(len(present), len(features)),
         )
-        if sums is None:
-            sums = np.zeros((n_classes, features.shape[1]))
         sums[present] += members @ features.detach().cpu().double().numpy()
         start = part.stop
-    totals = np.bincount(labels, weights=weights, minlength=n_classes)
+
+
+def means_of_sums(sums, labels, sample_weight=None):
+    """Return the means that belong to sums.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (n_classes, D)
+        Sum of each class, float64; divided in place.
+
+    labels : ndarray of shape (n_samples,)
+        Class index of each sample.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    means : ndarray of shape (n_classes, D)
+        Means, float32; zero for an absent class.
+    """
+    totals = np.bincount(labels, weights=sample_weight, minlength=len(sums))
     sums /= np.where(totals > 0, totals, 1)[:, None]
     return sums.astype(np.float32)
 

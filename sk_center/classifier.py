@@ -34,6 +34,7 @@ from sk_center._net_params import (
     check_prefixed,
 )
 from sk_center._pickling import Required
+from sk_center._processes import check_agreement, from_rank_0, joint_sum, own_rows
 from sk_center._state import restored_on_error
 from sk_center._training_state import WARM_PARAMETERS, seeded, unchanged_on_error
 from sk_center.batches import (
@@ -43,7 +44,13 @@ from sk_center.batches import (
     labels_of,
     sample_of,
 )
-from sk_center.centers import UPDATE_RULES, class_means, distances, nearest
+from sk_center.centers import (
+    UPDATE_RULES,
+    add_class_sums,
+    distances,
+    means_of_sums,
+    nearest,
+)
 from sk_center.losses import objectosphere_loss
 from sk_center.net import NEGATIVE_LOSSES, CenterLossNet
 from sk_center.networks import HEADS, METRICS, MLP, PRECISIONS, ConvNet
@@ -241,6 +248,10 @@ class CenterLossClassifier(
     drives all three. tau is chosen after training so that these probabilities match
     those of the softmax head on the training data (least cross entropy), because the
     likelihood of the training labels would make them overconfident.
+
+    Where ``torch.distributed`` is initialised, as under ``torchrun``, ``fit`` is called on
+    every process with the same data, each trains on its part of every batch, and all end
+    with the same estimator.
 
     References
     ----------
@@ -845,7 +856,10 @@ class CenterLossClassifier(
 
     def _train(self, X, y, weight, epochs, goes_on, streams=False):
         """Train the net, then find centers_ and tau_."""
-        rng = check_random_state(self._seed if goes_on else self.random_state)
+        check_agreement(classes=self.classes_.tolist())
+        rng = from_rank_0(
+            lambda: check_random_state(self._seed if goes_on else self.random_state)
+        )
         net = self.net_ if goes_on else self._make_net(rng)
         device = torch.device(net.device)
         if isinstance(X, Dataset):
@@ -892,25 +906,32 @@ class CenterLossClassifier(
     def _place_centers(self, net, dataset, y, weight, streams):
         """Return the centers and the temperature of the trained net."""
         known = np.flatnonzero(y < len(self.classes_))
-        if len(known) < len(y):
-            dataset, y = Subset(dataset, known), y[known]
-            weight = None if weight is None else weight[known]
+        y, weight = y[known], None if weight is None else weight[known]
         n_rows = min(len(y), TEMPERATURE_SAMPLES, max(2**22 // len(self.classes_), 100))
         rows = np.linspace(0, len(y) - 1, n_rows).astype(int)
         center = net.module_.center
         if streams:
             centers, seen = center.predict().cpu().numpy(), center.known.cpu().numpy()
-            outputs = net.forward_iter(Subset(dataset, rows), with_logits=False)
+            outputs = net.forward_iter(Subset(dataset, known[rows]), with_logits=False)
             parts = [features for _, features in outputs]
             # Where all samples are negative there is none.
             kept = (
                 torch.cat(parts) if parts else center.center.new_empty(0, centers.shape[1])
             )
         else:
+            own = own_rows(len(y))
+            if len(known[own]) < len(dataset):
+                dataset = Subset(dataset, known[own])
+            outputs = net.forward_iter(dataset, with_logits=False)
             # At once: small pieces would lie between the batches and keep their memory.
-            kept = torch.empty(len(rows), center.feature_dim, dtype=center.center.dtype)
-            features = keep_rows(net.forward_iter(dataset, with_logits=False), rows, kept)
-            centers = class_means(features, y, len(self.classes_), weight)
+            kept = torch.zeros(len(rows), center.feature_dim, dtype=center.center.dtype)
+            first, last = np.searchsorted(rows, [own.start, own.stop])
+            features = keep_rows(outputs, rows[first:last] - own.start, kept[first:last])
+            sums = np.zeros((len(self.classes_), center.feature_dim))
+            add_class_sums(sums, features, y[own], None if weight is None else weight[own])
+            sums = joint_sum(torch.from_numpy(sums), net.device).numpy()
+            centers = means_of_sums(sums, y, weight)
+            kept = joint_sum(kept, net.device)
             seen = np.ones(len(centers), dtype=bool)
         if not streams and center.update != "fixed":
             center.center.copy_(torch.from_numpy(centers))
@@ -936,7 +957,8 @@ class CenterLossClassifier(
         if not len(y):
             return centers, getattr(self, "tau_", 1.0)
         weight = None if weight is None else weight[rows]
-        return centers, match_temperature(d, softmax(logits, axis=1), weight)
+        p = softmax(logits, axis=1)
+        return centers, from_rank_0(lambda: match_temperature(d, p, weight))
 
     def _make_net(self, rng):
         """Build the skorch net from the parameters."""

@@ -2,7 +2,7 @@
 
 import torch
 
-from sk_center.centers import Center, check_batch, deviations, sum_of_squares
+from sk_center.centers import check_batch, deviations, sum_of_squares
 
 
 class _CenterLoss(torch.autograd.Function):
@@ -51,7 +51,7 @@ def center_loss(features, labels, centers, sample_weight=None):
     labels : tensor of shape (n_samples,)
         Class index of each sample, of any integer dtype.
 
-    centers : Center or tensor of shape (n_classes, feature_dim)
+    centers : Center, ShardedCenter or tensor of shape (n_classes, feature_dim)
         Where each class should lie. A :class:`~sk_center.Center` in training mode is
         updated once by this call, after its centers were read.
 
@@ -108,7 +108,7 @@ def add_center_loss(loss, weight, features, labels, centers, sample_weight=None)
     labels : tensor of shape (n_samples,)
         As of :func:`center_loss`.
 
-    centers : Center or tensor of shape (n_classes, feature_dim)
+    centers : Center, ShardedCenter or tensor of shape (n_classes, feature_dim)
         As of :func:`center_loss`.
 
     sample_weight : tensor of shape (n_samples,), default=None
@@ -121,7 +121,7 @@ def add_center_loss(loss, weight, features, labels, centers, sample_weight=None)
     """
     if sample_weight is not None:
         sample_weight = sample_weight.detach()
-    if isinstance(centers, Center):
+    if isinstance(centers, torch.nn.Module):
         deviation, total = centers.pull(features, labels, sample_weight)
     else:
         labels = check_batch(features, labels, centers.shape, sample_weight)

@@ -20,6 +20,7 @@ from skorch.utils import to_device, to_tensor
 from torch.nn.functional import cross_entropy
 
 from sk_center._checkpoints import Checkpoints
+from sk_center._distributed import trained_together
 from sk_center._pickling import Required, versions, warn_of_versions
 from sk_center._saved_net import without_batches
 from sk_center._training_state import deterministic_algorithms
@@ -268,6 +269,8 @@ class CenterLossNet(NeuralNetClassifier):
     # Of the training in progress: its checkpoints, how many epochs have ended, and whether
     # callbacks are told so, who may end the training by a KeyboardInterrupt.
     _checkpoints, _n_finished, _callbacks_speak = None, 0, False
+    # The processes of the training in progress, where there are several.
+    _team = None
     interrupted_ = False
 
     @property
@@ -621,8 +624,10 @@ class CenterLossNet(NeuralNetClassifier):
             self._set_training(True)  # a callback may have predicted
         self._forget_casts()
         X, y = unpack_data(batch)
+        team = self._team
+        run = self._fast("_loss_of") if team is None else team.run
         try:
-            loss, y_pred = self._fast("_loss_of")(X, y, **fit_params)
+            loss, y_pred = run(X, y, **fit_params)
         except ValueError as error:
             if len(y) > 1 or "more than 1 value per channel" not in str(error):
                 raise
@@ -631,11 +636,17 @@ class CenterLossNet(NeuralNetClassifier):
                 f"sample; give at least two, at a batch_size of at least 2 (batch_size="
                 f"{self.batch_size})."
             ) from error
-        if self.gradient_accumulation_steps == 1:
-            loss.backward()
-        else:
-            (loss * len(y)).backward()  # a sum, whose mean is taken over several batches
+        factor = 1 if team is None else team.factor
+        if self.gradient_accumulation_steps > 1:
+            factor *= self._n_joint(batch)  # a sum, whose mean several batches have
+        (loss if factor == 1 else loss * factor).backward()
+        if team is not None and not self._steps_alone():
+            loss = team.joint_loss(loss)  # by which the optimizer decides
         return {"loss": loss, "y_pred": y_pred}
+
+    def _n_joint(self, batch):
+        """Number of samples of a batch, also where other processes have a part of it."""
+        return len(batch[1]) if self._team is None else self._team.n_joint
 
     def train_step(self, batch, **fit_params):
         """Train on a batch, without the detour of skorch where nobody wants it.
@@ -664,7 +675,7 @@ class CenterLossNet(NeuralNetClassifier):
         if n_batches == 0:
             self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
-        self._pending = n_batches + 1, n_samples + len(batch[1]), batch
+        self._pending = n_batches + 1, n_samples + self._n_joint(batch), batch
         if n_batches + 1 == self.gradient_accumulation_steps:
             self._step_on_pending()
         return step
@@ -722,14 +733,19 @@ class CenterLossNet(NeuralNetClassifier):
             )
         start = self._n_finished = len(self.history)
         self.interrupted_ = self._callbacks_speak = False
-        with deterministic_algorithms(self.deterministic):
+        n_epochs = self.max_epochs if epochs is None else epochs
+        with (
+            deterministic_algorithms(self.deterministic),
+            trained_together(self, X, y, n_epochs),
+        ):
             try:
                 if self.checkpoint_dir is None or self.history:
                     return super().fit_loop(X, y, epochs, **params)
                 return self._fit_loop_with_checkpoints(X, y, epochs, **params)
             except KeyboardInterrupt as error:
                 is_amid = len(self.history) > self._n_finished
-                if self._n_finished == start or (is_amid and self.interrupted_):
+                given_up = self.interrupted_ or self._team is not None
+                if self._n_finished == start or (is_amid and given_up):
                     raise GivenUp from error
                 del self.history[self._n_finished :]  # an epoch that has trained nothing
                 self.interrupted_ = self.interrupted_ or not self._callbacks_speak
@@ -811,7 +827,12 @@ class CenterLossNet(NeuralNetClassifier):
         if training:
             self._set_training(True)
         self._forget_casts()
+        team = self._team
+        if team is not None:
+            iterator = team.batches(iterator, training)
         records = self._records_batches()
+        if records and team is not None:
+            step_fn = team.with_joint_loss(step_fn)
         names = [f"{prefix}_loss", f"{prefix}_batch_size"]
         batches = self.history[-1]["batches"]
         n_before = len(batches)
@@ -821,7 +842,7 @@ class CenterLossNet(NeuralNetClassifier):
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             else:
                 for batch in iterator:
-                    size = len(batch[1])
+                    size = len(batch[1]) if team is None else team.n_own
                     loss = step_fn(batch, **fit_params)["loss"].detach()
                     # One transfer from the device an epoch, not one a batch. At once, so
                     # that no interrupt can part the sum from the number.
@@ -829,7 +850,8 @@ class CenterLossNet(NeuralNetClassifier):
             if self._pending[0]:
                 self._step_on_pending()
         except KeyboardInterrupt:
-            if self.interrupted_:
+            # Other processes would wait for this one for ever.
+            if self.interrupted_ or team is not None:
                 raise
             if not training:  # the history wants its losses: once more
                 self.interrupted_ = True
@@ -845,9 +867,14 @@ class CenterLossNet(NeuralNetClassifier):
             self.interrupted_ = True
         if records:
             losses, sizes = np.transpose(self.history[-1, "batches", :, tuple(names)])
+            sizes = sizes if team is None else team.sizes
             loss = float(np.average(losses, weights=sizes))
         else:
+            if team is not None:
+                total, n_samples = team.joint_sums(total, n_samples)
             loss = float(total) / n_samples
+        if team is not None and training:
+            team.share_buffers()
         if training and not np.isfinite(loss):
             raise ValueError(
                 f"The training loss is {loss} in epoch {len(self.history)}. Likely causes: "
@@ -1001,7 +1028,8 @@ class CenterLossNet(NeuralNetClassifier):
         parts = self.module_.modules() if self.initialized_ else ()
         required = Required.by(self, *parts)
         state = {"_required": required, "_versions": versions(), **state}
-        state.pop("_checkpoints", None)
+        for of_training in ("_checkpoints", "_team"):
+            state.pop(of_training, None)
         if "_compiled" in state:
             state["_compiled"] = {}
         if "history_" in state:

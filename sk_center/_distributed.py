@@ -1,0 +1,341 @@
+"""One net, trained by several processes: what one process does, cut into parts."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Subset
+
+from sk_center._checkpoints import FREE_PARAMETERS, HASHED_ROWS, described
+from sk_center._processes import (
+    check_agreement,
+    from_rank_0,
+    is_team,
+    linger_at_exit,
+    part_sizes,
+)
+from sk_center._saved_net import params_of
+from sk_center.batches import ArrayDataset, LabelledDataset, TensorBatches
+
+
+class Team:
+    """The processes that train a net together, as one of them sees them.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        An initialised net, equal on all processes.
+
+    Attributes
+    ----------
+    n_own : int
+        Samples of the batch in hand that count on this process. A process that gets none
+        of a small last batch runs two that do not count, so that nobody waits for it.
+
+    n_joint : int
+        Samples of the batch in hand on all processes.
+
+    sizes : list of int
+        ``n_joint`` of each batch of the epoch.
+    """
+
+    def __init__(self, net):
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.net = net
+        self.center = net.module_.center
+        self.sizes = []
+        # Not the module but the whole step lies in it: also a criterion may have weights.
+        step = Step(net)
+        # Nothing but gradients travels: what is kept in buffers, the centers above all, is
+        # synchronised where that is due.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+            step, [name for name, _ in step.named_buffers()]
+        )
+        self.run = DistributedDataParallel(
+            step,
+            init_sync=False,
+            find_unused_parameters=not uses_all_parameters(net),
+        )
+
+    def batches(self, iterator, training):
+        """Yield this process's parts of the batches.
+
+        Parameters
+        ----------
+        iterator : TensorBatches
+            The batches.
+
+        training : bool
+            Whether they train.
+
+        Yields
+        ------
+        batch : tuple
+            Samples and labels.
+        """
+        if not isinstance(iterator, TensorBatches):
+            raise ValueError(
+                "Processes that train together take their parts of batches from "
+                "TensorBatches, which goes through a DataLoader where that is needed; got "
+                f"{type(iterator).__name__} as iterator_{'train' if training else 'valid'}."
+            )
+        if training and not self.sizes and isinstance(iterator.dataset, Subset):
+            check_agreement(train_split=described(np.asarray(iterator.dataset.indices)))
+        iterator.part = self.rank, self.size
+        self.sizes = iterator.sizes()
+        state = from_rank_0(torch.get_rng_state)
+        torch.set_rng_state(state)
+        for i, batch in enumerate(iterator):
+            if i == 0 and training and self.rank:
+                # The order of the samples is drawn, the same everywhere. From now on no
+                # process may drop out the same units as another.
+                self._draw_otherwise(state)
+            self.n_joint = self.sizes[i]
+            sizes = part_sizes(self.n_joint, self.size)
+            self.n_own = sizes[self.rank]
+            self.center._part_sizes = sizes
+            yield batch
+
+    def _draw_otherwise(self, state):
+        generator = torch.Generator()
+        generator.set_state(state)
+        seed = int(torch.randint(2**62, (), generator=generator)) + self.rank
+        torch.default_generator.manual_seed(seed)
+        if torch.device(self.net.device or "cpu").type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    @property
+    def factor(self):
+        """By what the mean loss of this part is multiplied.
+
+        The mean of that over the processes, and so of gradients, is that of the batch.
+        """
+        return self.n_own * self.size / self.n_joint
+
+    def joint_loss(self, loss):
+        """Return the mean loss of the batch in hand.
+
+        Parameters
+        ----------
+        loss : tensor of shape ()
+            The mean loss of this process's part.
+
+        Returns
+        -------
+        loss : tensor of shape ()
+            The same on all processes.
+        """
+        share = self.n_own / self.n_joint
+        loss = loss.detach() * share if share else torch.zeros_like(loss)
+        dist.all_reduce(loss)
+        return loss
+
+    def with_joint_loss(self, step_fn):
+        """Return a step whose loss is that of the batch on all processes.
+
+        Parameters
+        ----------
+        step_fn : callable
+            A step of skorch.
+
+        Returns
+        -------
+        step_fn : callable
+            Another one.
+        """
+
+        def joint_step(batch, **fit_params):
+            step = step_fn(batch, **fit_params)
+            return {**step, "loss": self.joint_loss(step["loss"])}
+
+        return joint_step
+
+    def joint_sums(self, *numbers):
+        """Return sums of numbers over the processes.
+
+        Parameters
+        ----------
+        *numbers : list of float or tensor of shape ()
+            Those of this process.
+
+        Returns
+        -------
+        sums : list of float
+            The same on all processes.
+        """
+        sums = torch.tensor([float(number) for number in numbers], dtype=torch.float64)
+        sums = sums.to(self.center.center.device)
+        dist.all_reduce(sums)
+        return sums.tolist()
+
+    def share_buffers(self):
+        """Give all processes the running statistics of rank 0; centers are equal anyway."""
+        for name, buffer in self.net.module_.named_buffers():
+            if not name.startswith("center."):
+                copy_from_rank_0(buffer)
+
+
+class Step(torch.nn.Module):
+    """Network, loss and centers of a training step as one module.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        An initialised net.
+    """
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.module, self.criterion = net.module_, net.criterion_
+
+    def forward(self, X, y, **fit_params):
+        """Return the loss of a batch, and logits and features.
+
+        Parameters
+        ----------
+        X : tensor or dict
+            Samples.
+
+        y : tensor of shape (n_samples,)
+            Class indices.
+
+        **fit_params : dict
+            Further arguments of the module.
+
+        Returns
+        -------
+        loss : tensor of shape ()
+            The mean loss.
+
+        y_pred : tuple of (tensor, tensor)
+            Logits and features.
+        """
+        return self.net._fast("_loss_of")(X, y, **fit_params)
+
+
+@contextmanager
+def trained_together(net, X, y, n_epochs):
+    """Let the processes of a process group, if there are several, train a net for a block.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        An initialised net.
+
+    X, y : object
+        The training data, as skorch takes them.
+
+    n_epochs : int
+        Number of epochs.
+    """
+    if not is_team():
+        yield
+        return
+    linger_at_exit()
+    if isinstance(net.module_, DistributedDataParallel):
+        raise ValueError(
+            "The module is wrapped by accelerate, and its centers cannot be reached. Use "
+            "CenterLossNet without AccelerateMixin: on the processes that accelerate has "
+            "started it trains as it is."
+        )
+    check_agreement(n_epochs=n_epochs, **what_must_agree(net, net.get_dataset(X, y)))
+    net._team = Team(net)
+    center = net.module_.center
+    center.process_group = dist.group.WORLD
+    if net.compile:  # talking to other processes is no part of a graph
+        center._update_together = torch.compiler.disable(center._update_together)
+    try:
+        for part in (net.module_, net.criterion_):
+            for tensor in part.state_dict().values():
+                copy_from_rank_0(tensor)
+        yield
+    finally:
+        for name in ("process_group", "_part_sizes", "_update_together"):
+            vars(center).pop(name, None)
+        del net._team
+
+
+def copy_from_rank_0(tensor):
+    """Give a tensor the numbers that it has on rank 0.
+
+    Parameters
+    ----------
+    tensor : tensor
+        Of one shape on all processes, in memory in any order.
+    """
+    dense = tensor.detach().contiguous()
+    dist.broadcast(dense, src=0)
+    if dense.data_ptr() != tensor.data_ptr():
+        tensor.detach().copy_(dense)
+
+
+def what_must_agree(net, dataset):
+    """Return what processes must have alike to train a net together, by name.
+
+    Callbacks are not among it: one process may print. Nor is the module: the first weights
+    are those of rank 0.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        An initialised net.
+
+    dataset : torch.utils.data.Dataset
+        The training data. Of large arrays some rows tell which they are, of a user's
+        Dataset the labels.
+
+    Returns
+    -------
+    parts : dict
+        The parts.
+    """
+    parts = {
+        name: described(value)
+        for name, value in params_of(net).items()
+        if name not in (*FREE_PARAMETERS, "module")
+    }
+    parts["the number of samples"] = len(dataset)
+    parts["the shape of a sample"] = tuple(net.example_.shape[1:])
+    parts["the number of classes"] = net.n_classes_
+    parts["the state of the optimizer"] = described(net.optimizer_.state_dict())
+    if isinstance(dataset, (ArrayDataset, LabelledDataset)):
+        parts["y"] = described(dataset.y)
+        parts["sample_weight"] = described(dataset.sample_weight)
+    if isinstance(dataset, ArrayDataset):
+        rows = np.unique(np.linspace(0, len(dataset) - 1, HASHED_ROWS).astype(int))
+        parts["X"] = described(dataset.X[rows])
+    return parts
+
+
+def uses_all_parameters(net):
+    """Return whether a network uses all of its parameters.
+
+    torch waits for the gradient of each one, unless it looks for those without at every
+    step, which takes time.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        An initialised net.
+
+    Returns
+    -------
+    uses_all : bool
+        Whether it does, in eval mode.
+    """
+    if next(net.criterion_.parameters(), None) is not None:
+        return False
+    module = net.module_
+    modes = {part: part.training for part in module.modules()}
+    try:
+        example = net.example_.to(module.center.center.device, copy=True)
+        outputs = [part.sum() for part in module.eval()(example) if part.requires_grad]
+    finally:
+        for part, training in modes.items():
+            part.training = training
+    parameters = [part for part in module.parameters() if part.requires_grad]
+    found = torch.autograd.grad(sum(outputs), parameters, allow_unused=True)
+    return all(gradient is not None for gradient in found)
