@@ -2,6 +2,7 @@
 
 import os
 from contextlib import contextmanager, suppress
+from errno import EINVAL
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,16 +29,20 @@ def atomic_write(path):
     OSError
         If the file cannot be written; the message names ``path``.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    # What a symbolic link points to is written, not the link.
+    target = Path(os.path.realpath(path))
+    # A name has room for 255 bytes.
+    temporary = target.with_name(f".{target.name[:50]}.{uuid4().hex}")
     try:
+        if target.exists() and not target.is_file():
+            raise OSError(EINVAL, "it is a folder or a device")
         # Not by tempfile, whose files nobody else may read.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
     except OSError as error:
         reason = error.strerror or error
         raise type(error)(error.errno, f"cannot write {str(path)!r}: {reason}") from error
