@@ -10,12 +10,12 @@ from sk_center.net import seeded, without_batches
 CPU = torch.device("cpu")
 # What tensors that are computed anew may take beyond those that the file holds.
 UNSAVED_BYTES = 2**28
+# What making a layer may ask of torch for each tensor that is its.
+CALLS_PER_TENSOR = 1000
 
 
 def params_of(net):
     """Return the parameters of a net, as they were given.
-
-    Callbacks are not among them: they belong to a training.
 
     Parameters
     ----------
@@ -30,10 +30,7 @@ def params_of(net):
     return {
         name: value
         for name, value in vars(net).items()
-        if not name.endswith("_")
-        and not name.startswith("_")
-        and name != "classes"
-        and name.partition("__")[0] != "callbacks"
+        if not name.endswith("_") and not name.startswith("_") and name != "classes"
     }
 
 
@@ -101,16 +98,19 @@ def restore(net, state):
     first_centers = net.center
     with seeded(0, CPU):
         check_size(net, body)
+        loaded = net.make_body()
+        loaded.load_state_dict(body)  # here lazy layers get their shape
         # Where the centers lie now comes from the file.
         net.center = None
-        net._sizes = center.shape[1], state["width"]
+        vars(net).update(make_body=lambda: loaded, _sizes=(center.shape[1], state["width"]))
         net.initialize()
+        del vars(net)["make_body"], vars(net)["_sizes"]
     net.center = first_centers
     net.module_.load_state_dict(weights)
     net.criterion_.load_state_dict(state["criterion"])
     if "optimizer" in state:
         net.optimizer_.load_state_dict(state["optimizer"])
-        check_moments(net.optimizer_)
+        fit_moments(net.optimizer_)
     else:
         net.optimizer_ = None
     net.history_ = History(state["history"])
@@ -133,7 +133,7 @@ def check_size(net, weights):
     if isinstance(net.module, torch.nn.Module):
         return  # it is there already
     try:
-        with torch.device("meta"), OnMeta():
+        with torch.device("meta"), OnMeta(CALLS_PER_TENSOR * (len(weights) + 1)):
             body = net.make_body()
     except Exception as error:
         raise ValueError(
@@ -166,33 +166,52 @@ def check_size(net, weights):
 
 
 class OnMeta(TorchFunctionMode):
-    """Make tensors without memory also where a device is named."""
+    """Make tensors without memory also where a device is named.
+
+    Parameters
+    ----------
+    n_calls : int
+        Number of calls of torch that are let through: layers take memory of their own.
+    """
+
+    def __init__(self, n_calls):
+        super().__init__()
+        self.n_calls = n_calls
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.n_calls -= 1
+        if self.n_calls < 0:
+            raise ValueError("it has more layers than the file has weights")
         kwargs = dict(kwargs or {})
         if kwargs.get("device") is not None:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
 
 
-def check_moments(optimizer):
-    """Raise ValueError if an optimizer remembers tensors of other sizes than its weights.
+def fit_moments(optimizer):
+    """Bring what an optimizer remembers of weights into the order of theirs in memory.
 
-    Fused updates walk through memory without a look at sizes.
+    Fused updates walk through memory without a look at sizes or at the order.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         Its state comes from a file.
+
+    Raises
+    ------
+    ValueError
+        If it is fused and remembers tensors of other sizes than its weights.
     """
-    if not any(group.get("fused") for group in optimizer.param_groups):
-        return
+    fused = any(group.get("fused") for group in optimizer.param_groups)
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():
-            scalar = name == "step" and value.numel() == 1
-            if isinstance(value, torch.Tensor) and not (
-                scalar or value.shape == parameter.shape
-            ):
+            if not isinstance(value, torch.Tensor):
+                continue
+            if value.shape == parameter.shape:
+                ordered = torch.empty_like(parameter, dtype=value.dtype)
+                moments[name] = ordered.copy_(value)
+            elif fused and not (name == "step" and value.numel() == 1):
                 raise ValueError(
                     f"the optimizer holds {name} of the shape {tuple(value.shape)} for "
                     f"weights of {tuple(parameter.shape)}"
