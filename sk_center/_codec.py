@@ -9,12 +9,12 @@ import sys
 from copy import deepcopy
 from functools import cache
 from importlib import import_module
-from io import BytesIO
-from zipfile import ZIP_STORED, ZipFile
+from numbers import Real
 
 import numpy as np
 import scipy.stats
 
+from sk_center._archive import LARGEST_SCHEMA, check_archive
 from sk_center._kinds import KINDS, OUTPUT_CONFIG, REQUESTS, kind_of
 
 ARRAY_KINDS = "biuf"
@@ -32,9 +32,47 @@ SPLITTERS = tuple(
         "StratifiedShuffleSplit",
     )
 )
-# What an archive of skops may grow to: deflate can make a thousandfold of its size.
-LARGEST_GROWTH = 100
-SMALL = 2**24
+# The networks that a file may ask for by itself.
+NETWORKS = ("sk_center.networks.ConvNet", "sk_center.networks.MLP")
+# Copies of the module that the caller gives: one for each estimator that a model names.
+MOST_COPIES = 16
+# Objects of the model, some of which take a hundred times as much memory as JSON.
+MOST_OBJECTS = 2**14
+
+
+class Tally:
+    """Count what takes more memory than in a file, so that no small file takes much.
+
+    Attributes
+    ----------
+    n_objects : int
+        Number of objects so far.
+
+    n_characters : int
+        Characters of JSON in archives so far.
+    """
+
+    def __init__(self):
+        self.n_objects = self.n_characters = 0
+
+    def add(self, n_objects=1, n_characters=0):
+        """Add to the numbers; raise ValueError if that is too much for a model.
+
+        Parameters
+        ----------
+        n_objects : int, default=1
+            Number of objects.
+
+        n_characters : int, default=0
+            Characters of JSON.
+        """
+        self.n_objects += n_objects
+        self.n_characters += n_characters
+        if self.n_objects > MOST_OBJECTS or self.n_characters > LARGEST_SCHEMA:
+            raise ValueError(
+                f"the model holds more than {MOST_OBJECTS} objects, or archives of skops "
+                f"with more than {LARGEST_SCHEMA} characters"
+            )
 
 
 class Encoder:
@@ -48,6 +86,7 @@ class Encoder:
 
     def __init__(self):
         self.arrays = {}
+        self._tally = Tally()
         self._known = {}  # by identity, with the object, which must live as long
 
     def encode(self, value, where):
@@ -88,8 +127,15 @@ class Encoder:
         if isinstance(value, np.ndarray):
             return self._encode_array(value, where)
         if isinstance(value, np.random.RandomState):
-            return {"random_state": self.encode(value.get_state(legacy=True), where)}
+            name = value.get_state(legacy=False)["bit_generator"]
+            if name != "MT19937":
+                raise ValueError(
+                    f"{where} cannot be saved: a RandomState of {name}; that of "
+                    "numpy.random.RandomState(seed) can."
+                )
+            return {"random_state": self.encode(value.get_state(), where)}
         if isinstance(value, scipy.stats._distn_infrastructure.rv_frozen):
+            self._tally.add()
             law = [value.dist.name, list(value.args), value.kwds]
             return {"law": [self.encode(part, where) for part in law]}
         torch = sys.modules.get("torch")
@@ -132,11 +178,16 @@ class Encoder:
         return {"tensor": [self._store(tensor.numpy(), where), dtype]}
 
     def _encode_object(self, value, kind, where):
-        params = kind.params_of(value)
+        self._tally.add()
+        try:
+            params = kind.params_of(value)
+            state = kind.state_of(value, params)
+        except ValueError as error:
+            raise ValueError(f"{where} cannot be saved: {error}.") from error
         node = {
             "type": kind.path,
             "params": {
-                name: self._encode_param(kind, name, param, where)
+                name: self._encode_param(name, param, where)
                 for name, param in params.items()
             },
         }
@@ -144,17 +195,13 @@ class Encoder:
             node["output"] = vars(value)[OUTPUT_CONFIG]
         if REQUESTS in vars(value):
             node["requests"] = requests_of(vars(value)[REQUESTS])
-        try:
-            state = kind.state_of(value, params)
-        except ValueError as error:
-            raise ValueError(f"{where} cannot be saved: {error}.") from error
         if state:
             node["fitted"] = {
                 name: self.encode(state[name], f"{where}.{name}") for name in sorted(state)
             }
         return node
 
-    def _encode_param(self, kind, name, param, where):
+    def _encode_param(self, name, param, where):
         where = f"{where}.{name}"
         if name == "module" and not isinstance(param, str):
             return {"module": module_node(param)}
@@ -165,6 +212,8 @@ class Encoder:
         io = import_skops()
         try:
             data = io.dumps(value)
+            _, n_characters, n_objects = check_archive(data)
+            self._tally.add(n_objects, n_characters)
             named = io.get_untrusted_types(data=data)
         except Exception as error:  # whatever skops does not know
             raise ValueError(
@@ -220,6 +269,10 @@ class Decoder:
         self.module = module
         self.made_by_skops = False
         self._claimed = set()
+        self._checked = set()
+        self._strings = {}
+        self._tally = Tally()
+        self._n_copies = 0
         self.trusted = {
             name if isinstance(name, str) else name_of(name): name for name in trusted
         }
@@ -251,7 +304,14 @@ class Decoder:
         return tuple(self.decode(list(parts)))
 
     def _decode_dict(self, pairs):
-        return {self.decode(key): self.decode(value) for key, value in pairs}
+        decoded = {}
+        for key, value in pairs:
+            key = self.decode(key)
+            # Of others, a file may hold a million that take each other's place in a dict.
+            if not isinstance(key, (str, int, float, np.generic, type(None))):
+                raise ValueError(f"a {type(key).__name__} is no key of a dict")
+            decoded[key] = self.decode(value)
+        return decoded
 
     def _decode_scalar(self, name):
         return self.arrays[name][()]
@@ -260,6 +320,11 @@ class Decoder:
         return self.arrays[name]
 
     def _decode_strings(self, name):
+        if name not in self._strings:
+            self._strings[name] = self._strings_of(name)
+        return self._strings[name]
+
+    def _strings_of(self, name):
         letters = self.arrays[name]
         if letters.dtype != np.uint32 or letters.max(initial=0) > sys.maxunicode:
             raise ValueError(f"{name} holds no strings")
@@ -294,14 +359,21 @@ class Decoder:
         return dtype
 
     def _decode_random_state(self, state):
+        state = self.decode(state)
+        # numpy looks up numbers at this position without a look at it.
+        if not 0 <= state[2] <= 624:
+            raise ValueError(f"a RandomState at the position {state[2]} of 624")
         generator = np.random.RandomState(0)
-        generator.set_state(self.decode(state))
+        generator.set_state(state)
         return generator
 
     def _decode_law(self, content):
         name, args, kwds = (self.decode(part) for part in content)
         if name not in LAWS:
             raise ValueError(f"{name} is none of the laws {LAWS}")
+        if not all(isinstance(value, Real) for value in (*args, *kwds.values())):
+            raise ValueError(f"a law {name} of other than numbers")
+        self._tally.add()
         return getattr(scipy.stats, name)(*args, **kwds)
 
     def _decode_name(self, name):
@@ -314,20 +386,37 @@ class Decoder:
                     f"the model was trained with an instance of {content['name']} as its "
                     "module; pass one of the same layers: load(path, module=...)"
                 )
+            self._n_copies += 1
+            if self._n_copies > MOST_COPIES:
+                raise ValueError(f"it asks for more than {MOST_COPIES} copies of a module")
             return deepcopy(self.module)
-        return self.find(content["name"]) if self.module is None else self.module
+        name = content["name"]
+        if name in NETWORKS:
+            return built_in(name)
+        if self.module is not None:
+            return self.module
+        if name not in self.trusted:
+            raise ValueError(f"{name} is no network")
+        return self.find(name)
 
     def _decode_skops(self, name):
-        data = self._claim(name).tobytes()
-        check_archive(data)
+        self._checked.remove(name)
         self.made_by_skops = True
-        return import_skops().loads(data, trusted=[*SPLITTERS, *self.trusted])
+        data = self.arrays[name].tobytes()
+        value = import_skops().loads(data, trusted=[*SPLITTERS, *self.trusted])
+        if isinstance(value, (type, np.ufunc)):
+            raise ValueError(f"an archive holds {value!r} and no estimator")
+        return value
 
     def _decode_object(self, node):
         kind = KINDS[node["type"]]
         unknown = {*node} - {"type", "params", "fitted", "output", "requests"}
         if unknown:
             raise ValueError(f"{sorted(unknown)} are no parts of an object")
+        self._tally.add()
+        module = node["params"].get("module")
+        if isinstance(module, dict) and [*module] != ["module"]:
+            raise ValueError("a module is named in another way than as a module")
         value = kind.make(self._values(node["params"]))
         if "output" in node:
             vars(value)[OUTPUT_CONFIG] = output_config(node["output"])
@@ -392,13 +481,17 @@ class Decoder:
             parts = [content["params"], content.get("fitted", {})]
             return self.untrusted([node for part in parts for node in part.values()])
         if key == "skops":
+            self._claim(content)
             data = self.arrays[content].tobytes()
-            check_archive(data)
-            named = {*import_skops().get_untrusted_types(data=data)}
-            return named - {*SPLITTERS, *self.trusted}
+            names, n_characters, n_objects = check_archive(data)
+            self._tally.add(n_objects, n_characters)
+            self._checked.add(content)
+            names |= {*import_skops().get_untrusted_types(data=data)}
+            return names - {*SPLITTERS, *self.trusted}
         if key == "module":
             needed = self.module is None and not content["instance"]
-            return self.untrusted({"name": content["name"]}) if needed else set()
+            known = content["name"] in (*NETWORKS, *self.trusted)
+            return {content["name"]} if needed and not known else set()
         if key == "name":
             return set() if self.find(content) is not None else {content}
         return self.untrusted(content)
@@ -497,54 +590,6 @@ def public_of_sk_center():
 
 
 PUBLIC = {"sk_center": public_of_sk_center, "torch": public_of_torch}
-
-
-def check_archive(data):
-    """Raise ValueError if an archive of skops would take more memory than it has bytes.
-
-    Parameters
-    ----------
-    data : bytes
-        The archive: a zip of JSON and of files of numpy, of which sparse matrices are zips
-        again, and compressed.
-    """
-    _check_zip(data, compressed=False)
-
-
-def _check_zip(data, compressed):
-    with ZipFile(BytesIO(data)) as archive:
-        entries = archive.infolist()
-        total = sum(entry.file_size for entry in entries)
-        limit = max(LARGEST_GROWTH * len(data), SMALL) if compressed else len(data)
-        stored = all(entry.compress_type == ZIP_STORED for entry in entries)
-        if total > limit or not (stored or compressed):
-            raise ValueError(
-                f"an archive of {len(data)} bytes would become {total}, or is compressed"
-            )
-        for entry in entries:
-            content = archive.read(entry)
-            if entry.filename.endswith(".npz"):
-                _check_zip(content, compressed=True)
-            elif entry.filename.endswith(".npy"):
-                _check_npy(content)
-
-
-def _check_npy(content):
-    """Raise ValueError if a file of numpy announces more numbers than it holds."""
-    file = BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ValueError(f"an array in the version {version} of the format of numpy")
-    dims, _, dtype = readers[version](file)
-    size = math.prod(dims) * dtype.itemsize
-    if dtype.hasobject or size != len(content) - file.tell():
-        raise ValueError(
-            f"an array of the shape {dims} and dtype {dtype} in the wrong size"
-        )
 
 
 def output_config(node):

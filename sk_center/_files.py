@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager, suppress
+from errno import EINVAL
 from pathlib import Path
 
 
@@ -30,8 +31,11 @@ def atomic_write(path):
         If the file cannot be written; the message names ``path``.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    # A name has room for 255 bytes.
+    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")
     try:
+        if target.exists() and not target.is_file():
+            raise OSError(EINVAL, "It is a folder or a device", os.fspath(path))
         temporary.open("xb").close()  # with the rights that the user's umask leaves
         try:
             if target.exists():

@@ -7,8 +7,23 @@ import numpy as np
 
 # State that scikit-learn keeps on any estimator.
 OUTPUT_CONFIG, REQUESTS = "_sklearn_output_config", "_metadata_request"
+SMALLEST, LOWEST = np.finfo(np.float64).tiny, np.finfo(np.float64).min
+BELOW_ONE = np.nextafter(1, 0)
 # What is of a pickle, and not of the model, and callbacks, which belong to a training.
 NOT_SAVED = ("_sklearn_version", "_required", "_versions", "_skl_callbacks")
+# What a file may ask of torch's compiler, whose options name programs to run.
+COMPILE_PARAMS = {
+    "backend": ("aot_eager", "cudagraphs", "eager", "inductor"),
+    "dynamic": (None, False, True),
+    "fullgraph": (False, True),
+    "mode": (
+        None,
+        "default",
+        "max-autotune",
+        "max-autotune-no-cudagraphs",
+        "reduce-overhead",
+    ),
+}
 
 
 class Kind:
@@ -36,6 +51,9 @@ class Kind:
     copied : tuple of str, default=()
         Fitted arrays of which restoring makes a copy.
 
+    check_params : callable, default=None
+        Called with the parameters before an object is made of them.
+
     finish : callable, default=None
         Called with a restored object, to check and complete it.
     """
@@ -49,6 +67,7 @@ class Kind:
         dropped=(),
         others="refused",
         copied=(),
+        check_params=None,
         finish=None,
     ):
         self.path = path
@@ -58,7 +77,11 @@ class Kind:
         self.dropped = dropped
         self.others = others
         self.copied = copied
+        self.check_params = check_params
         self.finish = finish
+
+    # Whether parameters can be checked by the object before it is restored.
+    validates = True
 
     def class_(self):
         """Return the class."""
@@ -66,15 +89,16 @@ class Kind:
         return getattr(import_module(module), name)
 
     def params_of(self, value):
+        """Return the parameters of an object, as they are saved."""
+        params = self.all_params_of(value)
+        params = {name: params[name] for name in params if not self._drops(name)}
+        if self.check_params is not None:
+            self.check_params(params)
+        return params
+
+    def all_params_of(self, value):
         """Return the parameters of an object."""
-        if self.params is not None:
-            return self.params(value)
-        params = value.get_params(deep=False)
-        return {
-            name: param
-            for name, param in params.items()
-            if name.partition("__")[0] not in self.dropped
-        }
+        return value.get_params(deep=False) if self.params is None else self.params(value)
 
     def state_of(self, value, params):
         """Return what fitting has set on an object."""
@@ -82,7 +106,7 @@ class Kind:
         state = {
             name: attribute
             for name, attribute in value.__getstate__().items()  # as lean as a pickle
-            if name not in apart and name.partition("__")[0] not in self.dropped
+            if name not in apart and not self._drops(name)
         }
         unknown = [name for name in state if not self._knows(name)]
         if unknown and self.others == "refused":
@@ -93,8 +117,13 @@ class Kind:
 
     def make(self, params):
         """Return an object that is not fitted."""
+        dropped = [name for name in params if self._drops(name)]
+        if dropped:
+            raise ValueError(f"a {self.path} is saved without {dropped}")
+        if self.check_params is not None:
+            self.check_params(params)
         value = self.class_()(**params)
-        if hasattr(value, "_validate_params"):
+        if self.validates and hasattr(value, "_validate_params"):
             value._validate_params()
         return value
 
@@ -121,6 +150,9 @@ class Kind:
                 except ValueError as error:
                     raise ValueError(f"{self.path}.{name} {error}") from error
 
+    def _drops(self, name):
+        return name.partition("__")[0] in self.dropped
+
     def _knows(self, name):
         fitted = name.endswith("_") and not name.startswith("_")
         return name in self.checks or (self.others == "kept" and fitted)
@@ -134,13 +166,12 @@ def attributes(*names):
 class NetKind(Kind):
     """How a CenterLossNet is saved: its module by the state dict, and what builds it."""
 
-    def params_of(self, value):
+    validates = False  # skorch does when it initializes
+
+    def all_params_of(self, value):
         from sk_center._saved_net import params_of
 
         return params_of(value)
-
-    def make(self, params):
-        return self.class_()(**params)  # skorch validates what it initializes
 
     def state_of(self, value, params):
         from sk_center._saved_net import state_of
@@ -152,6 +183,29 @@ class NetKind(Kind):
 
         self.check(state)
         restore(value, state)
+
+
+def check_net_params(params):
+    """Raise ValueError if a parameter of a net is not to be saved, nor taken from a file.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters by name.
+    """
+    for name, value in params.items():
+        prefix, _, rest = name.partition("__")
+        if name.startswith("_") or name.endswith("_"):  # which skorch lets pass
+            raise ValueError(f"{name} is no parameter of a net")
+        if prefix == "compile" and rest:
+            allowed = COMPILE_PARAMS.get(rest, ())
+            if (
+                not (value is None or isinstance(value, (bool, str)))
+                or value not in allowed
+            ):
+                raise ValueError(f"{name}={value!r:.50} is none of {allowed}")
+        if name == "torch_load_kwargs" and value is not None:
+            raise ValueError(f"torch_load_kwargs must be None; got {value!r:.50}")
 
 
 def array(kinds, *dims):
@@ -212,7 +266,7 @@ def either(*checks):
 def labels(value, sizes):
     """Check class labels: different ones, in order."""
     array("biufUO", "K")(value, sizes)
-    if not np.array_equal(np.unique(value), value):
+    if len(value) < 2 or not (value[1:] > value[:-1]).all():
         raise ValueError("must be sorted and hold no label twice")
 
 
@@ -264,6 +318,31 @@ def label(value, sizes):
         raise ValueError(f"must be a label; got {value!r}")
 
 
+def bounded(check, least=-np.inf, most=np.inf):
+    """Return a check for arrays of numbers, none of them NaN, between two bounds."""
+
+    def check_bounds(value, sizes):
+        check(value, sizes)
+        if not ((value >= least) & (value <= most)).all():
+            raise ValueError(f"must be between {least} and {most}")
+
+    return check_bounds
+
+
+def ascending(value, sizes):
+    """Check an array of numbers in ascending order."""
+    bounded(array("f", "n"))(value, {})
+    if not (value[1:] >= value[:-1]).all():
+        raise ValueError("must be in ascending order")
+
+
+def names(value, sizes):
+    """Check names of features."""
+    array("O", "inputs")(value, sizes)
+    if not all(isinstance(name, str) for name in value):
+        raise ValueError("must hold strings")
+
+
 def is_a(name):
     """Return a check for instances of a class of sk_center, by its full name."""
 
@@ -293,7 +372,10 @@ def each(one, length=None):
             raise ValueError(
                 f"must be a list of {sizes.get(length, 'any')} items; got {value!r:.50}"
             )
-        for item in value:
+        if length is not None:
+            sizes[length] = len(value)
+        # The same array may stand there many times.
+        for item in {id(item): item for item in value}.values():
             one(item, sizes)
 
     return check
@@ -353,6 +435,11 @@ def finish_classifier(classifier):
     net = classifier.net_
     if not hasattr(classifier, "centers_"):
         classifier.centers_ = classifier._centers_of_net()
+    if classifier._sample_shape != tuple(net.example_.shape[1:]):
+        raise ValueError(
+            f"_sample_shape is {classifier._sample_shape}, that of the network "
+            f"{tuple(net.example_.shape[1:])}"
+        )
     n_classes, n_features = net.module_.center.center.shape
     if n_classes != len(classifier.classes_):
         raise ValueError(
@@ -374,23 +461,35 @@ def finish_neighbors(search):
 
 
 def finish_open_set(model):
-    """Check that the parts of an OpenSetClassifier are of the same classes."""
-    n_classes = len(model.classes_)
+    """Check that the parts of an OpenSetClassifier go together."""
+    n_classes, calibration = len(model.classes_), model.calibration_
     found = {
         "score_": len(model.score_.classes_),
-        "calibration_": len(model.calibration_.groups_),
-        "estimator_": len(model.estimator_.classes_),
+        "calibration_": len(calibration.groups_),
     }
     for name, n in found.items():
         if n != n_classes:
             raise ValueError(f"{name} knows {n} classes of {n_classes}")
+    if not np.array_equal(np.unique(model.estimator_.classes_), model.classes_):
+        raise ValueError("estimator_ knows other classes")
+    for name in ("thresholds_", "score_thresholds_"):
+        if not np.array_equal(getattr(model, name), getattr(calibration, name)):
+            raise ValueError(f"{name} and those of calibration_ differ")
+    outlier, found = model._check_outlier_label(model.thresholds_), model.outlier_label_
+    if type(outlier) is not type(found) or (outlier == outlier and outlier != found):
+        raise ValueError(f"outlier_label_ must be {outlier!r}; got {found!r:.50}")
 
 
 def finish_calibration(calibration):
     """Check that every class has a group."""
     groups, members = calibration.groups_, calibration._members
-    if len(groups) and not {*groups} <= {*range(len(members))}:
-        raise ValueError(f"groups_ must be below {len(members)}; got {groups.max()}")
+    if groups.min() < 0 or groups.max() >= len(members):
+        raise ValueError(
+            f"groups_ must be in [0, {len(members)}); got {groups.min()} to {groups.max()}"
+        )
+    for scores, (m, _) in zip(members, getattr(calibration, "_tails", ())):
+        if m > len(scores) // 2:
+            raise ValueError(f"a tail of {m} among {len(scores)} samples")
 
 
 def finish_combined(combined):
@@ -408,26 +507,22 @@ def _score(name, fitted=None, **kwargs):
 def _calibration(name, fitted=None):
     common = {
         "groups_": array("i", "K"),
-        "n_samples_": array("i", "K"),
-        "thresholds_": array("f", "K"),
-        "score_thresholds_": array("f", "K"),
-        "_members": each(array("f", "any")),
+        "n_samples_": bounded(array("i", "K"), 0),
+        "thresholds_": bounded(array("f", "K"), 0, BELOW_ONE),
+        "score_thresholds_": bounded(array("f", "K")),
+        "_members": each(ascending, "groups"),
     }
-
-    def any_length(value, sizes):
-        each(lambda item, _: array("f", "n")(item, {}))(value, sizes)
-
     return Kind(
         f"sk_center.calibration.{name}",
-        {**common, "_members": any_length, **(fitted or {})},
+        {**common, **(fitted or {})},
         params=attributes("false_rejection_rate", "confidence"),
         finish=finish_calibration,
     )
 
 
 FEATURES = {
-    "?n_features_in_": integer,
-    "?feature_names_in_": array("O", "inputs"),
+    "?n_features_in_": size("inputs"),
+    "?feature_names_in_": names,
 }
 
 KINDS = {
@@ -438,16 +533,17 @@ KINDS = {
             {
                 "classes_": labels,
                 "net_": is_a("sk_center.net.CenterLossNet"),
-                "?centers_": array("f", "K", "D"),
+                "?centers_": bounded(array("f", "K", "D")),
                 "tau_": positive,
                 "n_iter_": integer,
                 "_sample_shape": shape,
-                "_log_costs": array("f", "K"),
+                "_log_costs": bounded(array("f", "K"), LOWEST, 0),
                 "_seed": integer,
                 "_streams": boolean,
                 **FEATURES,
             },
             dropped=("callbacks", "checkpoint_dir", "checkpoint_every"),
+            check_params=check_net_params,
             finish=finish_classifier,
         ),
         NetKind(
@@ -462,6 +558,8 @@ KINDS = {
                 "sample_dtype": lambda value, sizes: None,
                 "width": at_least_one,
             },
+            dropped=("callbacks",),
+            check_params=check_net_params,
         ),
         Kind(
             "sk_center.open_set.OpenSetClassifier",
@@ -471,13 +569,13 @@ KINDS = {
                 "score_": is_a("sk_center.scores.BaseScore"),
                 "calibration_": is_a("sk_center.calibration.BaseCalibration"),
                 "outlier_label_": label,
-                "thresholds_": array("f", "K"),
-                "score_thresholds_": array("f", "K"),
+                "thresholds_": bounded(array("f", "K"), 0, BELOW_ONE),
+                "score_thresholds_": bounded(array("f", "K")),
                 **FEATURES,
             },
             finish=finish_open_set,
         ),
-        Kind("sklearn.pipeline.Pipeline"),
+        Kind("sklearn.pipeline.Pipeline", dropped=("memory",)),
         Kind("sklearn.frozen._frozen.FrozenEstimator"),
         _score("CenterDistance", {"centers_": array("f", "K", "columns")}),
         _score(
@@ -531,10 +629,10 @@ KINDS = {
         _score(
             "Combined",
             {
-                "scores_": each(is_a("sk_center.scores.BaseScore")),
+                "scores_": each(is_a("sk_center.scores.BaseScore"), "scores"),
                 "known_": array("b", "scores", "K"),
                 "medians_": array("f", "scores"),
-                "spreads_": array("f", "scores"),
+                "spreads_": bounded(array("f", "scores"), SMALLEST),
             },
             finish=finish_combined,
         ),
@@ -561,14 +659,18 @@ KINDS = {
         _calibration(
             "GaussianCalibration",
             {
-                "_means": each(number),
+                "_means": each(positive, "groups"),
                 "degrees_of_freedom_": positive,
-                "_laws": each(law("f")),
+                "_laws": each(law("f"), "groups"),
             },
         ),
         _calibration(
             "WeibullCalibration",
-            {"shape_": positive, "_tails": each(tail), "_sums": each(number)},
+            {
+                "shape_": positive,
+                "_tails": each(tail, "groups"),
+                "_sums": each(number, "groups"),
+            },
         ),
         Kind(
             "sk_center.model_selection.LeaveClassesOut",

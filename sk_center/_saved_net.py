@@ -11,6 +11,8 @@ CPU = torch.device("cpu")
 OF_TRAINING = ("callbacks", "checkpoint_dir", "checkpoint_every")
 # What tensors that are computed anew may take beyond those that the file holds.
 UNSAVED_BYTES = 2**28
+# What making a layer may ask of torch for each tensor that is its.
+CALLS_PER_TENSOR = 1000
 
 
 def params_of(net):
@@ -102,6 +104,8 @@ def restore(net, state):
     first_centers = net.center
     with seeded(0, CPU):
         check_size(net, body)
+        loaded = net.make_body()
+        loaded.load_state_dict(body)  # here lazy layers get their shape
         # Where the centers lie now comes from the file.
         net.center = None
         net._saved = center.shape[1], state["width"], weights
@@ -134,7 +138,7 @@ def check_size(net, weights):
     if isinstance(net.module, torch.nn.Module):
         return  # it is there already
     try:
-        with torch.device("meta"), OnMeta():
+        with torch.device("meta"), OnMeta(CALLS_PER_TENSOR * (len(weights) + 1)):
             body = net.make_body()
     except Exception as error:
         raise ValueError(
@@ -167,9 +171,22 @@ def check_size(net, weights):
 
 
 class OnMeta(TorchFunctionMode):
-    """Make tensors without memory also where a device is named."""
+    """Make tensors without memory also where a device is named.
+
+    Parameters
+    ----------
+    n_calls : int
+        Number of calls of torch that are let through: layers take memory of their own.
+    """
+
+    def __init__(self, n_calls):
+        super().__init__()
+        self.n_calls = n_calls
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.n_calls -= 1
+        if self.n_calls < 0:
+            raise ValueError("it has more layers than the file has weights")
         kwargs = dict(kwargs or {})
         if kwargs.get("device") is not None:
             kwargs["device"] = "meta"

@@ -15,6 +15,8 @@ FORMAT = "sk_center"
 FORMAT_VERSION = 1
 # Characters of JSON, which becomes some twenty times as large in memory.
 LARGEST_JSON = 2**24
+# Bytes of the header of safetensors: that JSON as a string, and a list of the arrays.
+LARGEST_HEADER = 3 * LARGEST_JSON
 ESTIMATORS = (
     "sk_center.classifier.CenterLossClassifier",
     "sk_center.open_set.OpenSetClassifier",
@@ -29,7 +31,7 @@ def save(estimator, path):
     Unlike a pickle, the file holds data only: weights and other arrays in safetensors [1]_,
     the rest in JSON, other estimators of scikit-learn, such as the transformers of a
     Pipeline, as skops [2]_ writes them. The optimizer is kept with ``warm_start`` or after
-    ``partial_fit``. Callbacks are not saved.
+    ``partial_fit``. Callbacks are not saved, nor is the ``memory`` of a Pipeline.
 
     Parameters
     ----------
@@ -104,7 +106,10 @@ def save(estimator, path):
         )
     metadata = {FORMAT: text, f"{FORMAT}_sha256": sha256(text)}
     with atomic_write(path) as temporary:
-        safetensors.numpy.save_file(encoder.arrays, temporary, metadata)
+        try:
+            safetensors.numpy.save_file(encoder.arrays, temporary, metadata)
+        except safetensors.SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def load(path, *, trusted=(), module=None):
@@ -124,7 +129,10 @@ def load(path, *, trusted=(), module=None):
     trusted : sequence of str, classes or functions, default=()
         What the file may name beside that: classes of modules, optimizers and
         transformers, functions, each itself or its full name, such as ``"package.Net"``.
-        They are imported and called, with arguments from the file.
+        They are imported and called, with arguments from the file. Estimators of
+        scikit-learn whose compiled code trusts what was learned, such as trees, support
+        vector machines and neighbors, are among them: a file that was made to can crash
+        those.
 
     module : torch module class or instance, or callable, default=None
         What was the ``module`` of the :class:`~sk_center.CenterLossClassifier`, where that
@@ -161,6 +169,8 @@ def load(path, *, trusted=(), module=None):
         load("model.safetensors", trusted=["mypackage.MyNet"])
     """
     import_safetensors()
+    if isinstance(trusted, str):
+        raise ValueError(f"trusted must be a sequence of names; got {trusted!r}.")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
@@ -207,6 +217,10 @@ def read(path):
         The arrays.
     """
     safetensors = import_safetensors()
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > LARGEST_HEADER:
+        raise ValueError(f"it announces a header of {size} bytes")
     with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
         metadata = file.metadata() or {}
         if FORMAT not in metadata:
@@ -239,7 +253,13 @@ def parse(text, arrays):
     def refuse(constant):
         raise ValueError(f"{constant} is no JSON")
 
-    content = json.loads(text, parse_constant=refuse)
+    def integer(digits):
+        # Longer ones take time in arithmetic, and as keys each other's place in a dict.
+        if len(digits) > 20:
+            raise ValueError(f"an integer of {len(digits)} digits")
+        return int(digits)
+
+    content = json.loads(text, parse_constant=refuse, parse_int=integer)
     if content["format"] != FORMAT:
         raise ValueError(f"it is of the format {content['format']!r:.50}")
     version = content["format_version"]
