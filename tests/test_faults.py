@@ -520,3 +520,17 @@ def test_training_in_one_autocast_block(params):
     assert model.score(X, y) > 0.9
     with torch.autocast("cpu", torch.bfloat16):
         assert_array_equal(model.transform(X), inside)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e20, 1e30, 1e37])
+def test_cosines_of_inputs_of_any_size(scale):
+    """Check that directions are those of inputs of any size, which have no other use."""
+    linear = torch.nn.Linear(4, 3, bias=False)
+    params = {"module": linear, "metric": "cosine", "max_epochs": 5, "lr": 1e-12}
+    model = small(**params).fit(X * np.float32(scale), y)
+    expected = small(**params).fit(X, y)
+    assert_allclose(np.linalg.norm(model.transform(X), axis=1), 1, rtol=1e-5)
+    assert_allclose(
+        model.transform(X * np.float32(scale)), expected.transform(X), rtol=1e-3, atol=1e-5
+    )
+    assert_sane(model, X * np.float32(scale))
