@@ -17,14 +17,14 @@ WARM_PARAMETERS = (
     "track_centers",
     "verbose",
 )
-# torch's random generators belong to the process, not to the thread that trains.
-_RANDOM = RLock()
+# torch's random generators and flags belong to the process, not to the thread that trains.
+_SHARED = RLock()
 
 
 def _release_in_child():
     """Make the lock anew, which in a forked process nobody would release."""
-    global _RANDOM
-    _RANDOM = RLock()
+    global _SHARED
+    _SHARED = RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -35,6 +35,8 @@ if hasattr(os, "register_at_fork"):
 def deterministic_algorithms(wanted):
     """Let torch take only algorithms that always give the same bits, for a block.
 
+    Of several threads that want it, one at a time is let into the block.
+
     Parameters
     ----------
     wanted : bool
@@ -43,16 +45,17 @@ def deterministic_algorithms(wanted):
     if not wanted:
         yield
         return
-    before = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
-        torch.backends.cudnn.benchmark = benchmark
+    with _SHARED:
+        before = torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        benchmark = torch.backends.cudnn.benchmark
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before, warn_only=warn_only)
+            torch.backends.cudnn.benchmark = benchmark
 
 
 @contextmanager
@@ -73,7 +76,7 @@ def seeded(seed, device):
     index = device.index
     if on_cuda and index is None:
         index = torch.cuda.current_device()
-    with _RANDOM, torch.random.fork_rng(devices=[index] if on_cuda else []):
+    with _SHARED, torch.random.fork_rng(devices=[index] if on_cuda else []):
         torch.default_generator.manual_seed(seed)
         if on_cuda:
             with torch.cuda.device(index):

@@ -358,6 +358,9 @@ class CenterModule(nn.Module):
         # A body may work in another precision, also under an autocast around all of this.
         features = features.to(weights.dtype)
         if self.metric == "cosine":
+            # Of the size of one first: the squares of others may not be what they should.
+            size = features.detach().abs().amax(dim=1, keepdim=True)
+            features = features / size.clamp(min=torch.finfo(size.dtype).tiny)
             features = nn.functional.normalize(features)
         return self.logits(features) if with_logits else None, features
 

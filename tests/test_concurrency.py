@@ -145,6 +145,20 @@ def test_nets_and_centers_in_threads():
         assert torch.equal(each, centers(seed))
 
 
+def test_deterministic_nets_in_threads():
+    """Check that torch's flag is as before after nets that set it, one inside another."""
+    start = threading.Barrier(8)
+
+    def fit(n_epochs):
+        start.wait()
+        CenterLossNet(torch.nn.Flatten, deterministic=True, max_epochs=n_epochs).fit(X, y)
+
+    for _ in range(3):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(fit, range(1, 9)))
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("name", ["net", "open set"])
 @pytest.mark.parametrize("backend", ["fork", "loky", "threading"])

@@ -21,6 +21,8 @@ from sk_center.losses import center_loss
 from sk_center.metrics import aupr_score, auroc_score, fpr_at_tpr, oscr_score
 from sk_center.scores import SCORES
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
 # What a user may do wrong with data that these tests draw, in the words of the errors.
 DOCUMENTED = (
