@@ -12,11 +12,11 @@ demo: $(STAMP)
 	$(PYTHON) examples/plot_open_set_digits.py
 
 test: $(STAMP)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2
 
 # With the oldest versions that pyproject.toml accepts: downloads a torch of several GB.
 test-oldest: $(VENV)-oldest/installed
-	$(VENV)-oldest/bin/python -m pytest
+	$(VENV)-oldest/bin/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .
