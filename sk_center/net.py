@@ -19,6 +19,7 @@ from skorch.history import History
 from skorch.utils import to_device, to_tensor
 from torch.nn.functional import cross_entropy
 
+from sk_center._epochs import log_epoch
 from sk_center._training_state import deterministic_algorithms
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.losses import (
@@ -246,7 +247,8 @@ class CenterLossNet(NeuralNetClassifier):
     # Batches, and samples in them, whose gradients wait for a step, and the last of them.
     _pending = (0, 0, None)
     interrupted_ = False
-    _n_finished = 0
+    # Epochs of which the losses are known, and those that there will be.
+    _n_finished, _n_epochs = 0, 0
 
     @property
     def _default_callbacks(self):
@@ -664,6 +666,7 @@ class CenterLossNet(NeuralNetClassifier):
                 f"gradient_accumulation_steps=1; got {n_batches}."
             )
         start = self._n_finished = len(self.history)
+        self._n_epochs = start + (self.max_epochs if epochs is None else epochs)
         self.interrupted_ = False
         with deterministic_algorithms(self.deterministic):
             try:
@@ -688,10 +691,15 @@ class CenterLossNet(NeuralNetClassifier):
         **cb_kwargs : dict
             Its arguments.
         """
-        if method_name == "on_epoch_end":
-            self._n_finished = len(self.history)
-        super().notify(method_name, **cb_kwargs)
-        if method_name == "on_epoch_end" and self.interrupted_:
+        if method_name != "on_epoch_end":
+            super().notify(method_name, **cb_kwargs)
+            return
+        self._n_finished = len(self.history)
+        try:
+            super().notify(method_name, **cb_kwargs)
+        finally:  # also where a callback ends training
+            log_epoch(self.history[-1], self._n_epochs)
+        if self.interrupted_:
             raise KeyboardInterrupt  # as skorch's callbacks end training
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
