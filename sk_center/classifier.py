@@ -196,7 +196,8 @@ class CenterLossClassifier(
         generators of torch and numpy are left as they were.
 
     verbose : int, default=0
-        Whether to print a line an epoch.
+        Whether to print a line an epoch. In any case the logger ``"sk_center"`` of
+        :mod:`logging` gets such a line at level INFO.
 
     **skorch_params : dict
         Every other parameter of :class:`~sk_center.CenterLossNet` by its skorch name:

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from sk_center._checkpoints import Checkpoints
 from sk_center._distributed import trained_together
+from sk_center._epochs import log_epoch
 from sk_center._pickling import Required, versions, warn_of_versions
 from sk_center._saved_net import without_batches
 from sk_center._training_state import deterministic_algorithms
@@ -272,6 +273,8 @@ class CenterLossNet(NeuralNetClassifier):
     # The processes of the training in progress, where there are several.
     _team = None
     interrupted_ = False
+    # Number of the last epoch of the last training.
+    _n_epochs = 0
 
     @property
     def _default_callbacks(self):
@@ -734,6 +737,7 @@ class CenterLossNet(NeuralNetClassifier):
         start = self._n_finished = len(self.history)
         self.interrupted_ = self._callbacks_speak = False
         n_epochs = self.max_epochs if epochs is None else epochs
+        self._n_epochs = start + n_epochs
         with (
             deterministic_algorithms(self.deterministic),
             trained_together(self, X, y, n_epochs),
@@ -789,7 +793,11 @@ class CenterLossNet(NeuralNetClassifier):
         if ends:
             self._n_finished = len(self.history)
         self._callbacks_speak = ends
-        super().notify(method_name, **cb_kwargs)
+        try:
+            super().notify(method_name, **cb_kwargs)
+        finally:
+            if ends:  # also where a callback ends training
+                log_epoch(self.history[-1], self._n_epochs)
         if ends and self.interrupted_:
             raise KeyboardInterrupt  # as skorch's callbacks end training
         self._callbacks_speak = False
