@@ -715,3 +715,31 @@ def test_rejection_after_unusual_data(score, calibration):
             assert ((p_values > 0) & (p_values <= 1)).all()
             assert set(model.predict(X_new)) <= {0, 1, 2, -1}
         assert model.is_outlier(data).mean() <= 0.15  # 5 %, of those that calibrate 20 %
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lambda_center", 1e10), ("lambda_center", 1e30), ("lambda_norm", 1e10), ("lr", 100)],
+)
+@pytest.mark.parametrize("update", RULES)
+@pytest.mark.filterwarnings("ignore:The centers diverge")
+def test_large_parameters(update, name, value):
+    """Check that large parameters train as long as numbers last."""
+    params = {"center_update": update, "alpha": 0.99, name: value}
+    assert_sane(small(**params).fit(X, y), X)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("update", RULES)
+def test_bad_samples_in_a_net(update, bad):
+    """Check that the net ends in the same error, with finite centers, and fits anew."""
+    spoilt = X.copy()
+    spoilt[31, 2] = bad
+    params = {"module__in_features": 4, "module__out_features": 2, "max_epochs": 3}
+    net = CenterLossNet(torch.nn.Linear, center_update=update, alpha=0.99, **params)
+    with pytest.raises(ValueError, match=SAYS_WHAT_TO_DO):
+        net.fit(spoilt, y)
+    assert torch.isfinite(net.module_.center.predict()).all()
+    net.fit(X, y)
+    assert torch.isfinite(net.module_.center.predict()).all()
+    assert_allclose(net.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
