@@ -1134,6 +1134,25 @@ def test_newer_format(files, tmp_path):
         load(tmp_path / "model")
 
 
+@pytest.mark.parametrize("made_with", [None, [], {"sklearn": 1}], ids=str)
+def test_no_versions(made_with, files, tmp_path):
+    """Check that a file is refused that does not say what it was made with."""
+    content, arrays = split(files[3])
+    (tmp_path / "model").write_bytes(joined({**content, "made_with": made_with}, arrays))
+    with pytest.raises(ValueError, match="cannot be loaded as a model of sk_center"):
+        load(tmp_path / "model")
+
+
+def test_another_version_of_scikit_learn(files, tmp_path):
+    """Check that a warning tells where estimators of another version were saved."""
+    content, arrays = split(files[3])
+    data = joined({**content, "made_with": {"sklearn": "0.9.1"}}, arrays)
+    (tmp_path / "model").write_bytes(data)
+    with pytest.warns(UserWarning, match=r"made with sklearn 0\.9\.1 \(here") as found:
+        load(tmp_path / "model")
+    assert found[0].filename == __file__
+
+
 def test_other_safetensors(tmp_path):
     """Check that weights that somebody else saved are called so."""
     safetensors.numpy.save_file({"weight": np.zeros(3)}, tmp_path / "model")
