@@ -37,7 +37,7 @@ NETWORKS = ("sk_center.networks.ConvNet", "sk_center.networks.MLP")
 # Copies of the module that the caller gives: one for each estimator that a model names.
 MOST_COPIES = 16
 # Objects of the model, some of which take a hundred times as much memory as JSON.
-MOST_OBJECTS = 2**14
+MOST_OBJECTS = 2**13
 
 
 class Tally:
@@ -373,7 +373,6 @@ class Decoder:
             raise ValueError(f"{name} is none of the laws {LAWS}")
         if not all(isinstance(value, Real) for value in (*args, *kwds.values())):
             raise ValueError(f"a law {name} of other than numbers")
-        self._tally.add()
         return getattr(scipy.stats, name)(*args, **kwds)
 
     def _decode_name(self, name):
@@ -413,7 +412,6 @@ class Decoder:
         unknown = {*node} - {"type", "params", "fitted", "output", "requests"}
         if unknown:
             raise ValueError(f"{sorted(unknown)} are no parts of an object")
-        self._tally.add()
         module = node["params"].get("module")
         if isinstance(module, dict) and [*module] != ["module"]:
             raise ValueError("a module is named in another way than as a module")
@@ -460,7 +458,7 @@ class Decoder:
         return built_in(name)
 
     def untrusted(self, node):
-        """Return the names in some JSON of what may not be used.
+        """Return the names in some JSON of what may not be used, and count what it holds.
 
         Parameters
         ----------
@@ -477,6 +475,8 @@ class Decoder:
         if not isinstance(node, dict):
             return set()
         ((key, content),) = node.items()
+        if key in ("object", "law"):
+            self._tally.add()
         if key == "object":
             parts = [content["params"], content.get("fitted", {})]
             return self.untrusted([node for part in parts for node in part.values()])

@@ -262,11 +262,14 @@ def parse(text, arrays):
     content = json.loads(text, parse_constant=refuse, parse_int=integer)
     if content["format"] != FORMAT:
         raise ValueError(f"it is of the format {content['format']!r:.50}")
+    made_with = content["made_with"]
+    if not all(isinstance(version, str) for version in made_with.values()):
+        raise ValueError("it does not say what it was made with")
     version = content["format_version"]
     if version != FORMAT_VERSION:
         raise ValueError(
             f"it is of version {version!r:.50} of the format, made with sk_center "
-            f"{content['made_with'].get('sk_center')!r:.50}; this version reads "
+            f"{made_with.get('sk_center')!r:.50}; this version reads "
             f"{FORMAT_VERSION}"
         )
     if digest_of(arrays) != content["arrays_sha256"]:
