@@ -35,7 +35,7 @@ def atomic_write(path):
     temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")
     try:
         if target.exists() and not target.is_file():
-            raise OSError(EINVAL, "It is a folder or a device", os.fspath(path))
+            raise OSError(EINVAL, "it is a folder or a device")
         temporary.open("xb").close()  # with the rights that the user's umask leaves
         try:
             if target.exists():
@@ -49,7 +49,7 @@ def atomic_write(path):
                 temporary.unlink()
             raise
     except OSError as error:
-        # A full disk names no file, and nobody knows the temporary one.
-        if error.errno and error.filename in (None, str(temporary), str(target)):
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-        raise
+        told = f"cannot write {os.fspath(path)!r}: {error.strerror or error}"
+        if error.errno is None:
+            raise OSError(told) from error
+        raise OSError(error.errno, told) from error

@@ -256,7 +256,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
 
     model = classifier("default", tmp_path)
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"No space left on device: '.*\.pt'"):
+    with pytest.raises(OSError, match=r"cannot write '.*\.pt': No space left"):
         model.fit(X, y)
     (path,) = tmp_path.iterdir()  # and nothing half written beside it
     assert len(torch.load(path, weights_only=True)["history"]) == 3
@@ -279,7 +279,7 @@ def test_what_torch_makes_of_a_full_disk_is_told(tmp_path):
     done = subprocess.run([sys.executable, "-c", limit], capture_output=True, text=True)
     error = done.stderr.splitlines()[-1]
     assert error.startswith("OSError")
-    assert error.endswith(".pt'")
+    assert "cannot write" in error
     assert not [*tmp_path.iterdir()]
 
 
