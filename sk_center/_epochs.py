@@ -1,8 +1,13 @@
-"""Whom a skorch net tells of its epochs: the log."""
+"""Whom a skorch net tells of its epochs: the log, and scikit-learn's callbacks."""
 
 import logging
+from contextlib import contextmanager
+from copy import deepcopy
 
 import numpy as np
+import torch
+from skorch.callbacks import Callback
+from skorch.history import History
 
 logger = logging.getLogger("sk_center")
 logger.addHandler(logging.NullHandler())
@@ -27,3 +32,89 @@ def log_epoch(row, n_epochs):
         if isinstance(value, (float, np.floating))
     ]
     logger.info("Epoch %d of %d: %s", row["epoch"], n_epochs, ", ".join(numbers))
+
+
+class EpochTasks(Callback):
+    """Tell scikit-learn's callbacks of epochs, the parts of a fit.
+
+    Parameters
+    ----------
+    task : Task
+        The fit.
+
+    attributes : callable
+        Returns the attributes of an estimator fitted up to this epoch.
+    """
+
+    def __init__(self, task, attributes):
+        self.task = task
+        self.attributes = attributes
+        self._epoch = None
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Begin a part of the fit."""
+        self._epoch = self.task.part("epoch")
+        with torch.random.fork_rng(devices=[]):
+            self._epoch.begin()
+
+    def on_epoch_end(self, net, **kwargs):
+        """End a part of the fit, and the training where a callback asks for that."""
+        if self._end():
+            raise KeyboardInterrupt  # as skorch's callbacks end training
+
+    def on_train_end(self, net, **kwargs):
+        """End the part that a callback before this one made the last."""
+        if self._epoch is not None:
+            self._end()
+
+    def _end(self):
+        epoch, self._epoch = self._epoch, None
+        # What a callback draws, or a scorer's DataLoader, must not change the training.
+        with torch.random.fork_rng(devices=[]):
+            return epoch.end(self.attributes)
+
+    def __reduce__(self):
+        # A net that is pickled while it trains shall not carry the data.
+        return Callback, ()
+
+
+def snapshot(net):
+    """Return a net with the weights and the history that a net has amid its training.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        The net.
+
+    Returns
+    -------
+    snapshot : CenterLossNet
+        A net that the training of the other does not change.
+    """
+    callbacks = [pair for pair in net.callbacks_ if not isinstance(pair[1], EpochTasks)]
+    copy = net.without_optimizer()
+    vars(copy).update(
+        module_=deepcopy(net.module_),
+        history_=History(net.history_),
+        callbacks_=callbacks,
+    )
+    return copy
+
+
+@contextmanager
+def telling(net, callback):
+    """Let a net tell one more callback, the last of them, for a block.
+
+    Parameters
+    ----------
+    net : CenterLossNet
+        An initialised net.
+
+    callback : skorch.callbacks.Callback
+        The callback.
+    """
+    net.callbacks_.append(("epoch_tasks", callback))
+    try:
+        yield
+    finally:
+        net.callbacks_.pop()

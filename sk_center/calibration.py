@@ -129,7 +129,7 @@ class BaseCalibration:
             f"{', '.join(names)}; {needed[rare].max()} are needed for one class. The bound "
             "on false rejections holds on average over these classes, not for each.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
         groups = np.cumsum(~rare) - 1
         groups[rare] = (~rare).sum()

@@ -1,6 +1,7 @@
 """The scikit-learn side: a classifier trained with center loss."""
 
 import warnings
+from contextlib import nullcontext
 from copy import deepcopy
 from numbers import Integral, Real
 
@@ -27,6 +28,8 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch.utils.data import Dataset, Subset
 
+from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
+from sk_center._epochs import EpochTasks, snapshot, telling
 from sk_center._labels import equals_label
 from sk_center._net_params import (
     NetParamsMixin,
@@ -67,6 +70,7 @@ NET_DEFAULTS = {
 
 class CenterLossClassifier(
     NetParamsMixin,
+    CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     ClassifierMixin,
@@ -254,6 +258,10 @@ class CenterLossClassifier(
     every process with the same data, each trains on its part of every batch, and all end
     with the same estimator.
 
+    From scikit-learn 1.9 on, ``set_callbacks`` takes its callbacks, such as
+    :class:`sklearn.callback.ProgressBar`. Each epoch is a task; a callback that scores gets
+    a classifier with the centers of that epoch, which takes a pass over the data.
+
     References
     ----------
     .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
@@ -365,6 +373,7 @@ class CenterLossClassifier(
         self.verbose = verbose
         self._store_net_params(skorch_params, TypeError)
 
+    @with_callbacks
     def fit(self, X, y=None, sample_weight=None):
         """Train the network and find the centers.
 
@@ -403,8 +412,10 @@ class CenterLossClassifier(
             second time while the epoch is judged or the centers are found, Ctrl-C raises
             KeyboardInterrupt, and what an earlier ``fit`` found is still there.
         """
+        self._validate_params()
+        context = self._init_callback_context(max_subtasks=self.max_epochs)
+        task = Task(context, self, X, y, sample_weight).begin()
         with restored_on_error(self):
-            self._validate_params()
             if self.early_stopping and self.callbacks == "disable":
                 raise ValueError("early_stopping=True needs callbacks; got 'disable'.")
             goes_on = self.warm_start and hasattr(self, "net_")
@@ -425,13 +436,14 @@ class CenterLossClassifier(
                 warnings.warn(
                     f"y holds no sample of negative_label={self.negative_label!r}.",
                     UserWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
             if self.early_stopping and "train_split" not in self._net_params():
                 self._check_validation(counts)
-            self._train(inputs, y, weight, epochs=None, goes_on=goes_on)
+            self._train(inputs, y, weight, task, epochs=None, goes_on=goes_on)
         return self
 
+    @with_callbacks
     def partial_fit(self, X, y=None, classes=None, sample_weight=None):
         """Train for one epoch on the given samples, going on from what is fitted.
 
@@ -468,8 +480,10 @@ class CenterLossClassifier(
         UserWarning
             If training was interrupted, see :meth:`fit`.
         """
+        self._validate_params()
+        context = self._init_callback_context(task_name="partial-fit")
+        task = Task(context, self, X, y, sample_weight).begin()
         with restored_on_error(self):
-            self._validate_params()
             if self.early_stopping:
                 raise ValueError("partial_fit does not go with early_stopping=True.")
             if self.class_weight == "balanced":
@@ -482,7 +496,7 @@ class CenterLossClassifier(
             inputs, y, weight = self._check_training_data(
                 X, y, sample_weight, classes=classes, reset=not goes_on, streams=True
             )
-            self._train(inputs, y, weight, epochs=1, goes_on=goes_on, streams=True)
+            self._train(inputs, y, weight, task, epochs=1, goes_on=goes_on, streams=True)
         return self
 
     def predict(self, X):
@@ -855,7 +869,7 @@ class CenterLossClassifier(
             )
         return self.classes_
 
-    def _train(self, X, y, weight, epochs, goes_on, streams=False):
+    def _train(self, X, y, weight, task, epochs, goes_on, streams=False):
         """Train the net, then find centers_ and tau_."""
         check_agreement(classes=self.classes_.tolist())
         rng = from_rank_0(
@@ -890,19 +904,36 @@ class CenterLossClassifier(
                 net.measure(dataset, y)
                 net.initialize()
             start = len(net.history_)
-            net.partial_fit(dataset, y, epochs=epochs)
-            centers, tau = self._place_centers(net, dataset, y, weight, streams)
-        self.net_, self.centers_, self.tau_ = net, centers, tau
-        self.n_iter_ = len(net.history_)
-        self._seed, self._streams = rng.randint(2**31 - 1), streams
+            data = dataset, y, weight, streams
+            epoch_tasks = EpochTasks(
+                task, lambda: self._result(snapshot(net), *data, deepcopy(rng))
+            )
+            wanted = not streams and hasattr(self, "_skl_callbacks")
+            with telling(net, epoch_tasks) if wanted else nullcontext():
+                net.partial_fit(dataset, y, epochs=epochs)
+            result = self._result(net, *data, rng)
+            task.end(result)
+        vars(self).update(result)
         if net.interrupted_:
             warnings.warn(
                 f"Training was interrupted in epoch {self.n_iter_} of "
                 f"{start + (epochs or self.max_epochs)}; what it found so far is kept. Fit "
                 "again with warm_start=True, or call partial_fit, to go on from there.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
+
+    def _result(self, net, dataset, y, weight, streams, rng):
+        """Return what a fit finds, as attributes, once the net is trained."""
+        centers, tau = self._place_centers(net, dataset, y, weight, streams)
+        return {
+            "net_": net,
+            "centers_": centers,
+            "tau_": tau,
+            "n_iter_": len(net.history_),
+            "_seed": rng.randint(2**31 - 1),
+            "_streams": streams,
+        }
 
     def _place_centers(self, net, dataset, y, weight, streams):
         """Return the centers and the temperature of the trained net."""

@@ -35,6 +35,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
 from sk_center._labels import equals_label
 from sk_center._pickling import versions, warn_of_versions
 from sk_center._responses import (
@@ -64,7 +65,9 @@ from sk_center.scores import (
 LARGEST_TABLE = 100
 
 
-class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class OpenSetClassifier(
+    CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+):
     """Classify samples of known classes and reject the others as outsiders.
 
     Every known class can turn a sample down: class i does when the sample looks less
@@ -212,6 +215,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     may know classes that have no sample in ``fit``: those share it too, but nothing
     bounds how often their members are turned away.
 
+    From scikit-learn 1.9 on, ``set_callbacks`` takes its callbacks. Each split is a task,
+    and so is the fit on all samples; what the estimator reports are tasks inside.
+
     References
     ----------
     .. [1] Y. Hechtlinger, B. Poczos, L. Wasserman. "Cautious deep learning".
@@ -318,56 +324,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         found is still there.
         """
         with restored_on_error(self):
-            self._validate_params()
-            grouping = {}
-            if _routing_enabled():
-                routed = process_routing(self, "fit", **params)
-                params, grouping = routed.estimator.fit, routed.splitter.split
-            elif not isinstance(self.cv, Real) and "groups" in params:
-                params = dict(params)
-                grouping = {"groups": params.pop("groups")}
-            if not is_classifier(self.estimator):
-                raise ValueError(f"estimator must be a classifier; got {self.estimator!r}.")
-            # What is wrong with the score is told before training.
-            self._make_score(self.estimator)
-            X, labels = indexable(X, column_or_1d(y, warn=True))
-            check_classification_targets(labels)
-            counted = rows_that_count(labels, params)
-            negative = equals_label(labels, negative_label_of(self.estimator))
-            members = counted[~negative[counted]]
-            y = labels[members]
-            if isinstance(self.estimator, FrozenEstimator):
-                check_is_fitted(self.estimator)
-                self.classes_ = np.unique(self.estimator.classes_)
-                unknown = np.setdiff1d(y, self.classes_)
-                if len(unknown):
-                    raise ValueError(
-                        f"y holds the labels {unknown.tolist()}, which are not among the "
-                        f"classes of the frozen estimator, {self.classes_.tolist()}."
-                    )
-            else:
-                self.classes_ = np.unique(y)
-            # What the label of a sample that is no member becomes does not matter.
-            y = index_of(labels, self.classes_, members)
-            rates = self._check_rates()
-            self.outlier_label_ = self._check_outlier_label(rates)
-            rng = check_random_state(self.random_state)
-            splits, refit = self._split(X, y, labels, members, grouping, rng)
-            if refit:
-                splits.append((members, None))
-            # Negatives train, wherever a splitter puts them, and never calibrate.
-            negatives = counted[negative[counted]]
-            scores, y = self._fit_splits(X, y, labels, params, splits, negatives, rng)
-            calibration = CALIBRATIONS[self.calibration](rates, self.confidence)
-            self.calibration_ = calibration.fit(scores, y, self.classes_)
-            self.thresholds_ = calibration.thresholds_
-            self.score_thresholds_ = calibration.score_thresholds_
-            self._warn_of_thresholds()
-            for name in ("n_features_in_", "feature_names_in_"):
-                if hasattr(self.estimator_, name):
-                    setattr(self, name, getattr(self.estimator_, name))
-                else:
-                    vars(self).pop(name, None)
+            self._fit(X, y, **params)
         return self
 
     def predict(self, X):
@@ -718,6 +675,71 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.non_deterministic = inner.non_deterministic
         return tags
 
+    @with_callbacks
+    def _fit(self, X, y, **params):
+        """Do what ``fit`` does, and on an error leave it half done."""
+        self._validate_params()
+        grouping = {}
+        if _routing_enabled():
+            routed = process_routing(self, "fit", **params)
+            params, grouping = routed.estimator.fit, routed.splitter.split
+        elif not isinstance(self.cv, Real) and "groups" in params:
+            params = dict(params)
+            grouping = {"groups": params.pop("groups")}
+        if not is_classifier(self.estimator):
+            raise ValueError(f"estimator must be a classifier; got {self.estimator!r}.")
+        # What is wrong with the score is told before training.
+        self._make_score(self.estimator)
+        X, labels = indexable(X, column_or_1d(y, warn=True))
+        check_classification_targets(labels)
+        counted = rows_that_count(labels, params)
+        negative = equals_label(labels, negative_label_of(self.estimator))
+        members = counted[~negative[counted]]
+        y = labels[members]
+        if isinstance(self.estimator, FrozenEstimator):
+            check_is_fitted(self.estimator)
+            self.classes_ = np.unique(self.estimator.classes_)
+            unknown = np.setdiff1d(y, self.classes_)
+            if len(unknown):
+                raise ValueError(
+                    f"y holds the labels {unknown.tolist()}, which are not among the "
+                    f"classes of the frozen estimator, {self.classes_.tolist()}."
+                )
+        else:
+            self.classes_ = np.unique(y)
+        # What the label of a sample that is no member becomes does not matter.
+        y = index_of(labels, self.classes_, members)
+        rates = self._check_rates()
+        self.outlier_label_ = self._check_outlier_label(rates)
+        rng = check_random_state(self.random_state)
+        splits, refit = self._split(X, y, labels, members, grouping, rng)
+        if refit:
+            splits.append((members, None))
+        # Negatives train, wherever a splitter puts them, and never calibrate.
+        negatives = counted[negative[counted]]
+        context = self._init_callback_context(
+            max_subtasks=len(splits), sequential_subtasks=False
+        )
+        task = Task(context, self, X, labels, params.get("sample_weight")).begin()
+        contexts = [
+            context.subcontext(
+                task_name="split" if test is not None else "refit", task_id=i
+            )
+            for i, (_, test) in enumerate(splits)
+        ]
+        scores, y = self._fit_splits(X, y, labels, params, splits, contexts, negatives, rng)
+        calibration = CALIBRATIONS[self.calibration](rates, self.confidence)
+        self.calibration_ = calibration.fit(scores, y, self.classes_)
+        self.thresholds_ = calibration.thresholds_
+        self.score_thresholds_ = calibration.score_thresholds_
+        self._warn_of_thresholds()
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+            else:
+                vars(self).pop(name, None)
+        task.end({})
+
     def _check_rates(self):
         """Return the false rejection rate of each class."""
         rates = self.false_rejection_rate
@@ -742,7 +764,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "when every class turns it down, and these never do "
                 f"(false_rejection_rate=0): {self.classes_[rates == 0].tolist()}.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
         return rates
 
@@ -778,7 +800,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                     "turned away, and a score that has to learn of a class from samples "
                     "turns all of them down.",
                     UserWarning,
-                    stacklevel=3,
+                    stacklevel=5,
                 )
             # Only the score trains, if it has something to learn.
             if not self._make_score(self.estimator).learns:
@@ -814,16 +836,16 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return splits, self.refit
 
-    def _fit_splits(self, X, y, labels, params, splits, negatives, rng):
+    def _fit_splits(self, X, y, labels, params, splits, contexts, negatives, rng):
         """Fit on each training part, and return own scores and classes of the rest.
 
         The last split is what is kept; without a test part it is there for that alone.
         """
         fitted = Parallel(n_jobs=self.n_jobs if len(splits) > 1 else None)(
             delayed(self._fit_part)(
-                self._make_estimator(rng), X, y, labels, train, negatives, params
+                self._make_estimator(rng), X, y, labels, train, negatives, params, context
             )
-            for train, _ in splits
+            for (train, _), context in zip(splits, contexts)
         )
         own = [
             own_scores(estimator, score, X, y, test)
@@ -846,7 +868,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "Use conformity_score='center_distance' or 'mahalanobis', or a larger "
                 "false_rejection_rate.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
 
     def _make_estimator(self, rng):
@@ -862,7 +884,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         estimator.set_params(**seeds)  # returns nothing where the estimator is frozen
         return estimator
 
-    def _fit_part(self, estimator, X, y, labels, train, negatives, params):
+    def _fit_part(self, estimator, X, y, labels, train, negatives, params, context):
         """Return the estimator and the score fitted on some of the samples.
 
         The estimator also sees the negatives.
@@ -870,9 +892,11 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         rows = np.union1d(train, negatives)
         part = rows_of(X, rows)
         params = _check_method_params(X, params, indices=rows)
-        estimator.fit(part, labels[rows], **params)
-        trained = self.classes_[np.unique(y[train])]
         is_frozen = isinstance(estimator, FrozenEstimator)
+        task = Task(context, self, part, labels[rows], params.get("sample_weight"))
+        with task.around(None if is_frozen else estimator):
+            estimator.fit(part, labels[rows], **params)
+        trained = self.classes_[np.unique(y[train])]
         if not is_frozen and not np.array_equal(
             getattr(estimator, "classes_", trained), trained
         ):
