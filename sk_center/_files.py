@@ -38,7 +38,10 @@ def atomic_write(path):
             raise OSError(EINVAL, "it is a folder or a device")
         # Not by tempfile, whose files nobody else may read.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        mode = temporary.stat().st_mode
         yield temporary
+        # safetensors puts another file there, which nobody else may read.
+        temporary.chmod(mode)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
