@@ -40,7 +40,10 @@ def atomic_write(path):
         try:
             if target.exists():
                 shutil.copymode(target, temporary)
+            mode = temporary.stat().st_mode
             yield temporary
+            # safetensors puts another file there, which nobody else may read.
+            temporary.chmod(mode)
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())  # else a crash may leave the new name on nothing
             os.replace(temporary, target)
