@@ -292,8 +292,9 @@ def oscr_curve(y_true, y_pred, y_score, *, labels, sample_weight=None):
     order = np.argsort(-y_score, kind="stable")
     steps = y_score[order][1:] != y_score[order][:-1]
     last = np.append(np.flatnonzero(steps), len(order) - 1)
-    ccr = np.cumsum((weight * correct)[order])[last] / weight[known].sum()
-    fpr = np.cumsum((weight * ~known)[order])[last] / weight[~known].sum()
+    # Of sums in one order no part is rounded to more than the whole.
+    sums = [np.cumsum((weight * part)[order]) for part in (correct, known, ~known)]
+    ccr, fpr = sums[0][last] / sums[1][-1], sums[2][last] / sums[2][-1]
     return np.append(0, ccr), np.append(0, fpr), np.append(np.inf, y_score[order][last])
 
 
@@ -340,7 +341,7 @@ def oscr_score(y_true, y_pred, y_score, *, labels, sample_weight=None):
     ccr, fpr, _ = oscr_curve(
         y_true, y_pred, y_score, labels=labels, sample_weight=sample_weight
     )
-    return float(np.trapezoid(ccr, fpr))
+    return min(float(np.trapezoid(ccr, fpr)), 1.0)
 
 
 def ccr_at_fpr(y_true, y_pred, y_score, *, labels, fpr=0.1, sample_weight=None):

@@ -18,7 +18,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from sk_center import Center, CenterLossClassifier, LeaveClassesOut, OpenSetClassifier
 from sk_center.calibration import CALIBRATIONS
 from sk_center.losses import center_loss
-from sk_center.metrics import aupr_score, auroc_score, fpr_at_tpr, oscr_score
+from sk_center.metrics import (
+    aupr_score,
+    auroc_score,
+    fpr_at_tpr,
+    oscr_curve,
+    oscr_score,
+)
 from sk_center.scores import SCORES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -563,6 +569,7 @@ def test_center(n_samples, n_classes, update, alpha, given_centers, weighted, se
     weighted=st.booleans(),
     seed=st.integers(0, 10**6),
 )
+@example(n_samples=8, n_values=9, weighted=True, seed=524288)  # a sum rounded up
 def test_metrics(n_samples, n_values, weighted, seed):
     """Check that metrics of scores know ranks alone, and no order, names or units."""
     rng = np.random.default_rng(seed)
@@ -584,6 +591,10 @@ def test_metrics(n_samples, n_values, weighted, seed):
 
     found = metrics(y_true, y_pred, y_score, [0, 1], weight)
     assert all(0 <= value <= 1 for value in found)
+    given = {"labels": [0, 1], "sample_weight": weight}
+    ccr, fpr, _ = oscr_curve(y_true, y_pred, y_score, **given)
+    assert ccr.max() <= 1
+    assert fpr.max() == 1
     assert found[3] <= found[0] + 1e-12  # right as well as told apart
     more = None if weight is None else 3 * weight[order]
     again = metrics(
