@@ -408,7 +408,7 @@ KD_TREE = [
         ),
         (small_open_set(conformity_score=FunctionScore(minus_norm)), [minus_norm]),
     ],
-    ids=repr,
+    ids=["svm", "density", "neighbors", "isolation", "forest", "function"],
 )
 def test_trusted(model, trusted, tmp_path):
     """Check that what could harm is loaded if the caller says so, by class or by name."""
