@@ -471,7 +471,10 @@ class Decoder:
             Full names.
         """
         if isinstance(node, list):
-            return set().union(*(self.untrusted(part) for part in node))
+            names = set()
+            for part in node:
+                names |= self.untrusted(part)
+            return names
         if not isinstance(node, dict):
             return set()
         ((key, content),) = node.items()

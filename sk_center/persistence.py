@@ -13,8 +13,8 @@ from sk_center._pickling import versions, warn_of_versions
 
 FORMAT = "sk_center"
 FORMAT_VERSION = 1
-# Characters of JSON, which becomes some twenty times as large in memory.
-LARGEST_JSON = 2**24
+# Characters of JSON, which becomes up to fifty times as large in memory.
+LARGEST_JSON = 2**23
 # Bytes of the header of safetensors: that JSON as a string, and a list of the arrays.
 LARGEST_HEADER = 3 * LARGEST_JSON
 ESTIMATORS = (
@@ -193,7 +193,7 @@ def load(path, *, trusted=(), module=None):
     # A file may be wrong in any way, and then anything may fail.
     except Exception as error:
         raise ValueError(
-            f"{str(path)!r} cannot be loaded as a model of sk_center: {error}"
+            f"{str(path)!r} cannot be loaded as a model of sk_center: {error!s:.9999}"
         ) from error
     if decoder.made_by_skops:
         warn_of_versions(content["made_with"], ["sklearn"])
