@@ -155,13 +155,14 @@ def change_array(arrays, rng):
 
 def change_archive(data, rng):
     """Change an archive of skops: its JSON, or one of its files."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+    except zipfile.BadZipFile:  # as an earlier change left it
         return change_bytes(data, rng)
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
     try:
         schema = json.loads(files["schema.json"])
-    except ValueError:  # as an earlier change left it
+    except ValueError:
         schema = None
     if schema is not None and rng.random() < 0.7:
         change(schema, rng, [*files, "__id__", "memory", "RandomStateNode", "CachedNode"])
