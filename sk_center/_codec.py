@@ -20,17 +20,15 @@ from sk_center._kinds import KINDS, OUTPUT_CONFIG, REQUESTS, kind_of
 ARRAY_KINDS = "biuf"
 LAWS = ("f", "weibull_min")
 # Of what skops does not trust unasked, what holds numbers only.
-SPLITTERS = tuple(
-    f"sklearn.model_selection._split.{name}"
-    for name in (
-        "GroupKFold",
-        "GroupShuffleSplit",
-        "KFold",
-        "ShuffleSplit",
-        "StratifiedGroupKFold",
-        "StratifiedKFold",
-        "StratifiedShuffleSplit",
-    )
+HARMLESS = (
+    "sklearn.compose._column_transformer._RemainderColsList",
+    "sklearn.model_selection._split.GroupKFold",
+    "sklearn.model_selection._split.GroupShuffleSplit",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.ShuffleSplit",
+    "sklearn.model_selection._split.StratifiedGroupKFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.model_selection._split.StratifiedShuffleSplit",
 )
 # The networks that a file may ask for by itself.
 NETWORKS = ("sk_center.networks.ConvNet", "sk_center.networks.MLP")
@@ -402,7 +400,7 @@ class Decoder:
         self._checked.remove(name)
         self.made_by_skops = True
         data = self.arrays[name].tobytes()
-        value = import_skops().loads(data, trusted=[*SPLITTERS, *self.trusted])
+        value = import_skops().loads(data, trusted=[*HARMLESS, *self.trusted])
         if isinstance(value, (type, np.ufunc)):
             raise ValueError(f"an archive holds {value!r} and no estimator")
         return value
@@ -490,7 +488,7 @@ class Decoder:
             self._tally.add(n_objects, n_characters)
             self._checked.add(content)
             names |= {*import_skops().get_untrusted_types(data=data)}
-            return names - {*SPLITTERS, *self.trusted}
+            return names - {*HARMLESS, *self.trusted}
         if key == "module":
             needed = self.module is None and not content["instance"]
             known = content["name"] in (*NETWORKS, *self.trusted)

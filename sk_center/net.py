@@ -149,7 +149,8 @@ class CenterLossNet(NeuralNetClassifier):
     compile : bool, default=False
         Whether torch compiles the training step (network, loss, centers) and inference,
         with the ``compile__`` parameters; ``compile__mode="reduce-overhead"`` asks for CUDA
-        graphs. It pays where many equal steps follow: the first takes up to a minute.
+        graphs. It pays where many equal steps follow: the first takes up to a minute. With
+        the default backend take torch 2.13: that of 2.8 moves centers wrongly.
 
     verbose : int, default=0
         Whether skorch prints a line an epoch.

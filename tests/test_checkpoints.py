@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -277,9 +278,9 @@ def test_what_torch_makes_of_a_full_disk_is_told(tmp_path):
         f"classifier('default', {str(tmp_path)!r}).fit(X, y)"
     )
     done = subprocess.run([sys.executable, "-c", limit], capture_output=True, text=True)
-    error = done.stderr.splitlines()[-1]
-    assert error.startswith("OSError")
-    assert "cannot write" in error
+    assert done.returncode == 1
+    # Not necessarily the last line: torch 2.8 complains once more when it cleans up.
+    assert re.search(r"^OSError: .*cannot write '.*\.pt'", done.stderr, re.MULTILINE)
     assert not [*tmp_path.iterdir()]
 
 
