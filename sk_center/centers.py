@@ -329,13 +329,10 @@ class Center(torch.nn.Module):
         """
         counted = finite = None  # all
         if not clean:
-            # A row with a finite norm is finite; one of numbers beyond 1e19, whose squares
-            # float32 does not hold, is left out too, also where float64 holds them.
-            norm = torch.linalg.vector_norm(deviation, dim=1)
-            counted = finite = norm <= LARGEST_NORM
+            counted = finite = has_squares(deviation)
         if weight is not None:
             weight = weight.to(torch.float32)
-            usable = (weight > 0) & torch.isfinite(weight)
+            usable = is_positive(weight)
             usable = usable if finite is None else finite & usable
             weight = torch.where(usable, weight, 0.0)
             # Relative to the largest, so that no sum overflows.
@@ -394,8 +391,7 @@ class Center(torch.nn.Module):
 
     def _update_by_sums(self, deviation, labels, share, first):
         """Move all centers by the sums over their classes, of all processes together."""
-        norm = torch.linalg.vector_norm(deviation, dim=1).to(torch.float32)
-        counted = torch.isfinite(norm) & (share > 0)
+        counted = has_squares(deviation) & is_positive(share)
         moves = (deviation * share[:, None]).masked_fill_(~counted[:, None], 0.0)
         share = torch.where(counted, share, 0.0)
         rows = torch.cat([moves, share[:, None], counted[:, None]], dim=1)
@@ -556,6 +552,41 @@ def deviations(features, centers, labels):
         ) from error
     rows = rows.to(torch.promote_types(features.dtype, torch.float32))
     return torch.sub(features.detach(), rows, out=rows)  # new memory would cost more time
+
+
+def has_squares(deviation):
+    """Return which rows have squares that float32 holds.
+
+    A row with a finite norm is finite; one of numbers beyond 1e19 is left out too, also
+    where float64 holds their squares.
+
+    Parameters
+    ----------
+    deviation : tensor of shape (n_samples, feature_dim)
+        Numbers.
+
+    Returns
+    -------
+    finite : tensor of shape (n_samples,)
+        Boolean.
+    """
+    return torch.linalg.vector_norm(deviation, dim=1) <= LARGEST_NORM
+
+
+def is_positive(weight):
+    """Return which weights count: those that are positive and finite.
+
+    Parameters
+    ----------
+    weight : tensor of shape (n_samples,)
+        Weights.
+
+    Returns
+    -------
+    positive : tensor of shape (n_samples,)
+        Boolean.
+    """
+    return (weight > 0) & torch.isfinite(weight)
 
 
 def sum_of_squares(deviation, sample_weight=None):

@@ -358,8 +358,9 @@ def joint_batches(n_classes, weighted):
         y[0] = n_classes - 1  # on one process only
         X[3] = torch.nan
         X[6, 0] = torch.inf
+        X[5] = 1e25  # whose squares float32 does not hold
         weight = torch.rand(14, generator=generator)
-        weight[8] = 0
+        weight[8], weight[9] = 0, torch.inf
         found.append((X, y, weight if weighted else None))
     return found
 
