@@ -15,6 +15,7 @@ import numpy as np
 import scipy.stats
 
 from sk_center._archive import LARGEST_SCHEMA, check_archive
+from sk_center._extras import import_extra
 from sk_center._kinds import KINDS, OUTPUT_CONFIG, REQUESTS, kind_of
 
 ARRAY_KINDS = "biuf"
@@ -624,23 +625,6 @@ def with_requests(estimator, node):
 
 
 def import_skops():
-    """Return the module skops.io.
-
-    Returns
-    -------
-    io : module
-        The module.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed, with how to install it.
-    """
-    try:
-        import skops.io
-    except ImportError as error:
-        raise ImportError(
-            "Other estimators than those of sk_center are saved by skops, which is not "
-            'installed: pip install "sk-center[persistence]".'
-        ) from error
-    return skops.io
+    """Return the module skops.io, or raise ImportError that says how to install it."""
+    purpose = "Other estimators than those of sk_center are saved by"
+    return import_extra("skops.io", "persistence", purpose)

@@ -7,7 +7,6 @@ import logging
 import math
 import warnings
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from importlib import import_module
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sk_center import __version__
+from sk_center._extras import import_extra
 from sk_center._files import atomic_write
 from sk_center._nested import last_step
 from sk_center._onnx_scores import distances, lowest_accepted, p_values, score_classes
@@ -145,7 +145,7 @@ def to_onnx(estimator, path):
 
 def make_model(estimator, steps, open_set, classifier):
     """Return the model of ONNX."""
-    import_extra("onnx")
+    import_extra("onnx", "onnx", "to_onnx needs")
     from sk_center._onnx_graph import Graph, check_size
 
     state = [*classifier.module_.parameters(), *classifier.module_.buffers()]
@@ -202,16 +202,6 @@ def take_apart(estimator):
     return steps, open_set, last
 
 
-def import_extra(name):
-    """Return a module that exporting needs, or raise ImportError that says what to do."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'to_onnx needs {name}, which is not installed: pip install "sk-center[onnx]".'
-        ) from error
-
-
 @contextmanager
 def quiet():
     """Let nothing of what the exporters say out, and leave global state as it was."""
@@ -246,7 +236,7 @@ def convert_network(module, shape):
     """Return the model of ONNX that maps a batch of samples to features."""
     from sk_center._onnx_graph import OPSET
 
-    import_extra("onnxscript")
+    import_extra("onnxscript", "onnx", "to_onnx needs")
     # A copy, whatever device and mode the network is in.
     module = Features(copy.deepcopy(module)).cpu().eval()
     try:
@@ -284,8 +274,8 @@ def convert_steps(steps, n_columns):
 
     from sk_center._onnx_graph import OPSET
 
-    skl2onnx = import_extra("skl2onnx")
-    double = import_module("skl2onnx.common.data_types").DoubleTensorType
+    skl2onnx = import_extra("skl2onnx", "onnx", "to_onnx needs")
+    double = skl2onnx.common.data_types.DoubleTensorType
     pipeline = Pipeline([(name, by_position(step)) for name, step in steps])
     try:
         model = skl2onnx.convert_sklearn(

@@ -8,6 +8,7 @@ from pathlib import Path
 from sklearn.utils.validation import check_is_fitted
 
 from sk_center._codec import Decoder, Encoder
+from sk_center._extras import import_extra
 from sk_center._files import atomic_write
 from sk_center._pickling import versions, warn_of_versions
 
@@ -315,23 +316,13 @@ def digest_of(arrays):
 
 
 def import_safetensors():
-    """Return the module safetensors, with its part for numpy.
+    """Return the module safetensors, or raise ImportError that says how to install it.
 
     Returns
     -------
     safetensors : module
-        The module.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed, with how to install it.
+        The module, with its part for numpy.
     """
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(
-            "save and load need safetensors, which is not installed: "
-            'pip install "sk-center[persistence]".'
-        ) from error
-    return safetensors
+    purpose = "save and load need"
+    import_extra("safetensors.numpy", "persistence", purpose)
+    return import_extra("safetensors", "persistence", purpose)

@@ -15,6 +15,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
+from sk_center._extras import import_extra
+
 # Beyond it sums of squares overflow.
 LARGEST = 1e150
 SHRINKAGES = {"ledoit_wolf": LedoitWolf, "oas": OAS, None: EmpiricalCovariance}
@@ -1138,14 +1140,7 @@ def import_faiss():
     ImportError
         If it is not installed, with how to install it.
     """
-    try:
-        import faiss
-    except ImportError as error:
-        raise ImportError(
-            "algorithm='faiss' needs faiss, which is not installed: "
-            'pip install "sk-center[faiss]".'
-        ) from error
-    return faiss
+    return import_extra("faiss", "faiss", "algorithm='faiss' needs")
 
 
 def fit_weibull(tail):

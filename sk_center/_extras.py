@@ -1,0 +1,36 @@
+"""Packages that only some of what sk_center does takes."""
+
+from importlib import import_module
+
+
+def import_extra(name, extra, purpose):
+    """Return a module of a package that an extra brings.
+
+    Parameters
+    ----------
+    name : str
+        Name of the module.
+
+    extra : str
+        Name of the extra.
+
+    purpose : str
+        The beginning of a sentence that the name ends, such as ``"to_onnx needs"``.
+
+    Returns
+    -------
+    module : module
+        The module.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed, with how to install it.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"{purpose} {name.partition('.')[0]}, which is not installed: "
+            f'pip install "sk-center[{extra}]".'
+        ) from error
