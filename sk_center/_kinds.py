@@ -5,6 +5,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+# Parameters of a training, not of the model, and prefixes of such.
+OF_TRAINING = ("callbacks", "checkpoint_dir", "checkpoint_every")
 # State that scikit-learn keeps on any estimator.
 OUTPUT_CONFIG, REQUESTS = "_sklearn_output_config", "_metadata_request"
 SMALLEST, LOWEST = np.finfo(np.float64).tiny, np.finfo(np.float64).min
@@ -542,7 +544,7 @@ KINDS = {
                 "_streams": boolean,
                 **FEATURES,
             },
-            dropped=("callbacks", "checkpoint_dir", "checkpoint_every"),
+            dropped=OF_TRAINING,
             check_params=check_net_params,
             finish=finish_classifier,
         ),

@@ -5,10 +5,10 @@ import torch
 from skorch.history import History
 from torch.overrides import TorchFunctionMode
 
+from sk_center._kinds import OF_TRAINING
 from sk_center._training_state import seeded
 
 CPU = torch.device("cpu")
-OF_TRAINING = ("callbacks", "checkpoint_dir", "checkpoint_every")
 # What tensors that are computed anew may take beyond those that the file holds.
 UNSAVED_BYTES = 2**28
 # What making a layer may ask of torch for each tensor that is its.
@@ -104,10 +104,9 @@ def restore(net, state):
     first_centers = net.center
     with seeded(0, CPU):
         check_size(net, body)
-        loaded = net.make_body()
-        loaded.load_state_dict(body)  # here lazy layers get their shape
         # Where the centers lie now comes from the file.
         net.center = None
+        # With the weights at once: lazy layers get their shape from them.
         net._saved = center.shape[1], state["width"], weights
         net.initialize()
     del net._saved

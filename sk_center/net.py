@@ -745,8 +745,8 @@ class CenterLossNet(NeuralNetClassifier):
         ):
             try:
                 if self.checkpoint_dir is None or self.history:
-                    return super().fit_loop(X, y, epochs, **params)
-                return self._fit_loop_with_checkpoints(X, y, epochs, **params)
+                    return super().fit_loop(X, y, n_epochs, **params)
+                return self._fit_loop_with_checkpoints(X, y, n_epochs, **params)
             except KeyboardInterrupt as error:
                 is_amid = len(self.history) > self._n_finished
                 given_up = self.interrupted_ or self._team is not None
@@ -756,13 +756,12 @@ class CenterLossNet(NeuralNetClassifier):
                 self.interrupted_ = self.interrupted_ or not self._callbacks_speak
                 raise
 
-    def _fit_loop_with_checkpoints(self, X, y, epochs, **params):
+    def _fit_loop_with_checkpoints(self, X, y, n_epochs, **params):
         """Train as ``fit_loop`` does, from the last checkpoint on if there is one."""
         if not (isinstance(self.checkpoint_every, Integral) and self.checkpoint_every > 0):
             raise ValueError(
                 f"checkpoint_every must be an integer >= 1; got {self.checkpoint_every!r}."
             )
-        n_epochs = self.max_epochs if epochs is None else epochs
         checkpoints = Checkpoints(self, self.get_dataset(X, y), n_epochs)
         self._n_finished = checkpoints.resume(self)
         self._checkpoints = checkpoints
