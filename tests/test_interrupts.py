@@ -337,10 +337,14 @@ def test_interrupt_with_early_stopping():
 # A real signal
 
 SCRIPT = """
+import signal
 import warnings
 import numpy as np
 from skorch.callbacks import Callback
 from sk_center import CenterLossClassifier
+
+# A shell's background jobs ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Ready(Callback):
     def on_epoch_begin(self, net, **kwargs):
