@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 
 BENCH_ARGS ?= --suite bundled
 
-.PHONY: demo test test-oldest lint bench clean
+.PHONY: demo test test-oldest lint docs check-docs bench clean
 
 demo: $(STAMP)
 	$(PYTHON) examples/plot_open_set_digits.py
@@ -23,11 +23,22 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pytest -q tests/test_docs.py -k docstring
 
+# Runs every example of the gallery. One thread each: small networks gain nothing by more.
+docs: $(STAMP)-docs
+	MPLBACKEND=Agg OMP_NUM_THREADS=1 $(PYTHON) -m sphinx -b html -W --keep-going -q \
+		docs docs/_build/html
+	@echo "The pages are in docs/_build/html: open index.html"
+
+# In Chromium, which it takes from the system, with chromedriver.
+check-docs: docs
+	$(PYTHON) docs/check_site.py docs/_build/html
+
 bench: $(STAMP)-bench
 	$(PYTHON) -m benchmarks.open_set $(BENCH_ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest build dist docs/_build docs/auto_examples docs/generated \
+		*.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
@@ -41,6 +52,11 @@ $(VENV)-oldest/installed: pyproject.toml constraints-oldest.txt
 	@$(PYTHON3) -m venv $(VENV)-oldest
 	@$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
 		--editable ".[test]" --constraint constraints-oldest.txt
+	@touch $@
+
+$(STAMP)-docs: $(STAMP)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check \
+		--editable ".[docs]" --constraint constraints.txt
 	@touch $@
 
 $(STAMP)-bench: $(STAMP)

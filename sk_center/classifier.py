@@ -238,7 +238,7 @@ class CenterLossClassifier(
     n_features_in_ : int
         ``X.shape[1]`` in ``fit``; not set for a Dataset.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, where X had names that are strings.
 
     See Also

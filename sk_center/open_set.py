@@ -189,7 +189,7 @@ class OpenSetClassifier(
     n_features_in_ : int
         Number of features seen during ``fit``, where the estimator exposes it.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where the estimator exposes them.
 
     See Also
