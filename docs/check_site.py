@@ -53,7 +53,8 @@ return {
 # The words or pictures of an article that are cut off at the right, unless they scroll.
 CUT = """
 const scrolls = e => e && e.tagName != "ARTICLE"
-  && (["auto", "scroll"].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  && (["auto", "scroll"].includes(getComputedStyle(e).overflowX)
+    || scrolls(e.parentElement));
 return [...document.querySelectorAll("article :is(p, li, dt, dd, h1, h2, h3, img, table)")]
   .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1 && !scrolls(e))
   .map(e => e.tagName + " " + e.textContent.slice(0, 40));
@@ -95,13 +96,16 @@ def read(browser, url):
     )
     page = browser.execute_script(READ)
     page["errors"] = [
-        entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"
+        entry["message"]
+        for entry in browser.get_log("browser")
+        if entry["level"] == "SEVERE"
     ]
     return page
 
 
 def complaints(pages, root, folder):
     """Yield what is wrong with pages that were read, by their addresses."""
+    headings = {url: page["ids"] for url, page in pages.items()}
     for url, page in pages.items():
         name = url.removeprefix(root)
         for problem in ("broken", "nameless", "errors", "cut on a phone"):
@@ -121,9 +125,8 @@ def complaints(pages, root, folder):
                 path += "index.html"
             if not (folder / path).is_file():
                 yield f"{name}: broken link: {link}"
-            elif fragment and root + path in pages:
-                if unquote(fragment) not in pages[root + path]["ids"]:
-                    yield f"{name}: no such heading: {link}"
+            elif fragment and unquote(fragment) not in headings.get(root + path, ()):
+                yield f"{name}: no such heading: {link}"
 
 
 def search(browser, root, word):
@@ -148,7 +151,9 @@ def main():
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     root = f"http://localhost:{server.server_port}/"
-    names = sorted(str(path.relative_to(args.folder)) for path in args.folder.rglob("*.html"))
+    names = sorted(
+        str(path.relative_to(args.folder)) for path in args.folder.rglob("*.html")
+    )
     names = [name for name in names if not name.startswith(("_static", "_modules"))]
 
     problems = []
@@ -170,7 +175,9 @@ def main():
         server.shutdown()
     problems += sorted({*complaints(pages, root, args.folder)})
     links = sum(len(page["links"]) for page in pages.values())
-    print(*problems, f"{len(pages)} pages, {links} links, {len(problems)} problems", sep="\n")
+    print(
+        *problems, f"{len(pages)} pages, {links} links, {len(problems)} problems", sep="\n"
+    )
     sys.exit(bool(problems))
 
 

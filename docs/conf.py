@@ -24,7 +24,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "**/GALLERY_HEADER.rst"]
 nitpicky = True
 nitpick_ignore_regex = [
-    # Other packages' names: their documentation is not asked, so that a build needs no network.
+    # Names of other packages: a build needs no network, so their pages are not known.
     ("py:.*", r"(?!sk_center).*"),
 ]
 suppress_warnings = ["config.cache"]  # the order of the gallery is an object

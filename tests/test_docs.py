@@ -80,16 +80,26 @@ def test_docstring_has_example(name):
     assert "EX01" not in [code for code, _ in validate(f"sk_center.{name}")["errors"]]
 
 
-def test_readme_runs(tmp_path):
-    """Check that the python blocks of the README run in order, as one script."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = list(re.finditer(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE))
-    assert len(blocks) == readme.count("```python") > 0
+def pages():
+    """Return the README and the pages of the documentation that hold python code."""
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    texts = {
+        str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in files
+    }
+    return [name for name, text in texts.items() if "```python" in text]
+
+
+@pytest.mark.parametrize("name", pages())
+def test_page_runs(name, tmp_path):
+    """Check that the python blocks of a page run in order, as one script."""
+    page = (ROOT / name).read_text(encoding="utf-8")
+    blocks = list(re.finditer(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
+    assert len(blocks) == page.count("```python")
     code = ""
     for block in blocks:
-        # Blank lines give the code the line numbers that it has in the README.
-        code += "\n" * (readme.count("\n", 0, block.start(1)) - code.count("\n")) + block[1]
-    script = tmp_path / "readme.py"
+        # Blank lines give the code the line numbers that it has in the page.
+        code += "\n" * (page.count("\n", 0, block.start(1)) - code.count("\n")) + block[1]
+    script = tmp_path / "page.py"
     script.write_text(code, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, script],
@@ -99,6 +109,18 @@ def test_readme_runs(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_benchmark_tables_are_those_of_the_results():
+    """Check that every measured number of the benchmark pages is in a generated table."""
+    folder = ROOT / "docs" / "benchmarks"
+    results = "".join(
+        file.read_text(encoding="utf-8") for file in (folder / "results").glob("*.md")
+    )
+    shown = (folder / "index.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\d+\.\d+ ± \d+\.\d+", shown))
+    assert len(shown) > 100
+    assert {number for number in shown if number not in results} == set()
 
 
 @pytest.mark.parametrize(
