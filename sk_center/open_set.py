@@ -354,8 +354,8 @@ class OpenSetClassifier(
             accepted.any(axis=1) & ~accepted[np.arange(len(index)), index]
         )
         if len(others):
-            ranking = np.where(accepted, self._ranking(X, predicted, p_values), -np.inf)
-            index[others] = ranking[others].argmax(axis=1)
+            ranking = self._ranking(X, others, predicted, p_values)
+            index[others] = np.where(accepted[others], ranking, -np.inf).argmax(axis=1)
         labels = self.classes_.astype(label_dtype(self.classes_, self.outlier_label_))[
             index
         ]
@@ -916,20 +916,20 @@ class OpenSetClassifier(
         check_is_fitted(self)
         return class_scores(self.estimator_, self.score_, X)
 
-    def _ranking(self, X, predicted, p_values):
-        """Return what the estimator itself ranks the classes by."""
+    def _ranking(self, X, rows, predicted, p_values):
+        """Return what the estimator itself ranks the classes by, for some rows of X."""
         if hasattr(self.estimator_, "predict_proba"):
-            return self.estimator_.predict_proba(X)
+            return self.estimator_.predict_proba(rows_of(X, rows))
         if hasattr(self.estimator_, "decision_function"):
             decision = self.estimator_.decision_function(X)
             if decision.ndim == 1:
-                return np.column_stack([-decision, decision])
+                return np.column_stack([-decision, decision])[rows]
             # Columns may also be pairs of classes, of which three classes have three.
             if decision.shape[1] == len(self.classes_) and np.array_equal(
                 self.classes_[decision.argmax(axis=1)], predicted
             ):
-                return decision
-        return p_values
+                return decision[rows]
+        return p_values[rows]
 
     def _make_score(self, estimator, X=None):
         """Return the score, not fitted, for an estimator and, once that is fitted, X."""

@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binom, chi2
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.covariance import LedoitWolf
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_digits, load_iris, make_blobs
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
@@ -2132,3 +2132,28 @@ def test_false_discovery_rate(share):
     assert np.mean(rates) <= fdr + 3.1 * np.std(rates) / np.sqrt(n_draws)
     # The bound is no bound if nothing is selected.
     assert found / n_draws > 0.5
+
+
+class CountingRows(torch.nn.Linear):
+    """Features that count the rows they are made for."""
+
+    n_rows = 0
+
+    def forward(self, X):
+        """Count, and map."""
+        CountingRows.n_rows += len(X)
+        return super().forward(X)
+
+
+def test_predict_ranks_again_only_where_it_must():
+    """Check that no pass over all samples asks for ranks that a few need."""
+    X, y = make_blobs(300, centers=3, cluster_std=3.0, random_state=0)
+    classifier = CenterLossClassifier(
+        CountingRows, module__in_features=2, module__out_features=4, random_state=0
+    )
+    model = OpenSetClassifier(classifier.set_params(max_epochs=3), random_state=0)
+    model.fit(X, y)
+    CountingRows.n_rows = 0
+    model.predict(X)
+    # Once each for classes, features and logits, and again for those in doubt.
+    assert 3 * len(X) < CountingRows.n_rows < 3.5 * len(X)
