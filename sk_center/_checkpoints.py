@@ -31,7 +31,7 @@ class Checkpoints:
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net, before its first epoch.
+        An initialized net, before its first epoch.
 
     dataset : torch.utils.data.Dataset
         The training data. The name of the file comes from them and from the parameters:
@@ -122,7 +122,7 @@ def find_path(net, dataset):
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net.
+        An initialized net.
 
     dataset : torch.utils.data.Dataset
         The training data.
@@ -179,7 +179,7 @@ def restore(net, state):
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net of the same parameters.
+        An initialized net of the same parameters.
 
     state : dict
         The state.
@@ -249,7 +249,7 @@ def fingerprint(net, dataset):
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net.
+        An initialized net.
 
     dataset : torch.utils.data.Dataset
         The training data. Of a Dataset of the user only the number of samples and the

@@ -26,7 +26,7 @@ class Team:
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net, equal on all processes.
+        An initialized net, equal on all processes.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Team:
         # Not the module but the whole step lies in it: also a criterion may have weights.
         step = Step(net)
         # Nothing but gradients travels: what is kept in buffers, the centers above all, is
-        # synchronised where that is due.
+        # synchronized where that is due.
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
             step, [name for name, _ in step.named_buffers()]
         )
@@ -183,7 +183,7 @@ class Step(torch.nn.Module):
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net.
+        An initialized net.
     """
 
     def __init__(self, net):
@@ -223,7 +223,7 @@ def trained_together(net, X, y, n_epochs):
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net.
+        An initialized net.
 
     X, y : object
         The training data, as skorch takes them.
@@ -281,7 +281,7 @@ def what_must_agree(net, dataset):
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net.
+        An initialized net.
 
     dataset : torch.utils.data.Dataset
         The training data. Of large arrays some rows tell which they are, of a user's
@@ -319,7 +319,7 @@ def uses_all_parameters(net):
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net.
+        An initialized net.
 
     Returns
     -------

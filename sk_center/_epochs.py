@@ -108,7 +108,7 @@ def telling(net, callback):
     Parameters
     ----------
     net : CenterLossNet
-        An initialised net.
+        An initialized net.
 
     callback : skorch.callbacks.Callback
         The callback.

@@ -195,7 +195,7 @@ def gather_rows(numbers, labels, sizes, group):
 def part_sizes(n_rows, n_parts):
     """Return the sizes of the contiguous parts that a batch is cut into.
 
-    No part has a single row, on which batch normalisation cannot train; of a small batch,
+    No part has a single row, on which batch normalization cannot train; of a small batch,
     some parts are empty.
 
     Parameters

@@ -86,7 +86,7 @@ def seeded(seed, device):
 
 @contextmanager
 def unchanged_on_error(net, initialized=True):
-    """Give an initialised net back what it was if a block raises.
+    """Give an initialized net back what it was if a block raises.
 
     That is its weights, optimizer, history and the parameters that may change.
 
@@ -96,7 +96,7 @@ def unchanged_on_error(net, initialized=True):
         The net that the block trains further.
 
     initialized : bool, default=True
-        False where the block initialises the net, which then has nothing to lose.
+        False where the block initializes the net, which then has nothing to lose.
     """
     if not initialized:
         yield

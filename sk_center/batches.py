@@ -122,7 +122,7 @@ class TensorBatches:
 
     batch_size : int
         Number of samples of a batch. A last batch of a single sample joins the batch
-        before it, because batch normalisation cannot train on one.
+        before it, because batch normalization cannot train on one.
 
     shuffle : bool, default=False
         Whether each pass has an order of its own, drawn from torch's global random

@@ -78,7 +78,7 @@ class CenterLossClassifier(
 ):
     """Neural network classifier whose classes are compact clouds around centers.
 
-    It minimises cross entropy plus ``lambda_center`` times center loss [1]_, so that
+    It minimizes cross entropy plus ``lambda_center`` times center loss [1]_, so that
     the features of a class gather around one center. A sample belongs to the nearest
     center; how far it lies from all of them tells how unlike the training data it is,
     which :class:`~sk_center.OpenSetClassifier` turns into "none of the classes I know".
@@ -254,7 +254,7 @@ class CenterLossClassifier(
     those of the softmax head on the training data (least cross entropy), because the
     likelihood of the training labels would make them overconfident.
 
-    Where ``torch.distributed`` is initialised, as under ``torchrun``, ``fit`` is called on
+    Where ``torch.distributed`` is initialized, as under ``torchrun``, ``fit`` is called on
     every process with the same data, each trains on its part of every batch, and all end
     with the same estimator.
 

@@ -6,7 +6,7 @@ from sk_center.centers import check_batch, deviations, sum_of_squares
 
 
 class _CenterLoss(torch.autograd.Function):
-    """Add half the sum of squared deviations times a scale to what else is minimised.
+    """Add half the sum of squared deviations times a scale to what else is minimized.
 
     One node of the graph: a product and a sum of their own would cost a small step as much
     as the arithmetic does. For the same reason ``forward`` takes ``ctx``, which
@@ -97,7 +97,7 @@ def add_center_loss(loss, weight, features, labels, centers, sample_weight=None)
     Parameters
     ----------
     loss : tensor of shape () or None
-        What else is minimised.
+        What else is minimized.
 
     weight : float
         Weight of the center loss, lambda.

@@ -43,7 +43,7 @@ NEGATIVE_LOSSES = ("background", "entropic", "objectosphere")
 
 
 class CenterLossNet(NeuralNetClassifier):
-    """Minimise cross entropy plus center loss as a skorch net.
+    """Minimize cross entropy plus center loss as a skorch net.
 
     The loss of a batch is, with f the features and c_y the center of their class::
 
@@ -283,7 +283,7 @@ class CenterLossNet(NeuralNetClassifier):
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
 
     def fit(self, X, y=None, **fit_params):
-        """Initialise the net for the data and train it.
+        """Initialize the net for the data and train it.
 
         Parameters
         ----------
@@ -636,7 +636,7 @@ class CenterLossNet(NeuralNetClassifier):
             if len(y) > 1 or "more than 1 value per channel" not in str(error):
                 raise
             raise ValueError(
-                "The module has batch normalisation, which cannot train on a batch of one "
+                "The module has batch normalization, which cannot train on a batch of one "
                 f"sample; give at least two, at a batch_size of at least 2 (batch_size="
                 f"{self.batch_size})."
             ) from error

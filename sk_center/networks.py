@@ -50,8 +50,8 @@ class MLP(nn.Sequential):
 class ConvNet(nn.Sequential):
     """Convolution blocks for small images, then dense layers as in :class:`MLP`.
 
-    A block is a 3x3 convolution, batch normalisation, ReLU and, while the image is
-    larger than 3x3, a 2x2 maximum. Batch normalisation comes first of all, so that raw
+    A block is a 3x3 convolution, batch normalization, ReLU and, while the image is
+    larger than 3x3, a 2x2 maximum. Batch normalization comes first of all, so that raw
     pixels from 0 to 255 need no scaling.
 
     Parameters
