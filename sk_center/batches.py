@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from sk_center._processes import part_sizes
 
+__all__ = ["ArrayDataset", "TensorBatches"]
+
 # Numbers that are gathered at once when batches are shuffled: megabytes, whatever n is.
 GATHERED_NUMBERS = 2**20
 

@@ -9,6 +9,13 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import betainc, psi
 from scipy.stats import f as fisher_f
 
+__all__ = [
+    "ConformalCalibration",
+    "GaussianCalibration",
+    "WeibullCalibration",
+    "samples_needed",
+]
+
 # Parametric tails have no smallest p-value, but none is zero: a rate of 0 rejects nothing.
 SMALLEST = np.finfo(np.float64).tiny
 TAIL_SIZE = 20

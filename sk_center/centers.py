@@ -11,6 +11,8 @@ from scipy.sparse import csr_array
 
 from sk_center._processes import gather_rows, gather_sizes
 
+__all__ = ["Center", "simplex_etf"]
+
 UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
 # The square root of the largest number of float32.
 LARGEST_NORM = 2.0**64

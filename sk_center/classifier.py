@@ -58,6 +58,8 @@ from sk_center.losses import objectosphere_loss
 from sk_center.net import NEGATIVE_LOSSES, CenterLossNet
 from sk_center.networks import HEADS, METRICS, MLP, PRECISIONS, ConvNet
 
+__all__ = ["CenterLossClassifier"]
+
 TEMPERATURE_SAMPLES = 5_000
 # Weights that float32 holds together with what they are multiplied with.
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30

@@ -10,6 +10,8 @@ from sklearn.utils import check_consistent_length
 
 from sk_center._responses import centers_of, features_of
 
+__all__ = ["Explanation"]
+
 # Classes that the representation shows.
 SHOWN = 8
 

@@ -4,6 +4,8 @@ import torch
 
 from sk_center.centers import check_batch, deviations, sum_of_squares
 
+__all__ = ["center_loss", "norm_penalty", "objectosphere_loss", "uniform_cross_entropy"]
+
 
 class _CenterLoss(torch.autograd.Function):
     """Add half the sum of squared deviations times a scale to what else is minimized.

@@ -21,6 +21,29 @@ from sklearn.utils.validation import _check_sample_weight
 
 from sk_center._nested import nested, transformed
 
+__all__ = [
+    "aupr_in_scorer",
+    "aupr_out_scorer",
+    "aupr_score",
+    "auroc_score",
+    "auroc_scorer",
+    "ccr_at_fpr",
+    "ccr_at_fpr_scorer",
+    "detection_error",
+    "fpr_at_tpr",
+    "make_open_set_scorer",
+    "neg_detection_error_scorer",
+    "neg_fpr_at_tpr_scorer",
+    "normalized_accuracy_score",
+    "normalized_accuracy_scorer",
+    "open_set_f1_score",
+    "open_set_f1_scorer",
+    "openness",
+    "oscr_curve",
+    "oscr_score",
+    "oscr_scorer",
+]
+
 
 def auroc_score(y_true, y_score, *, labels, sample_weight=None):
     """Area under the ROC curve of known against unknown samples.

@@ -12,6 +12,8 @@ from sklearn.utils.multiclass import type_of_target
 
 from sk_center.metrics import openness
 
+__all__ = ["LeaveClassesOut"]
+
 # A classifier of one class has nothing to tell apart.
 MIN_KNOWN = 2
 

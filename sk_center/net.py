@@ -34,6 +34,8 @@ from sk_center.losses import (
 )
 from sk_center.networks import CenterModule, Function, find_feature_dim, widest_output
 
+__all__ = ["CenterLossNet"]
+
 # Numbers in the widest layer of an inference batch: what the cache of a core holds, and
 # on a GPU, or whatever else it is, what keeps it busy.
 INFERENCE_NUMBERS = 2**18

@@ -9,6 +9,8 @@ from torch import nn
 
 from sk_center.centers import Center, distances
 
+__all__ = ["MLP", "CenterModule", "ConvNet", "RandomAffine", "TrainingOnly"]
+
 HEADS = ("linear", "distance")
 METRICS = ("euclidean", "cosine")
 PRECISIONS = ("float32", "bf16")

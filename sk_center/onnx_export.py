@@ -24,6 +24,8 @@ from sk_center.classifier import CenterLossClassifier
 from sk_center.open_set import OpenSetClassifier, label_dtype
 from sk_center.scores import as_tuple
 
+__all__ = ["to_onnx"]
+
 OUTPUTS = (
     "label",
     "accepted",

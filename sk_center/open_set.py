@@ -60,6 +60,8 @@ from sk_center.scores import (
     as_tuple,
 )
 
+__all__ = ["OpenSetClassifier"]
+
 # The density of many inputs, such as pixels, tells less of outsiders than it blurs, and
 # takes memory and time in proportion to the classes and to the square of the columns.
 LARGEST_TABLE = 100

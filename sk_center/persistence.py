@@ -12,6 +12,8 @@ from sk_center._extras import import_extra
 from sk_center._files import atomic_write
 from sk_center._pickling import versions, warn_of_versions
 
+__all__ = ["load", "save"]
+
 FORMAT = "sk_center"
 FORMAT_VERSION = 1
 # Characters of JSON, which becomes up to fifty times as large in memory.

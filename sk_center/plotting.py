@@ -26,6 +26,15 @@ from sk_center.metrics import (
 )
 from sk_center.scores import given_or_means
 
+__all__ = [
+    "DistanceDisplay",
+    "FalseRejectionDisplay",
+    "FeatureSpaceDisplay",
+    "OSCRCurveDisplay",
+    "OpenSetConfusionMatrixDisplay",
+    "OpenSetRocDisplay",
+]
+
 UNKNOWN_COLOR = "0.5"
 
 

@@ -17,6 +17,22 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
 from sk_center._extras import import_extra
 
+__all__ = [
+    "BaseScore",
+    "CenterDistance",
+    "Combined",
+    "Energy",
+    "FunctionScore",
+    "InputDensity",
+    "KNeighbors",
+    "Mahalanobis",
+    "MaxLogit",
+    "MaxSoftmax",
+    "OpenMax",
+    "PerClass",
+    "ViM",
+]
+
 # Beyond it sums of squares overflow.
 LARGEST = 1e150
 SHRINKAGES = {"ledoit_wolf": LedoitWolf, "oas": OAS, None: EmpiricalCovariance}

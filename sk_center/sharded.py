@@ -6,6 +6,8 @@ import torch.distributed as dist
 from sk_center._processes import gather_rows, gather_sizes
 from sk_center.centers import Center, check_batch, sum_of_squares
 
+__all__ = ["ShardedCenter"]
+
 
 class ShardedCenter(torch.nn.Module):
     """Keep the centers of some of the classes on each of several processes.
