@@ -32,10 +32,27 @@ class ArrayDataset(skorch.dataset.Dataset):
     dtype : torch.dtype, default=torch.float32
         What a batch of X is converted to, whatever its dtype at rest. None leaves it.
 
+    See Also
+    --------
+    TensorBatches : Slices it.
+    sk_center.CenterLossNet : Wraps arrays in one.
+
     Notes
     -----
     An item is ``(X, y)``, with weights ``({"X": X, "sample_weight": w}, y)``, the form
     in which skorch hands weights to the loss.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_center.batches import ArrayDataset
+    >>> dataset = ArrayDataset(np.arange(6).reshape(3, 2), [0, 1, 1])
+    >>> X, y = dataset[:2]
+    >>> X
+    tensor([[0., 1.],
+            [2., 3.]])
+    >>> y
+    tensor([0, 1])
     """
 
     def __init__(self, X, y=None, dtype=torch.float32):
@@ -143,6 +160,21 @@ class TensorBatches:
         Further arguments of ``torch.utils.data.DataLoader``, such as ``num_workers``, but
         none that chooses the samples of a batch. Given any, the ``DataLoader`` is used
         for every dataset.
+
+    See Also
+    --------
+    sk_center.CenterLossNet : Takes these parameters as ``iterator_train__resident`` and so
+        on.
+
+    Examples
+    --------
+    A last batch of one sample joins the one before it:
+
+    >>> import numpy as np
+    >>> from sk_center.batches import ArrayDataset, TensorBatches
+    >>> batches = TensorBatches(ArrayDataset(np.zeros((9, 2))), batch_size=4)
+    >>> [tuple(X.shape) for X, y in batches]
+    [(4, 2), (5, 2)]
     """
 
     # Arguments of DataLoader that do not go with batches chosen here.

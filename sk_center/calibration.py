@@ -1,4 +1,8 @@
-"""From scores to p-values: how many true members look as untypical as this sample?"""
+"""From scores to p-values: the share of true members that look as untypical.
+
+:class:`~sk_center.OpenSetClassifier` makes these calibrations of its parameter
+``calibration``, fits them, and keeps the fitted one as ``calibration_``.
+"""
 
 import warnings
 from bisect import bisect_left
@@ -35,10 +39,10 @@ class BaseCalibration:
     Attributes
     ----------
     thresholds_ : ndarray of shape (n_classes,)
-        A class is turned down when its p-value is at most this.
+        A class turns a sample down when its p-value is at most this.
 
     score_thresholds_ : ndarray of shape (n_classes,)
-        The same in units of the score: turned down when the score is below this.
+        The same in units of the score: it turns down what scores below this.
 
     groups_ : ndarray of shape (n_classes,)
         Index of the calibration group of each class: its own, or the one that classes
@@ -103,7 +107,7 @@ class BaseCalibration:
         Returns
         -------
         p_values : ndarray of shape (n_samples, n_classes)
-            p-values in (0, 1]; 1 for a class without calibration samples.
+            In (0, 1]; 1 for a class without calibration samples.
         """
         columns = zip(self.groups_, _comparable(scores).T)
         return np.transpose([self._p_values(group, column) for group, column in columns])
@@ -160,15 +164,16 @@ class ConformalCalibration(BaseCalibration):
 
     confidence : float, default=None
         None: the bound holds on average over calibration sets. Otherwise it holds for
-        this calibration set with at least this probability.
+        this calibration set with at least this probability, and a class takes more
+        calibration samples, see :func:`samples_needed`.
 
     Attributes
     ----------
     thresholds_ : ndarray of shape (n_classes,)
-        A class is turned down when its p-value is at most this.
+        A class turns a sample down when its p-value is at most this.
 
     score_thresholds_ : ndarray of shape (n_classes,)
-        The same in units of the score: turned down when the score is below this.
+        The same in units of the score: it turns down what scores below this.
 
     groups_ : ndarray of shape (n_classes,)
         Index of the calibration group of each class: its own, or the one that classes
@@ -176,6 +181,12 @@ class ConformalCalibration(BaseCalibration):
 
     n_samples_ : ndarray of shape (n_classes,)
         Number of calibration samples in the group of each class.
+
+    See Also
+    --------
+    WeibullCalibration : Continues beyond the lowest calibration score.
+    GaussianCalibration : For distances, and classes of few samples.
+    samples_needed : How many calibration samples a bound takes.
 
     Notes
     -----
@@ -191,6 +202,19 @@ class ConformalCalibration(BaseCalibration):
     .. [2] Y. Hechtlinger, B. Poczos, L. Wasserman. "Cautious deep learning".
        arXiv:1805.09460, 2018.
     .. [3] V. Vovk. "Conditional validity of inductive conformal predictors". ACML 2012.
+
+    Examples
+    --------
+    Two classes of 20 calibration samples each, and a bound of 5 and 10 %:
+
+    >>> import numpy as np
+    >>> from sk_center.calibration import ConformalCalibration
+    >>> scores, y = np.arange(40.0), np.repeat([0, 1], 20)
+    >>> calibration = ConformalCalibration(np.array([0.05, 0.1]))
+    >>> calibration.fit(scores, y, classes=["cat", "dog"]).score_thresholds_
+    array([ 0., 21.])
+    >>> calibration.p_values(np.array([[5.0, 19.5]])).round(3)
+    array([[0.333, 0.048]])
     """
 
     def _samples_needed(self, rate):
@@ -248,7 +272,7 @@ class ParametricCalibration(BaseCalibration):
 
 
 class GaussianCalibration(ParametricCalibration):
-    """p-values from the chi-square law of squared distances to the middle of a class.
+    """Take squared distances to the middle of a class for chi-square variables.
 
     Where the features of a class are Gaussian, the squared distance of a member to its
     middle is, up to scale, a chi-square variable; for the Euclidean distance and
@@ -279,6 +303,7 @@ class GaussianCalibration(ParametricCalibration):
     See Also
     --------
     ConformalCalibration : Assumes no law.
+    sk_center.scores.Mahalanobis : A score that it goes with.
 
     Notes
     -----
@@ -289,6 +314,21 @@ class GaussianCalibration(ParametricCalibration):
     ----------
     .. [1] F. E. Satterthwaite. "An approximate distribution of estimates of variance
        components". Biometrics Bulletin, 1946.
+
+    Examples
+    --------
+    Distances in three dimensions have about three degrees of freedom:
+
+    >>> import numpy as np
+    >>> from sk_center.calibration import GaussianCalibration
+    >>> X = np.random.default_rng(0).normal(size=(200, 3))
+    >>> scores = -np.linalg.norm(X, axis=1)
+    >>> calibration = GaussianCalibration(np.array([0.05]))
+    >>> calibration = calibration.fit(scores, np.zeros(200, dtype=int), classes=["cat"])
+    >>> round(calibration.degrees_of_freedom_, 1)
+    3.2
+    >>> bool(calibration.p_values(np.array([[-6.0]])) < 1e-6)
+    True
     """
 
     def _fit_law(self, members):
@@ -309,7 +349,7 @@ class GaussianCalibration(ParametricCalibration):
 
 
 class WeibullCalibration(ParametricCalibration):
-    """Conformal p-values, continued beyond the calibration samples by a Weibull tail.
+    """Continue conformal p-values beyond the calibration samples by a Weibull tail.
 
     In each class the lowest scores, those below a score u, are a sample of a tail, and
     how far they lie below u follows a Weibull distribution [1]_. Up to u p-values
@@ -352,6 +392,20 @@ class WeibullCalibration(ParametricCalibration):
     ----------
     .. [1] W. J. Scheirer, A. Rocha, R. J. Micheals, T. E. Boult. "Meta-recognition: the
        theory and practice of recognition score analysis". IEEE TPAMI, 2011.
+
+    Examples
+    --------
+    Of 30 calibration samples a conformal p-value is at least 1 / 31. This one is not:
+
+    >>> import numpy as np
+    >>> from sk_center.calibration import WeibullCalibration
+    >>> X = np.random.default_rng(0).normal(size=(30, 3))
+    >>> scores = -np.linalg.norm(X, axis=1)
+    >>> calibration = WeibullCalibration(np.array([0.01]))
+    >>> calibration = calibration.fit(scores, np.zeros(30, dtype=int), classes=["cat"])
+    >>> calibration.p_values(np.array([[-2.0], [-4.0]])).round(3)
+    array([[0.236],
+           [0.004]])
     """
 
     def _fit_law(self, members):
@@ -482,20 +536,33 @@ def _comparable(scores):
 
 
 def samples_needed(false_rejection_rate, confidence=None):
-    """Return the fewest calibration samples with which a class can be turned down.
+    """Return the fewest calibration samples with which a class can turn samples down.
 
     Parameters
     ----------
     false_rejection_rate : float
-        The bound, in [0, 1).
+        The bound, in [0, 1). Half of it takes twice the samples.
 
     confidence : float, default=None
-        See :class:`ConformalCalibration`.
+        None: the bound holds on average over calibration sets. Otherwise it holds with at
+        least this probability, which takes more samples.
 
     Returns
     -------
     n : int
-        0 for a rate of 0, where no class is ever turned down.
+        0 for a rate of 0, where no class ever turns a sample down.
+
+    See Also
+    --------
+    ConformalCalibration : Takes so many samples of each class.
+
+    Examples
+    --------
+    >>> from sk_center.calibration import samples_needed
+    >>> samples_needed(0.05), samples_needed(0.01)
+    (19, 99)
+    >>> samples_needed(0.05, confidence=0.9), samples_needed(0.01, confidence=0.9)
+    (45, 230)
     """
     if false_rejection_rate == 0:
         return 0

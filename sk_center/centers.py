@@ -35,14 +35,19 @@ class Center(torch.nn.Module):
     Parameters
     ----------
     feature_dim : int
-        Number of features D of each sample.
+        Number of features D of each sample, the width of the layer that gives them.
 
     center_num : int
-        Number of classes C.
+        Number of classes C. The centers take ``4 * C * D`` bytes. The time of
+        :func:`~sk_center.losses.center_loss` and :meth:`deviation` does not grow with C;
+        :meth:`forward` copies all centers.
 
     alpha : float, default=0.9
-        Share of the old center that an update retains, in [0, 1). Not used by
-        ``update="cumulative"`` and ``update="fixed"``.
+        Share of the old center that an update retains, in [0, 1). Larger makes centers
+        calmer, and lets them lag behind features that move: a center is about the mean of
+        the last ``1 / (1 - alpha)`` batches that held its class. 0 puts it at the mean of
+        the last one. With ``update="sum"`` a small alpha diverges. Not used by
+        ``"cumulative"`` and ``"fixed"``.
 
     center : array-like or tensor of shape (center_num, feature_dim), "simplex" or \
             callable, default=None
@@ -51,14 +56,17 @@ class Center(torch.nn.Module):
         simplex, see :func:`~sk_center.centers.simplex_etf`. A callable gets the shape
         ``(center_num, feature_dim)`` and returns such an array; like the default,
         Glorot uniform with bound ``sqrt(6 / (center_num + feature_dim))``, it is a
-        mere starting point.
+        mere starting point, which the first batch of a class replaces.
 
     name : str, default=None
         A name for the representation and the warnings of this module.
 
     update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
-        How a batch moves the centers. With n the number of samples of a class in
-        the batch and m the mean of their features, a class that is present moves by
+        How a batch moves the centers. ``"ema"`` does not care how large batches are;
+        ``"sum"`` and ``"wen"`` are there to repeat what others did, ``"cumulative"`` is for
+        features that do not change, ``"fixed"`` for anchors. With n the number of samples
+        of a class in the batch and m the mean of their features, a class that is present
+        moves by
 
         - ``"ema"``: ``s * (m - c)``, ``s = (1 - alpha) / (1 - alpha ** t)``, where t
           counts the batches that held the class. The division removes the start
@@ -94,6 +102,7 @@ class Center(torch.nn.Module):
     --------
     sk_center.losses.center_loss : The loss that pulls features to their center.
     CenterLossClassifier : The classifier trained with it.
+    ShardedCenter : For more classes than one device holds.
 
     Notes
     -----
@@ -274,6 +283,11 @@ class Center(torch.nn.Module):
 
         total : tensor of shape ()
             Sum of the squares in it, each row times its weight.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not match or a label is outside [0, center_num).
         """
         labels = check_batch(features, labels, self.center.shape, sample_weight)
         if sample_weight is not None:
@@ -826,7 +840,8 @@ def simplex_etf(shape, radius=10.0):
         Number of classes C >= 2 and number of features D >= C - 1.
 
     radius : float, default=10.0
-        Norm of every center.
+        Norm of every center. Larger sets the anchors further apart, and takes more epochs
+        to reach them: after 40 of LETTER, 10 was less accurate than 3, and 30 than 10.
 
     Returns
     -------
@@ -838,12 +853,24 @@ def simplex_etf(shape, radius=10.0):
     ValueError
         If C < 2 or D < C - 1.
 
+    See Also
+    --------
+    sk_center.Center : Takes them as ``center="simplex"``.
+
     References
     ----------
     .. [1] V. Papyan, X. Y. Han, D. L. Donoho. "Prevalence of neural collapse during
        the terminal phase of deep learning training". PNAS 2020.
     .. [2] D. Miller, N. Sünderhauf, M. Milford, F. Dayoub. "Class anchor clustering: a loss
        for distance-based open set recognition". WACV 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.centers import simplex_etf
+    >>> corners = simplex_etf((3, 2), radius=1.0)
+    >>> torch.pdist(corners)
+    tensor([1.7321, 1.7321, 1.7321])
     """
     n_classes, feature_dim = shape
     if n_classes < 2 or feature_dim < n_classes - 1:

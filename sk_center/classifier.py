@@ -99,47 +99,62 @@ class CenterLossClassifier(
 
     lambda_center : float, default=0.1
         Weight of the center loss. Larger makes clouds more compact, at some size at the
-        price of accuracy; 0 is plain softmax training. Search it on a log scale.
+        price of accuracy; 0 is plain softmax training. On digits, LETTER and MNIST 0.01 to
+        0.3 did alike, 0 lost 1 to 3 points of OSCR and 1 up to 1.5: search it on a log
+        scale, with :class:`~sk_center.LeaveClassesOut`.
 
     alpha : float, default=0.9
         Share of the old center that each batch retains, in [0, 1). Larger makes centers
-        calmer and slower.
+        calmer and slower; near 1 they stay behind the features. It seldom matters, since
+        ``fit`` ends with the exact class means: 0 to 0.99 did alike on digits and LETTER,
+        0.999 lost accuracy. After ``partial_fit`` the centers are these moving averages.
 
     center_update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
         How batches move the centers during training, see :class:`~sk_center.Center`.
+        ``"sum"`` and ``"wen"`` did as well as ``"ema"``, but the former diverges with large
+        batches; ``"cumulative"`` remembers early features and lost accuracy. ``"fixed"``
+        makes anchors of ``center``.
 
     hidden_layer_sizes : tuple of int, default=(512, 128)
         Sizes of the dense layers of the ``"auto"`` networks; the last is the number of
-        features D.
+        features D. Wider and more layers learn more and take more time: (2048, 128) and
+        (512, 512, 128) 2.5 times the default on 16 columns. One layer alone is a linear map
+        of a table. D of 2 can be drawn, and costs much accuracy with many classes; from 16
+        on D hardly matters.
 
     center : array-like of shape (n_classes, D), "simplex" or callable, default=None
         The first centers, see :class:`~sk_center.Center`. With ``center_update="fixed"``
         they are anchors, for which ``"simplex"`` gives the corners of a regular simplex;
-        it takes D of at least n_classes - 1.
+        it takes D of at least n_classes - 1. Otherwise no need to give any: the first batch
+        of a class finds its center.
 
     head : {"linear", "distance"}, default="linear"
         What the cross entropy is of: a dense layer on the features, or minus the distances
         to the centers. With anchors the latter is class anchor clustering [2]_, but for
-        center loss, which squares the distance to the anchor.
+        center loss, which squares the distance to the anchor. With centers that move it
+        cost accuracy.
 
     metric : {"euclidean", "cosine"}, default="euclidean"
         ``"cosine"`` brings features and centers to length one, so that a distance is
-        ``sqrt(2 - 2 * cosine)``: only directions count.
+        ``sqrt(2 - 2 * cosine)``: only directions count. Center loss is small then, and
+        takes a ``lambda_center`` of about 1 to 10.
 
     precision : {"float32", "bf16"}, default="float32"
         Precision the network computes features in. ``"bf16"``, which is torch's autocast,
-        takes about half the time where the processor has instructions for it. Centers,
+        takes about half the time of wide layers where the processor has instructions for
+        it, gains nothing for small ones, and did not change accuracy or OSCR. Centers,
         distances and logits stay in float32.
 
     lambda_norm : float, default=0.0
-        Weight of ``1/2 * mean(|features|^2)``, center loss with all centers at zero. It
-        tells how much of what center loss gains comes from small features alone.
+        Weight of ``1/2 * mean(|features|^2)``, center loss with all centers at zero; larger
+        makes features smaller. With ``lambda_center=0`` it tells how much of what center
+        loss gains comes from small features alone; beside center loss it gained nothing.
 
     negative_label : int, float or str, default=None
         Label of negative samples: of none of the classes, but of the kind to be rejected.
         They train the network by ``negative_loss`` and nothing else: they are not among
         ``classes_``, have no center, and :class:`~sk_center.OpenSetClassifier` does not
-        calibrate with them.
+        calibrate with them. None: there are none.
 
     negative_loss : {"background", "entropic", "objectosphere"}, default="entropic"
         What negative samples are trained for.
@@ -152,23 +167,34 @@ class CenterLossClassifier(
           ``negative_loss__weight=1e-4`` [3]_.
 
     predict_with : {"center", "softmax"}, default="center"
-        What predictions come from: the distances to the centers, or the softmax head,
-        the honest baseline at ``lambda_center=0``.
+        What predictions come from: the distances to the centers, or the softmax head. With
+        center loss both are about as accurate; at ``lambda_center=0`` centers are not, and
+        the softmax head is the honest baseline.
 
     max_epochs : int, default=100
-        Passes over the data.
+        Passes over the data; time grows with them. Too few cost accuracy and leave clouds
+        wide, more gain ever less: OSCR on LETTER was 88.3 % after 5 epochs, 94.5 after 40,
+        95.1 after 100 and 95.5 after 200. See ``early_stopping``.
 
     lr : float, default=0.001
-        Learning rate of the optimizer.
+        Learning rate of the optimizer. Larger learns faster and ends less exact, or in a
+        loss that is not finite, which is an error; smaller takes more epochs. Of 0.0001 and
+        0.01 each lost 6 points of OSCR on LETTER after 40 epochs: tune it first.
 
     batch_size : int, default=64
-        Samples of a training step.
+        Samples of a training step. Larger makes fewer and faster steps of an epoch, and
+        so takes more epochs or a larger ``lr``: 256 took 0.6 of the time and lost a point
+        of accuracy on LETTER, but nothing with ``lr=0.004``; 16 took 2.6 times as long.
+        Prediction chooses a size of its own.
 
     optimizer : torch optimizer class, default=torch.optim.Adam
-        Takes the ``optimizer__`` parameters, such as ``optimizer__weight_decay``.
+        Takes the ``optimizer__`` parameters, such as ``optimizer__weight_decay``. Another
+        class wants another ``lr``.
 
-    callbacks : list of skorch callbacks, default=None
+    callbacks : list of skorch callbacks, "disable" or None, default=None
         Copied for each fit; parameters are reached as ``callbacks__<name>__<parameter>``.
+        ``"disable"`` also leaves out those of skorch, and does not go with
+        ``early_stopping``.
 
     class_weight : dict or "balanced", default=None
         Positive weights of the classes in both terms of the loss, multiplied with
@@ -179,13 +205,18 @@ class CenterLossClassifier(
 
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the data, stop when their loss no
-        longer falls, and return to the best epoch. Otherwise all data train.
+        longer falls, and return to the best epoch. It ends ``max_epochs`` early where fewer
+        do, and costs that share of the training data. Otherwise all data train.
 
     validation_fraction : float, default=0.1
         Share of the data held out, stratified by class, with ``early_stopping=True``.
+        Larger stops less by chance, and leaves less to train: 0.3 lost half a point of OSCR
+        on digits and LETTER.
 
     n_iter_no_change : int, default=10
-        Epochs without a smaller validation loss after which early stopping stops.
+        Epochs without a smaller validation loss after which early stopping stops. Larger
+        trains longer, smaller may stop at a chance: 3, 10 and 30 stopped after 41, 86 and
+        148 epochs of digits, and 10 and 30 did alike.
 
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit instead of starting anew. ``lr``,
@@ -202,13 +233,14 @@ class CenterLossClassifier(
         generators of torch and numpy are left as they were.
 
     verbose : int, default=0
-        Whether to print a line an epoch. In any case the logger ``"sk_center"`` of
+        Whether to print a line an epoch; 1 does. In any case the logger ``"sk_center"`` of
         :mod:`logging` gets such a line at level INFO.
 
     **skorch_params : dict
         Every other parameter of :class:`~sk_center.CenterLossNet` by its skorch name:
         ``module__<name>``, ``optimizer__<name>``, ``criterion__label_smoothing``,
-        ``iterator_train__num_workers``, ``train_split`` and so on. Of speed and memory are
+        ``iterator_train__num_workers``, ``train_split`` and so on; a misspelled one is an
+        error that names the nearest. Of speed and memory are
         ``compile=True``, ``gradient_accumulation_steps``, ``deterministic=True`` and
         ``iterator_train__resident``, whether the data lie on a GPU. With
         ``checkpoint_dir`` a fit that was killed goes on when it is called again.
@@ -223,13 +255,14 @@ class CenterLossClassifier(
         ``partial_fit`` the moving averages; infinite for a class not seen so far.
 
     tau_ : float
-        Temperature that turns distances into probabilities.
+        Temperature that turns distances into probabilities, see Notes.
 
     net_ : CenterLossNet
         The trained skorch net.
 
-    module_ : torch.nn.Module
-        Its module: called with a batch it returns logits and features.
+    module_ : CenterModule
+        Its module, a :class:`~sk_center.networks.CenterModule`: called with a batch it
+        returns logits and features.
 
     history_ : skorch.history.History
         Losses of each epoch.
@@ -246,10 +279,15 @@ class CenterLossClassifier(
     See Also
     --------
     OpenSetClassifier : Rejects samples of none of the classes.
+    LeaveClassesOut : Tunes rejection with the known classes alone.
     CenterLossNet : The skorch net underneath.
+    sk_center.losses.center_loss : The loss, for a training loop of your own.
 
     Notes
     -----
+    The loss is that of equation 5 of [1]_, as means over a batch: the formula stands in
+    :class:`~sk_center.CenterLossNet`.
+
     With d the Euclidean distances to the centers, ``decision_function`` is -d,
     ``predict`` the nearest center and ``predict_proba`` ``softmax(-d / tau)``: one score
     drives all three. tau is chosen after training so that these probabilities match
@@ -259,6 +297,11 @@ class CenterLossClassifier(
     Where ``torch.distributed`` is initialized, as under ``torchrun``, ``fit`` is called on
     every process with the same data, each trains on its part of every batch, and all end
     with the same estimator.
+
+    What larger and smaller parameters do was measured on digits of scikit-learn, with 6
+    known and 4 unknown classes, LETTER, with 13 known letters and 13 unknown ones, and
+    MNIST, over several draws of the classes. OSCR is that of
+    :func:`~sk_center.metrics.oscr_score`, and a point of it 0.01.
 
     From scikit-learn 1.9 on, ``set_callbacks`` takes its callbacks, such as
     :class:`sklearn.callback.ProgressBar`. Each epoch is a task; a callback that scores gets
@@ -280,11 +323,19 @@ class CenterLossClassifier(
     >>> from sklearn.preprocessing import StandardScaler
     >>> from sk_center import CenterLossClassifier
     >>> X, y = load_wine(return_X_y=True)
-    >>> pipe = make_pipeline(StandardScaler(), CenterLossClassifier(random_state=0))
-    >>> pipe.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.9
+    >>> classifier = CenterLossClassifier(max_epochs=20, random_state=0)
+    >>> pipe = make_pipeline(StandardScaler(), classifier).fit(X[::2], y[::2])
+    >>> pipe.score(X[1::2], y[1::2]) > 0.9
     True
-    >>> pipe.decision_function(X[:2]).shape
-    (2, 3)
+
+    Of a wine with three times as much of everything the probabilities are as sure as of
+    one that is there, but it is far from all centers:
+
+    >>> wine, nonsense = X[0], 3 * X[0]
+    >>> pipe.predict_proba([wine, nonsense]).max(axis=1).round(2)
+    array([0.98, 0.96], dtype=float32)
+    >>> -pipe.decision_function([wine, nonsense]).max(axis=1).round()
+    array([ 2., 51.], dtype=float32)
     """
 
     _parameter_constraints: dict = {
@@ -475,12 +526,25 @@ class CenterLossClassifier(
         ------
         ValueError
             If ``classes`` is missing in the first call or differs from the fitted ones,
-            or y holds a label that is not among them.
+            y holds a label that is not among them, or a parameter does not go with it:
+            ``early_stopping=True`` and ``class_weight="balanced"`` do not.
 
         Warns
         -----
         UserWarning
             If training was interrupted, see :meth:`fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from sk_center import CenterLossClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = CenterLossClassifier(random_state=0)
+        >>> for rows in np.split(np.random.default_rng(0).permutation(150), 10):
+        ...     classifier = classifier.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
+        >>> classifier.n_iter_, classifier.score(X, y) > 0.9
+        (10, True)
         """
         self._validate_params()
         context = self._init_callback_context(task_name="partial-fit")

@@ -1,4 +1,4 @@
-"""Why was a sample rejected, or taken for what it is?"""
+"""Explanations of single answers: why a sample was rejected, or taken for what it is."""
 
 from dataclasses import dataclass
 
@@ -41,13 +41,13 @@ class Explanation:
         How compatible the sample is with each class.
 
     thresholds : ndarray of shape (n_classes,)
-        A class is turned down when its p-value is at most this.
+        A class turns the sample down when its p-value is at most this.
 
     scores : ndarray of shape (n_classes,)
         How typical of each class the sample looks.
 
     score_thresholds : ndarray of shape (n_classes,)
-        A class is turned down when its score is below this.
+        A class turns the sample down when its score is below this.
 
     distances : ndarray of shape (n_classes,) or None
         Euclidean distance to the center of each class in feature space; None where no
@@ -65,10 +65,14 @@ class Explanation:
 
     See Also
     --------
-    OpenSetClassifier : What it explains.
+    sk_center.OpenSetClassifier : What it explains.
+    sk_center.DistanceDisplay : The distances of many samples, and where each class turns
+        down.
 
     Examples
     --------
+    A flower between the first species and the others:
+
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sk_center import OpenSetClassifier

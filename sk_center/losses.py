@@ -71,6 +71,12 @@ def center_loss(features, labels, centers, sample_weight=None):
     ValueError
         If the shapes do not match or a label is outside the classes of ``centers``.
 
+    See Also
+    --------
+    sk_center.Center : The centers, which move by themselves.
+    sk_center.CenterLossNet : Trains a network with it.
+    norm_penalty : The same with all centers at zero.
+
     References
     ----------
     .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
@@ -152,6 +158,11 @@ def uniform_cross_entropy(logits):
     losses : tensor of shape (n_samples,)
         The loss of each sample; log(K), the least, where all logits are equal.
 
+    See Also
+    --------
+    sk_center.CenterLossClassifier : Takes it of negative samples, unless
+        ``negative_loss="background"``.
+
     References
     ----------
     .. [1] A. R. Dhamija, M. Günther, T. E. Boult. "Reducing network agnostophobia".
@@ -184,12 +195,17 @@ def objectosphere_loss(features, known, min_norm=50.0):
         Which samples are of a known class, bool.
 
     min_norm : float, default=50.0
-        Norm beyond which known samples cost nothing, xi in [1]_.
+        Norm beyond which known samples cost nothing, xi in [1]_. Larger drives known
+        samples further from the origin, where those of no class are to lie.
 
     Returns
     -------
     losses : tensor of shape (n_samples,)
         The loss of each sample.
+
+    See Also
+    --------
+    sk_center.CenterLossClassifier : Takes it with ``negative_loss="objectosphere"``.
 
     References
     ----------
@@ -227,6 +243,10 @@ def norm_penalty(features, sample_weight=None):
     -------
     loss : tensor of shape ()
         The penalty.
+
+    See Also
+    --------
+    center_loss : Pulls features to the center of their class instead.
 
     Examples
     --------

@@ -1,6 +1,8 @@
 """Metrics of open-set recognition, and scorers of them for model selection.
 
-Known is the positive side throughout, but where a function is told otherwise.
+Samples whose true label is none of the known classes, ``labels``, are unknown: they stand
+for the outsiders to come. Known is the positive side throughout, but where a function is
+told otherwise.
 
 The scorers go into ``scoring=`` of scikit-learn's tools, such as ``GridSearchCV``, for an
 :class:`~sk_center.OpenSetClassifier`: ``auroc_scorer``, ``aupr_in_scorer``,
@@ -74,6 +76,12 @@ def auroc_score(y_true, y_score, *, labels, sample_weight=None):
     ------
     ValueError
         If there is no known or no unknown sample.
+
+    See Also
+    --------
+    oscr_score : Counts only the known samples that are named right.
+    fpr_at_tpr : At one threshold.
+    sk_center.OpenSetRocDisplay : Draws the curve.
 
     Examples
     --------
@@ -150,7 +158,8 @@ def fpr_at_tpr(y_true, y_score, *, labels, tpr=0.95, sample_weight=None):
     """Share of the unknown samples accepted where ``tpr`` of the known ones are.
 
     Known is the positive side: the threshold is the highest score at which at least
-    ``tpr`` of the known samples score as high or higher.
+    ``tpr`` of the known samples score as high or higher. With the default it is what papers
+    call FPR95.
 
     Parameters
     ----------
@@ -164,7 +173,8 @@ def fpr_at_tpr(y_true, y_score, *, labels, tpr=0.95, sample_weight=None):
         The known classes, ``classes_`` of the classifier.
 
     tpr : float, default=0.95
-        Share of the known samples to accept, in (0, 1].
+        Share of the known samples to accept, in (0, 1]. Larger accepts more unknown ones,
+        too.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -178,6 +188,11 @@ def fpr_at_tpr(y_true, y_score, *, labels, tpr=0.95, sample_weight=None):
     ------
     ValueError
         If there is no known or no unknown sample, or ``tpr`` is out of range.
+
+    See Also
+    --------
+    auroc_score : Over all thresholds.
+    ccr_at_fpr : The other way round, and counts only samples that are named right.
 
     Examples
     --------
@@ -221,6 +236,10 @@ def detection_error(y_true, y_score, *, labels, sample_weight=None):
     ------
     ValueError
         If there is no known or no unknown sample.
+
+    See Also
+    --------
+    fpr_at_tpr : The errors at a threshold that is given.
 
     Notes
     -----
@@ -285,6 +304,11 @@ def oscr_curve(y_true, y_pred, y_score, *, labels, sample_weight=None):
     ------
     ValueError
         If there is no known or no unknown sample.
+
+    See Also
+    --------
+    oscr_score : The area under the curve.
+    sk_center.OSCRCurveDisplay : Draws it.
 
     Notes
     -----
@@ -355,6 +379,12 @@ def oscr_score(y_true, y_pred, y_score, *, labels, sample_weight=None):
     ValueError
         If there is no known or no unknown sample.
 
+    See Also
+    --------
+    oscr_curve : The curve, with its reference.
+    ccr_at_fpr : One point of it.
+    auroc_score : Whichever class is named.
+
     Examples
     --------
     >>> from sk_center.metrics import oscr_score
@@ -388,8 +418,8 @@ def ccr_at_fpr(y_true, y_pred, y_score, *, labels, fpr=0.1, sample_weight=None):
         The known classes, ``classes_`` of the classifier.
 
     fpr : float, default=0.1
-        Largest share of the unknown samples to accept, in [0, 1]. With n of them, rates
-        below 1 / n are all the same as 0.
+        Largest share of the unknown samples to accept, in [0, 1]. Larger accepts more of
+        all. With n of them, rates below 1 / n are all the same as 0.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -403,6 +433,10 @@ def ccr_at_fpr(y_true, y_pred, y_score, *, labels, fpr=0.1, sample_weight=None):
     ------
     ValueError
         If there is no known or no unknown sample, or ``fpr`` is out of range.
+
+    See Also
+    --------
+    oscr_score : Over all thresholds.
 
     References
     ----------
@@ -462,6 +496,8 @@ def open_set_f1_score(y_true, y_pred, *, labels, outlier_label, sample_weight=No
 
     See Also
     --------
+    normalized_accuracy_score : Accuracies, whatever share of the samples is unknown.
+    sk_center.OpenSetConfusionMatrixDisplay : All the counts.
     sklearn.metrics.f1_score : The same number from unknown labels made one.
 
     Notes
@@ -527,7 +563,8 @@ def normalized_accuracy_score(
         What ``y_pred`` says of rejected samples: ``outlier_label_`` of the classifier.
 
     lambda_r : float, default=0.5
-        Weight of the known samples, in (0, 1).
+        Weight of the known samples, in (0, 1). Larger minds false rejections more than
+        outsiders that are accepted.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -542,6 +579,10 @@ def normalized_accuracy_score(
     ValueError
         If there is no known or no unknown sample, ``y_pred`` holds other labels, or
         ``lambda_r`` is out of range.
+
+    See Also
+    --------
+    open_set_f1_score : Also depends on how many samples are unknown.
 
     References
     ----------
@@ -584,12 +625,16 @@ def openness(n_known_classes, n_test_classes):
     Returns
     -------
     openness : float
-        0 where no class is unknown, and towards 1 the more are.
+        0 where no class is unknown, the closer to 1 the more are.
 
     Raises
     ------
     ValueError
         If ``n_known_classes`` is not a positive integer, or ``n_test_classes`` is less.
+
+    See Also
+    --------
+    sk_center.LeaveClassesOut : Takes an openness to make splits of.
 
     Notes
     -----

@@ -19,7 +19,7 @@ MIN_KNOWN = 2
 
 
 class LeaveClassesOut(BaseCrossValidator):
-    """Cross-validator that keeps whole classes for testing, as unknowns.
+    """Cross-validator that leaves whole classes out of training, as unknown classes.
 
     Each split declares some classes unknown. The test part holds all samples of those
     and a stratified share of the samples of every other class; the rest trains. So an
@@ -30,16 +30,19 @@ class LeaveClassesOut(BaseCrossValidator):
     ----------
     n_unknown : int or float, default=None
         Number of classes to leave out in each split, or their share of all classes in
-        (0, 1), rounded to at least one class. None leaves one out, unless ``openness``
-        or ``unknown_classes`` says otherwise; only one of the three may be given.
+        (0, 1), rounded to at least one class. More make more outsiders to judge by, and
+        leave fewer classes to train on. None leaves one out, unless ``openness`` or
+        ``unknown_classes`` says otherwise; only one of the three may be given.
 
     n_splits : int, default=None
-        Number of splits. None is 5, or one for each entry of ``unknown_classes``, with
-        which it may not be given.
+        Number of splits. More leave more classes out once, and judge by more of them, in
+        proportionally more time. None is 5, or one for each entry of ``unknown_classes``,
+        with which it may not be given.
 
     test_size : float, default=0.2
-        Share of every known class to test on, in (0, 1). With ``1 / n_splits`` it is a
-        K-fold; any other share may be tested more or less than once, see Notes.
+        Share of every known class to test on, in (0, 1). Larger judges by more samples of
+        known classes, and leaves fewer to train. With ``1 / n_splits`` it is a K-fold; any
+        other share may be tested more or less than once, see Notes.
 
     unknown_classes : list of lists of labels, default=None
         The classes to leave out, one entry for each split, as in
@@ -47,8 +50,8 @@ class LeaveClassesOut(BaseCrossValidator):
         of the known classes.
 
     openness : float, default=None
-        Openness of each split in (0, 1), see Notes; the number of classes left out is the
-        one that comes nearest.
+        Openness of each split in (0, 1), see Notes; larger leaves more classes out, the
+        number that comes nearest.
 
     random_state : int, RandomState instance or None, default=None
         Seed of which classes and which samples are held out. An int gives the same splits
@@ -56,8 +59,9 @@ class LeaveClassesOut(BaseCrossValidator):
 
     See Also
     --------
-    OpenSetClassifier : What to tune with it.
-    sk_center.metrics.oscr_score : A score of known and unknown samples together.
+    sk_center.OpenSetClassifier : What to tune with it.
+    sk_center.metrics.oscr_score : A score of known and unknown samples together, whose
+        scorer is ``sk_center.metrics.oscr_scorer``.
     sklearn.model_selection.LeavePGroupsOut : Leaves groups out, and every sample of them.
     sklearn.model_selection.StratifiedGroupKFold : Leaves no class out.
 
@@ -124,15 +128,13 @@ class LeaveClassesOut(BaseCrossValidator):
     >>> from sklearn.model_selection import GridSearchCV
     >>> from sklearn.preprocessing import scale
     >>> from sk_center import OpenSetClassifier
-    >>> from sk_center.metrics import auroc_score
+    >>> from sk_center.metrics import auroc_scorer
     >>> X, y = load_iris(return_X_y=True)
-    >>> def scorer(model, X, y):
-    ...     return auroc_score(y, model.score_samples(X), labels=model.classes_)
     >>> search = GridSearchCV(
     ...     OpenSetClassifier(LogisticRegression(), cv=5, random_state=0),
     ...     {"conformity_score": ["center_distance", "mahalanobis"]},
     ...     cv=LeaveClassesOut(n_splits=3, random_state=0),
-    ...     scoring=scorer,
+    ...     scoring=auroc_scorer,
     ... ).fit(scale(X), y)
     >>> search.best_params_
     {'conformity_score': 'mahalanobis'}

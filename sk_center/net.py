@@ -53,9 +53,11 @@ class CenterLossNet(NeuralNetClassifier):
         + lambda_center * 1/2 * mean_B( w * sum_D( (f - c_y)^2 ) )
         + lambda_norm * 1/2 * mean_B( w * sum_D( f^2 ) )
 
-    Use it where a skorch net is at home: with callbacks, a net of your own making,
-    labels that already are class indices. :class:`~sk_center.CenterLossClassifier`
-    builds one and adds all that scikit-learn expects.
+    with w the sample weights, or 1. The first two terms are those of [1]_, as means over
+    the batch. Use it where a skorch net is at home: with callbacks, a net of your own
+    making, labels that already are class indices.
+    :class:`~sk_center.CenterLossClassifier` builds one and adds all that scikit-learn
+    expects.
 
     Parameters
     ----------
@@ -68,28 +70,36 @@ class CenterLossNet(NeuralNetClassifier):
         Further positional arguments of :class:`skorch.NeuralNetClassifier`.
 
     lambda_center : float, default=0.1
-        Weight of the center loss. Zero is plain softmax training.
+        Weight of the center loss. Larger makes the clouds of the classes more compact, too
+        large a weight costs accuracy. Zero is plain softmax training.
 
     alpha : float, default=0.9
-        Share of the old center that an update retains, see :class:`~sk_center.Center`.
+        Share of the old center that an update retains. Larger makes centers calmer, and
+        lets them lag behind the features, see :class:`~sk_center.Center`. Unlike those of a
+        :class:`~sk_center.CenterLossClassifier` they stay these moving averages when
+        training ends.
 
     center_update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
-        Update rule of the centers, see :class:`~sk_center.Center`.
+        Update rule of the centers, see :class:`~sk_center.Center`. ``"fixed"`` makes
+        anchors of the first centers.
 
     center : array-like of shape (n_classes, D), "simplex" or callable, default=None
         The first centers, see :class:`~sk_center.Center`.
 
     head : {"linear", "distance"}, default="linear"
-        What the cross entropy is of: a dense layer, or minus the distances to the centers.
+        What the cross entropy is of: a dense layer, or minus the distances to the centers,
+        which is meant for anchors.
 
     metric : {"euclidean", "cosine"}, default="euclidean"
-        ``"cosine"`` brings features to length one.
+        ``"cosine"`` brings features to length one, so that only directions count. It takes
+        a larger ``lambda_center``, about 1.
 
     precision : {"float32", "bf16"}, default="float32"
-        Precision the module computes features in; ``"bf16"`` is torch's autocast.
+        Precision the module computes features in; ``"bf16"`` is torch's autocast. It is
+        faster where the processor has instructions for it.
 
     lambda_norm : float, default=0.0
-        Weight of the penalty on the norm of features.
+        Weight of the penalty on the norm of features. Larger makes them shorter.
 
     negative_loss : {"background", "entropic", "objectosphere"}, default=None
         What negative samples, those of the label ``n_classes``, are trained for, see
@@ -97,7 +107,8 @@ class CenterLossNet(NeuralNetClassifier):
 
     n_classes : int, default=None
         Number of classes; by default one more than the largest label of the first fit.
-        To be given with ``negative_loss``.
+        To be given with ``negative_loss``, where y is None, and where the first fit may
+        lack the last classes.
 
     track_centers : bool, default=True
         Whether batches move the centers where ``lambda_center=0`` too. Without center loss
@@ -105,7 +116,8 @@ class CenterLossNet(NeuralNetClassifier):
 
     gradient_accumulation_steps : int, default=1
         Batches whose gradients make one step of the optimizer, that of one batch with all
-        their samples: for steps that do not fit into memory. Centers move batch by batch.
+        their samples. Raise it, and lower ``batch_size``, for steps that do not fit into
+        memory; the time stays that of the small batches. Centers move batch by batch.
 
     deterministic : bool, default=False
         Whether training takes only algorithms of torch that give the same bits each time,
@@ -121,7 +133,8 @@ class CenterLossNet(NeuralNetClassifier):
         none.
 
     checkpoint_every : int, default=1
-        Number of epochs from one checkpoint to the next.
+        Number of epochs from one checkpoint to the next. Larger writes less, and loses more
+        epochs when the process dies.
 
     criterion : torch loss class, default=torch.nn.CrossEntropyLoss
         The loss on the logits. It is asked for one value per sample
@@ -131,22 +144,26 @@ class CenterLossNet(NeuralNetClassifier):
         The optimizer; it gets the ``optimizer__`` parameters.
 
     lr : float, default=0.001
-        Learning rate.
+        Learning rate. Larger learns in fewer epochs and ends less exact; far too large, the
+        loss becomes infinite. Another optimizer takes another one.
 
     train_split : callable, default=None
         As in skorch, but by default all data train.
 
     iterator_train : class, default=TensorBatches
-        Iterates over training batches; ``torch.utils.data.DataLoader`` does too.
+        Iterates over training batches, see :class:`~sk_center.batches.TensorBatches`, which
+        takes the ``iterator_train__`` parameters; ``torch.utils.data.DataLoader`` does too.
 
     iterator_train__shuffle : bool, default=True
-        Whether every epoch has an order of its own.
+        Whether every epoch has an order of its own. Switch it off for samples that must
+        keep their order.
 
     iterator_valid : class, default=TensorBatches
-        Iterates over batches of validation and inference.
+        Iterates over batches of validation and inference. Their size is chosen by the
+        widest layer; ``iterator_valid__batch_size`` sets it, smaller takes less memory.
 
     dataset : class, default=ArrayDataset
-        Wraps arrays and tensors.
+        Wraps arrays and tensors, see :class:`~sk_center.batches.ArrayDataset`.
 
     compile : bool, default=False
         Whether torch compiles the training step (network, loss, centers) and inference,
@@ -162,7 +179,7 @@ class CenterLossNet(NeuralNetClassifier):
 
     Attributes
     ----------
-    module_ : torch.nn.Module
+    module_ : CenterModule
         Feature extractor, head and centers: ``module_.body``, ``module_.head``,
         ``module_.center``. Called with a batch it returns logits and features.
 
@@ -178,6 +195,8 @@ class CenterLossNet(NeuralNetClassifier):
     See Also
     --------
     CenterLossClassifier : The scikit-learn classifier.
+    sk_center.losses.center_loss : The loss, for a training loop of your own.
+    sk_center.networks.CenterModule : What ``module_`` is.
 
     Notes
     -----
@@ -186,6 +205,11 @@ class CenterLossNet(NeuralNetClassifier):
     ``on_epoch_end`` still take place. An epoch without a step of the optimizer is dropped.
     Where that is the first, and on a second Ctrl-C during validation, KeyboardInterrupt
     goes to the caller.
+
+    References
+    ----------
+    .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
+       approach for deep face recognition". ECCV 2016, equation 5.
 
     Examples
     --------
@@ -303,6 +327,11 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         self : CenterLossNet
             The trained net.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or a label is invalid, or the training loss is not finite.
         """
         if not (self.warm_start and self.initialized_):
             self.measure(X, y)
@@ -349,6 +378,11 @@ class CenterLossNet(NeuralNetClassifier):
 
         y : array-like of shape (n_samples,), default=None
             Class index of each sample, needed where ``n_classes`` is None.
+
+        Raises
+        ------
+        ValueError
+            If the number of classes can be told neither from ``n_classes`` nor from ``y``.
         """
         sample, _ = self.get_dataset(X, y)[0]
         if isinstance(sample, dict):

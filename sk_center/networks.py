@@ -29,6 +29,12 @@ class MLP(nn.Sequential):
 
     dropout : float, default=0.0
         Share of the units before the feature layer that a training step switches off.
+        There are none where ``hidden_layer_sizes`` is a single layer.
+
+    See Also
+    --------
+    sk_center.CenterLossClassifier : Takes it for 2-D X, with ``module__dropout`` and so on.
+    ConvNet : For images.
 
     Examples
     --------
@@ -62,7 +68,7 @@ class ConvNet(nn.Sequential):
         Channels, height and width of an image.
 
     channels : sequence of int, default=(32, 64, 128)
-        Number of channels of each block.
+        Number of channels of each block. More blocks see larger parts of an image.
 
     hidden_layer_sizes : sequence of int, default=(512, 128)
         Size of each dense layer; the last one is the number of features D.
@@ -73,6 +79,11 @@ class ConvNet(nn.Sequential):
     augment : torch.nn.Module, default=None
         What training, and nothing else, does to each batch of images, such as
         :class:`RandomAffine` or a transform of torchvision.
+
+    See Also
+    --------
+    sk_center.CenterLossClassifier : Takes it for 4-D X, with ``module__augment`` and so on.
+    MLP : For tables.
 
     Examples
     --------
@@ -133,12 +144,20 @@ class RandomAffine(nn.Module):
     shear : float, default=0.0
         Largest horizontal offset, in pixels for each pixel up or down from the middle.
 
+    See Also
+    --------
+    ConvNet : Takes it as ``augment``.
+
     Examples
     --------
     >>> import torch
     >>> from sk_center.networks import RandomAffine
-    >>> RandomAffine(shift=2, rotation=15)(torch.zeros(5, 1, 8, 8)).shape
-    torch.Size([5, 1, 8, 8])
+    >>> augment = RandomAffine(shift=2, rotation=15)
+    >>> images = torch.rand(5, 1, 8, 8)
+    >>> bool((augment(images) == images).all())
+    False
+    >>> bool((augment.eval()(images) == images).all())
+    True
     """
 
     def __init__(self, shift=0.0, rotation=0.0, scale=0.0, shear=0.0):
@@ -211,6 +230,20 @@ class TrainingOnly(nn.Module):
     ----------
     module : torch.nn.Module
         Maps a batch to one of the same shape.
+
+    See Also
+    --------
+    ConvNet : Wraps its ``augment`` in it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.networks import TrainingOnly
+    >>> module, X = TrainingOnly(torch.nn.ReLU()), torch.tensor([[-1.0, 2.0]])
+    >>> module(X)
+    tensor([[0., 2.]])
+    >>> module.eval()(X)
+    tensor([[-1.,  2.]])
     """
 
     def __init__(self, module):
@@ -265,6 +298,9 @@ class Function(nn.Module):
 class CenterModule(nn.Module):
     """A feature extractor with a softmax head and one center per class.
 
+    It is the ``module_`` of a :class:`~sk_center.CenterLossNet` and of a
+    :class:`~sk_center.CenterLossClassifier`.
+
     Parameters
     ----------
     body : torch.nn.Module
@@ -298,6 +334,30 @@ class CenterModule(nn.Module):
     precision : {"float32", "bf16"}, default="float32"
         Precision the body computes in; ``"bf16"`` is torch's autocast to bfloat16. Head,
         centers and distances stay in float32.
+
+    Attributes
+    ----------
+    body : torch.nn.Module
+        The feature extractor.
+
+    head : torch.nn.Linear or None
+        The dense layer; None where the logits are distances.
+
+    center : Center
+        The centers.
+
+    See Also
+    --------
+    sk_center.CenterLossNet : Builds and trains it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.networks import CenterModule
+    >>> module = CenterModule(torch.nn.Linear(3, 2), feature_dim=2, n_classes=4)
+    >>> logits, features = module(torch.zeros(5, 3))
+    >>> logits.shape, features.shape
+    (torch.Size([5, 4]), torch.Size([5, 2]))
     """
 
     def __init__(

@@ -76,6 +76,7 @@ def to_onnx(estimator, path):
 
     See Also
     --------
+    save : Writes a model that :func:`load` reads again in Python.
     OpenSetClassifier : Makes the decisions that are exported.
 
     Notes
@@ -122,7 +123,7 @@ def to_onnx(estimator, path):
     >>> from sklearn.preprocessing import StandardScaler
     >>> from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
     >>> X, y = load_wine(return_X_y=True)
-    >>> pipe = make_pipeline(StandardScaler(), CenterLossClassifier(random_state=0))
+    >>> pipe = make_pipeline(StandardScaler(), CenterLossClassifier(max_epochs=10))
     >>> model = OpenSetClassifier(pipe, false_rejection_rate=0.1, random_state=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "wine.onnx")

@@ -80,7 +80,8 @@ class OpenSetClassifier(
     ----------
     estimator : estimator instance
         Any classifier, also a Pipeline. It is cloned and fitted, unless it is a
-        :class:`sklearn.frozen.FrozenEstimator`.
+        :class:`sklearn.frozen.FrozenEstimator`. What it gives beside labels decides which
+        scores there are: features, logits, probabilities.
 
     conformity_score : {"auto", "center_distance", "energy", "input_density", "knn", \
             "mahalanobis", "max_logit", "max_softmax", "openmax", "vim"}, score, \
@@ -102,6 +103,10 @@ class OpenSetClassifier(
           probabilities, and else ``"max_softmax"``. With ``calibration="gaussian"`` it is
           ``"mahalanobis"``.
 
+        The bound holds with any of them; how many outsiders are rejected depends on it most
+        of all. On digits, LETTER and MNIST the sum had the best mean OSCR of all that were
+        tried; the best single scores, Mahalanobis and ViM, were 0.75 points behind.
+
         Features are ``estimator.transform(X)`` where that exists, of another Pipeline
         what its last step sees, and else X. Inputs are what the last step of a Pipeline
         sees, and else X. Logits are the ``logits`` of a
@@ -122,27 +127,36 @@ class OpenSetClassifier(
           Weibull tail. It takes two samples of a class. See
           :class:`~sk_center.calibration.WeibullCalibration`.
 
-        The bound of the latter two is as good as their assumption.
+        The bound of the latter two is as good as their assumption. They are for classes
+        of few calibration samples: at 5 % they rejected more on digits and LETTER.
 
     false_rejection_rate : float or dict, default=0.05
         Largest share of the true members of a class to turn away, in [0, 1); a dict
         gives one for each class, and may hold further labels. Larger rejects more
-        outsiders and more members. 0 never rejects.
+        outsiders and more members: of LETTER 1, 5, 10 and 20 % rejected 55, 73, 86 and 95 %
+        of the outsiders. Smaller takes more calibration samples: half the rate, twice as
+        many. 0 never rejects; if only for one class, no sample is rejected at all.
 
     confidence : float, default=None
         None: the bound holds on average over calibration sets. A float in (0, 1), such as
         0.9: it holds for this calibration set with at least this probability, which takes
-        a stricter threshold. For ``calibration="conformal"`` only.
+        a stricter threshold and more calibration samples, 45 in a class rather than 19 for
+        5 %. Larger rejects less: 0.9 on LETTER 49 % of the outsiders rather than 73 %. For
+        ``calibration="conformal"`` only.
 
     cv : float, int, cross-validation generator, iterable or None, default=0.2
         Which samples calibrate, each at most once.
 
         - A float is the share that is held out of every class. The estimator trains on
-          the rest, and the bound is exact.
+          the rest, and the bound is exact. Larger calibrates with more samples, so that
+          fewer classes are too rare to calibrate alone, and leaves fewer to train: 0.5
+          rather than 0.2 cost a point of accuracy on LETTER, and rejected less.
         - An int, a splitter or None (5 folds): every sample is scored by an estimator
           that did not train on it, and calibrates; then the estimator is fitted on all of
           them. The bound then is approximate, since the final estimator is none of those
-          that calibrated.
+          that calibrated. It is for little data, at the price of as many more trainings:
+          5 rejected 81 % rather than 66 % of the outsiders on digits, in six times the
+          time. More folds calibrate with estimators closer to the final one.
 
         With a FrozenEstimator all samples given to ``fit`` calibrate, and must not have
         trained it. Only where the score itself has something to learn, such as a
@@ -150,15 +164,19 @@ class OpenSetClassifier(
 
     refit : bool, default=True
         Whether to fit the estimator on all samples after an int or a splitter ``cv``.
-        False takes a splitter with one split, whose training part the estimator keeps:
-        then the bound is exact. A float ``cv`` and a FrozenEstimator never refit.
+        False takes a splitter with one split, such as a
+        :class:`sklearn.model_selection.PredefinedSplit` that says which samples calibrate,
+        and keeps the estimator of its training part: then the bound is exact, and a fit is
+        saved. A float ``cv`` and a FrozenEstimator never refit.
 
     outlier_label : "auto", int, float or str, default="auto"
-        What ``predict`` returns for outsiders. ``"auto"`` is -1 where classes are numbers
-        and ``"outsider"`` where they are strings.
+        What ``predict`` returns for outsiders: of the kind of the classes, and none of
+        them. ``"auto"`` is -1 where classes are numbers and ``"outsider"`` where they are
+        strings. The dtype of predictions is wide enough for it.
 
     n_jobs : int, default=None
-        Number of fits to run in parallel, where ``cv`` is an int or a splitter.
+        Number of fits to run in parallel, where ``cv`` is an int or a splitter. Each takes
+        the memory of a training.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the held-out share, and of all in the estimator whose ``random_state`` is
@@ -170,10 +188,11 @@ class OpenSetClassifier(
         The fitted classifier.
 
     score_ : BaseScore
-        The fitted score.
+        The fitted score, of :mod:`sk_center.scores`.
 
-    calibration_ : BaseCalibration
-        The fitted calibration.
+    calibration_ : ConformalCalibration, GaussianCalibration or WeibullCalibration
+        The fitted calibration. Its ``n_samples_`` tells how many samples calibrate each
+        class, and its ``groups_`` which classes share a threshold.
 
     classes_ : ndarray of shape (n_classes,)
         The known classes.
@@ -182,11 +201,11 @@ class OpenSetClassifier(
         What ``predict`` returns for outsiders.
 
     thresholds_ : ndarray of shape (n_classes,)
-        A class is turned down when its p-value is at most this:
+        A class turns a sample down when its p-value is at most this:
         ``false_rejection_rate``, or less under ``confidence``.
 
     score_thresholds_ : ndarray of shape (n_classes,)
-        The same in units of the score: turned down when the score is below this.
+        The same in units of the score: it turns down what scores below this.
 
     n_features_in_ : int
         Number of features seen during ``fit``, where the estimator exposes it.
@@ -197,6 +216,9 @@ class OpenSetClassifier(
     See Also
     --------
     CenterLossClassifier : A classifier made for it.
+    LeaveClassesOut : Judges and tunes rejection with the known classes alone.
+    FalseRejectionDisplay : Draws whether the bound is kept.
+    sk_center.calibration.samples_needed : How many calibration samples a bound takes.
     sklearn.frozen.FrozenEstimator : Keeps a fitted estimator as it is.
 
     Notes
@@ -217,6 +239,9 @@ class OpenSetClassifier(
     may know classes that have no sample in ``fit``: those share it too, but nothing
     bounds how often their members are turned away.
 
+    What is said of digits, LETTER and MNIST was measured as for
+    :class:`~sk_center.CenterLossClassifier`, which was the estimator.
+
     From scikit-learn 1.9 on, ``set_callbacks`` takes its callbacks. Each split is a task,
     and so is the fit on all samples; what the estimator reports are tasks inside.
 
@@ -229,16 +254,26 @@ class OpenSetClassifier(
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from sklearn.ensemble import RandomForestClassifier
+    Two kinds of iris are known, the third is not:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
     >>> from sk_center import OpenSetClassifier
-    >>> X, y = load_digits(return_X_y=True)
-    >>> known = y < 6
-    >>> model = OpenSetClassifier(RandomForestClassifier(random_state=0), cv=5)
-    >>> model.fit(X[known], y[known]).classes_
-    array([0, 1, 2, 3, 4, 5])
-    >>> bool(model.is_outlier(X[~known]).mean() > 0.5)
-    True
+    >>> iris = load_iris()
+    >>> X, y = iris.data, iris.target_names[iris.target]
+    >>> known = y != "virginica"
+    >>> model = OpenSetClassifier(
+    ...     LogisticRegression(), conformity_score="mahalanobis", cv=5)
+    >>> model.fit(X[known], y[known]).classes_.tolist()
+    ['setosa', 'versicolor']
+    >>> model.predict(X[[0, 60, 140]]).tolist()
+    ['setosa', 'versicolor', 'outsider']
+    >>> model.p_values(X[[0, 60, 140]]).round(2)
+    array([[0.94, 0.02],
+           [0.02, 0.25],
+           [0.02, 0.02]])
+    >>> float(model.is_outlier(X[~known]).mean())  # of 50 flowers
+    0.88
     """
 
     _parameter_constraints: dict = {
@@ -375,7 +410,8 @@ class OpenSetClassifier(
         Returns
         -------
         p_values : ndarray of shape (n_samples, n_classes)
-            In (0, 1]. For true members of class i, ``P(p_values[:, i] <= t) <= t``.
+            In (0, 1]. For true members of class i, ``P(p_values[:, i] <= t) <= t``. The
+            smallest with n calibration samples is ``1 / (n + 1)``.
         """
         check_is_fitted(self)
         return self.calibration_.p_values(self._class_scores(X))
@@ -393,6 +429,11 @@ class OpenSetClassifier(
         accepted : ndarray of shape (n_samples, n_classes)
             Boolean. No class: an outsider; several: ambiguous. The true class is in the
             set with probability at least ``1 - false_rejection_rate``.
+
+        See Also
+        --------
+        OpenSetClassifier.p_values : What the sets are made of.
+        OpenSetClassifier.is_outlier : Which sets are empty.
         """
         return self.p_values(X) > self.thresholds_
 
@@ -424,7 +465,8 @@ class OpenSetClassifier(
             Samples, judged together.
 
         fdr : float, default=0.1
-            Bound on the expected share of members among the selected, in (0, 1).
+            Bound on the expected share of members among the selected, in (0, 1). Larger
+            selects more.
 
         Returns
         -------
@@ -435,6 +477,10 @@ class OpenSetClassifier(
         ------
         ValueError
             If ``fdr`` is not in (0, 1).
+
+        See Also
+        --------
+        OpenSetClassifier.is_outlier : Judges each sample by itself.
 
         Notes
         -----
@@ -452,6 +498,20 @@ class OpenSetClassifier(
         ----------
         .. [1] S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia. "Testing for outliers with
            conformal p-values". Annals of Statistics 51, 2023.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sk_center import OpenSetClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> known = y < 2
+        >>> model = OpenSetClassifier(
+        ...     LogisticRegression(), conformity_score="mahalanobis", cv=5)
+        >>> model = model.fit(X[known], y[known])
+        >>> selected = model.select_outliers(X, fdr=0.1)
+        >>> int(selected[~known].sum()), int(selected[known].sum())
+        (38, 0)
         """
         if not (isinstance(fdr, Real) and 0 < fdr < 1):
             raise ValueError(f"fdr must be in (0, 1); got {fdr!r}.")
@@ -487,8 +547,13 @@ class OpenSetClassifier(
         Raises
         ------
         ValueError
-            If only one of ``X_train`` and ``y_train`` is given, or ``n_neighbors`` is not
-            a positive integer.
+            If only one of ``X_train`` and ``y_train`` is given, ``n_neighbors`` is not a
+            positive integer, or ``y_train`` lacks a class whose center the estimator does
+            not give.
+
+        See Also
+        --------
+        sk_center.Explanation : What is in one, with an example.
         """
         if (X_train is None) != (y_train is None):
             raise ValueError("X_train and y_train must be given together.")

@@ -50,6 +50,9 @@ def save(estimator, path):
     ValueError
         If a part of the estimator cannot be saved; the message names it.
 
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+
     OSError
         If the file cannot be written.
 
@@ -166,9 +169,24 @@ def load(path, *, trusted=(), module=None):
 
     Examples
     --------
-    A network of your own is passed, or its class trusted::
+    The layers of a network of your own are not in the file, so pass them:
 
-        load("model.safetensors", module=MyNet)
+    >>> from tempfile import TemporaryDirectory
+    >>> from sklearn.datasets import load_iris
+    >>> from torch import nn
+    >>> from sk_center import CenterLossClassifier, load, save
+    >>> def make_net():
+    ...     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = CenterLossClassifier(make_net(), max_epochs=5).fit(X, y)
+    >>> with TemporaryDirectory() as folder:
+    ...     save(model, f"{folder}/iris.safetensors")
+    ...     loaded = load(f"{folder}/iris.safetensors", module=make_net())
+    >>> bool((loaded.predict(X) == model.predict(X)).all())
+    True
+
+    A class that can be imported may be trusted instead::
+
         load("model.safetensors", trusted=["mypackage.MyNet"])
     """
     import_safetensors()

@@ -2,8 +2,9 @@
 
 Each display is made by ``from_estimator``, of a fitted classifier and test samples, or by
 ``from_predictions``, of what a classifier said. Test samples with a label outside of the
-known classes are unknown samples, as in :mod:`sk_center.metrics`. Both draw at once; what
-was drawn is in attributes that end in an underscore, and ``plot`` draws again.
+known classes are unknown samples, which stand for outsiders, as in
+:mod:`sk_center.metrics`. Both draw at once; what was drawn is in attributes that end in an
+underscore, and ``plot`` draws again.
 """
 
 import numpy as np
@@ -111,8 +112,8 @@ class FeatureSpaceDisplay:
     >>> model = OpenSetClassifier(GaussianNB(), conformity_score="center_distance", cv=5)
     >>> model = model.fit(X[known], y[known])
     >>> display = FeatureSpaceDisplay.from_estimator(model, X, y)
-    >>> display.accepted.shape
-    (200, 200, 2)
+    >>> len(display.surfaces_), len(display.unknown_scatter_.get_offsets())
+    (2, 50)
     """
 
     def __init__(
@@ -430,8 +431,8 @@ class DistanceDisplay:
     >>> model = OpenSetClassifier(GaussianNB(), conformity_score="mahalanobis", cv=5)
     >>> model = model.fit(X[known], y[known])
     >>> display = DistanceDisplay.from_estimator(model, X, y)
-    >>> len(display.axes_)
-    2
+    >>> display.axes_[1].get_title("right")
+    'turned down: 2% of members, 88% of unknown'
     """
 
     def __init__(self, *, y_true, scores, labels, thresholds):
@@ -564,6 +565,11 @@ class DistanceDisplay:
         -------
         display : DistanceDisplay
             The display.
+
+        Raises
+        ------
+        TypeError
+            If ``estimator`` is none of those, or not fitted.
 
         See Also
         --------
@@ -756,6 +762,9 @@ class OSCRCurveDisplay:
 
         Raises
         ------
+        TypeError
+            If ``estimator`` is none of those, or not fitted.
+
         ValueError
             If there is no known or no unknown sample.
 
@@ -963,6 +972,9 @@ class OpenSetRocDisplay(RocCurveDisplay):
 
         Raises
         ------
+        TypeError
+            If ``estimator`` is none of those, or not fitted.
+
         ValueError
             If there is no known or no unknown sample.
 
@@ -1107,8 +1119,8 @@ class FalseRejectionDisplay:
     >>> model = OpenSetClassifier(GaussianNB(), conformity_score="mahalanobis")
     >>> model = model.set_params(random_state=0).fit(X_train, y_train)
     >>> display = FalseRejectionDisplay.from_estimator(model, X_test, y_test)
-    >>> display.n_samples
-    450
+    >>> float(display.rates[50]), round(float(display.rejected[50]), 3)
+    (0.05, 0.011)
     """
 
     def __init__(
@@ -1225,6 +1237,9 @@ class FalseRejectionDisplay:
 
         Raises
         ------
+        TypeError
+            If ``estimator`` is none of those, or not fitted.
+
         ValueError
             If there is no known sample, or ``rates`` are not rising within [0, 1].
 
@@ -1397,6 +1412,11 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         -------
         display : OpenSetConfusionMatrixDisplay
             The display.
+
+        Raises
+        ------
+        TypeError
+            If ``estimator`` is none of those, or not fitted.
 
         See Also
         --------

@@ -1,4 +1,12 @@
-"""How known does a sample look? One score per class, larger is more typical of it."""
+"""How known does a sample look? One score per class, larger is more typical of it.
+
+:class:`~sk_center.OpenSetClassifier` takes a score as ``conformity_score``, or the name of
+one with default parameters: ``"center_distance"`` is :class:`CenterDistance`,
+``"energy"`` :class:`Energy`, ``"input_density"`` :class:`InputDensity`, ``"knn"``
+:class:`KNeighbors`, ``"mahalanobis"`` :class:`Mahalanobis`, ``"max_logit"``
+:class:`MaxLogit`, ``"max_softmax"`` :class:`MaxSoftmax`, ``"openmax"`` :class:`OpenMax` and
+``"vim"`` :class:`ViM`.
+"""
 
 from numbers import Integral, Real
 
@@ -44,6 +52,12 @@ class BaseScore(BaseEstimator):
     A score is fitted on what it consumes of training samples, with their labels, and
     then tells for each class how typical of it new samples look.
 
+    A score of your own derives from it and defines ``_score_classes(X)``, which returns an
+    array of shape (n_samples, n_classes), or of shape (n_samples,) for a score that is the
+    same for every class; larger is more typical. If it has something to learn,
+    ``_fit(X, y)`` learns it, else ``learns = False`` says so. Both get validated arrays,
+    and ``y`` holds indices of ``classes_``.
+
     Attributes
     ----------
     consumes : {"features", "inputs", "logits", "probabilities"} or tuple of those
@@ -58,6 +72,33 @@ class BaseScore(BaseEstimator):
     radial : bool
         Whether the score of a class is minus the distance to its middle, the law of which
         ``calibration="gaussian"`` knows.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, once it is fitted.
+
+    n_features_in_ : int
+        Number of columns of what the score consumes, once it is fitted.
+
+    See Also
+    --------
+    FunctionScore : Makes a score of a function, which learns nothing.
+    PerClass : Makes a score of a density or outlier estimator of scikit-learn.
+    sk_center.OpenSetClassifier : Takes a score as ``conformity_score``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_center.scores import BaseScore
+    >>> class CityBlock(BaseScore):
+    ...     def _fit(self, X, y):
+    ...         members = [X[y == k] for k in range(len(self.classes_))]
+    ...         self.middles_ = np.array([np.median(part, axis=0) for part in members])
+    ...
+    ...     def _score_classes(self, X):
+    ...         return -np.abs(X[:, None] - self.middles_).sum(axis=2)
+    >>> score = CityBlock().fit([[0.0, 0.0], [2.0, 2.0], [9.0, 0.0]], ["a", "a", "b"])
+    >>> score.score_classes([[3.0, 0.0]])
+    array([[-3., -6.]])
     """
 
     consumes = "features"
@@ -85,6 +126,12 @@ class BaseScore(BaseEstimator):
         -------
         self : BaseScore
             The fitted score.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter is invalid, ``y`` holds a label that is not among
+            ``classes``, or ``X`` has not the columns that the score consumes.
         """
         self._validate_params()
         X, y = check_X_y(X, y, dtype=np.float64)
@@ -130,6 +177,11 @@ class BaseScore(BaseEstimator):
         -------
         scores : ndarray of shape (n_samples, n_classes)
             Scores, larger is more typical; float32 for float32 input, else float64.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` has another number of columns than in ``fit``.
         """
         check_is_fitted(self)
         X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
@@ -179,9 +231,13 @@ class CenterDistance(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
     See Also
     --------
     Mahalanobis : Takes the shape of the clouds into account.
+    sk_center.CenterLossClassifier : Trains features for which this is the natural score.
 
     Examples
     --------
@@ -224,7 +280,7 @@ class Mahalanobis(BaseScore):
 
     shrinkage : {"ledoit_wolf", "oas"} or None, default="ledoit_wolf"
         Shrinkage of the covariance, an estimator of :mod:`sklearn.covariance`; None is
-        the plain covariance.
+        the plain covariance, for many more samples than features.
 
     centers : array-like of shape (n_classes, n_features), default=None
         The centers, in the order of the sorted classes; by default the mean of each
@@ -247,8 +303,13 @@ class Mahalanobis(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
     See Also
     --------
+    CenterDistance : Takes all directions alike.
+    ViM : Takes the logits into account, too.
     sklearn.covariance.LedoitWolf : The default covariance estimator.
 
     References
@@ -334,8 +395,9 @@ class KNeighbors(BaseScore):
     Parameters
     ----------
     n_neighbors : int, default=5
-        Which neighbor, counted from the nearest one. Of a class with fewer samples it is
-        the farthest.
+        Which neighbor, counted from the nearest one. Larger is moved less by single odd
+        training samples, and blurs small clusters. Of a class with fewer samples it is the
+        farthest.
 
     normalize : bool, default=False
         Whether to bring every sample to length one first, as [1]_ does with the features
@@ -361,8 +423,12 @@ class KNeighbors(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
     See Also
     --------
+    InputDensity : A density, which does not keep the training samples.
     sklearn.neighbors.NearestNeighbors : The search.
 
     Notes
@@ -469,6 +535,14 @@ class MaxSoftmax(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    MaxLogit : Before the softmax divides the size of the features away.
+    Energy : All logits together.
+
     References
     ----------
     .. [1] D. Hendrycks, K. Gimpel. "A baseline for detecting misclassified and
@@ -500,6 +574,14 @@ class MaxLogit(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    MaxSoftmax : After the softmax.
+    Energy : A smooth maximum of the logits.
+
     References
     ----------
     .. [1] D. Hendrycks, S. Basart, M. Mazeika, A. Zou, J. Kwon, M. Mostajabi,
@@ -529,12 +611,21 @@ class Energy(BaseScore):
     Parameters
     ----------
     temperature : float, default=1.0
-        Larger than one gives the smaller logits a say.
+        Larger gives the smaller logits more of a say; towards 0 the score is the largest
+        logit.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
+
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    MaxLogit : The largest logit alone.
+    ViM : The energy, less what the features hold that logits do not see.
 
     References
     ----------
@@ -579,10 +670,11 @@ class OpenMax(BaseScore):
     ----------
     tail_size : int, default=20
         Number of the largest distances of a class that the Weibull distribution is fitted
-        to, all where a class has fewer.
+        to, all where a class has fewer. Larger lets nearer samples lose something, too.
 
     alpha : int, default=None
-        How many of the largest logits are revised; None is all of them.
+        How many of the largest logits are revised; None is all of them. Fewer leave more
+        to the known classes.
 
     Attributes
     ----------
@@ -597,8 +689,18 @@ class OpenMax(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    sk_center.calibration.WeibullCalibration : Weibull tails for any score.
+
     Notes
     -----
+    It is no score for networks trained with center loss: nearly every test sample lies
+    beyond the largest training distances that the Weibull tails are fitted to.
+
     Two things differ from the program of the authors of [1]_. Its distance by default is
     a 200th of the Euclidean one plus the cosine distance. And it fits the Weibull
     distribution to the large distances less the least of them plus 10000, so that the
@@ -687,6 +789,14 @@ class ViM(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    Energy : Without the residual.
+    Mahalanobis : Weighs all directions, without logits.
+
     References
     ----------
     .. [1] H. Wang, Z. Li, L. Feng, W. Zhang. "ViM: out-of-distribution with virtual-logit
@@ -770,6 +880,13 @@ class PerClass(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    InputDensity : Mixtures that suit few samples, of the inputs.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -777,8 +894,9 @@ class PerClass(BaseScore):
     >>> from sk_center.scores import PerClass
     >>> X, y = load_iris(return_X_y=True)
     >>> score = PerClass(GaussianMixture(random_state=0)).fit(X, y)
-    >>> bool((score.score_classes(X).argmax(axis=1) == y).mean() > 0.9)
-    True
+    >>> typical, odd = X[0], [5.0, 3.4, 3.0, 0.2]
+    >>> score.score_samples([typical, odd]).round(1)
+    array([  2.7, -45.3])
     """
 
     _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "score_samples"])]}
@@ -826,14 +944,23 @@ class InputDensity(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    PerClass : Any density, of features.
+    sklearn.mixture.GaussianMixture : The mixtures.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sk_center.scores import InputDensity
     >>> X, y = load_iris(return_X_y=True)
     >>> score = InputDensity().fit(X, y)
-    >>> bool((score.score_classes(X).argmax(axis=1) == y).mean() > 0.95)
-    True
+    >>> typical, odd = X[0], [5.0, 3.4, 3.0, 0.2]
+    >>> score.score_samples([typical, odd]).round(1)
+    array([  1.8, -24.8])
     """
 
     consumes = "inputs"
@@ -889,6 +1016,13 @@ class FunctionScore(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    BaseScore : For a score that learns, or consumes something else.
+
     Examples
     --------
     >>> import numpy as np
@@ -930,7 +1064,8 @@ class Combined(BaseScore):
         by side, in the order of ``consumes``.
 
     how : {"min", "sum"}, default="min"
-        How to combine them.
+        How to combine them: ``"min"`` turns down what any score finds untypical, ``"sum"``
+        what they find untypical together.
 
     n_inputs : int, default=None
         Number of columns of ``X`` that are inputs. Needed where scores consume both
@@ -953,14 +1088,25 @@ class Combined(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_features_in_ : int
+        Number of columns of what the score consumes.
+
+    See Also
+    --------
+    sk_center.OpenSetClassifier : Combines the scores of a list by their ``"min"``; its
+        ``"auto"`` is a ``"sum"``.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sk_center.scores import CenterDistance, Combined, Mahalanobis
     >>> X, y = load_iris(return_X_y=True)
     >>> score = Combined([CenterDistance(), Mahalanobis()]).fit(X, y)
-    >>> score.score_classes(X).shape
-    (150, 3)
+    >>> typical, odd = X[0], [5.0, 3.4, 3.0, 0.2]
+    >>> score.score_samples([typical, odd]).round(1)
+    array([ 0.5, -2.6])
+    >>> score.set_params(how="sum").fit(X, y).score_samples([typical, odd]).round(1)
+    array([ 1.2, -3.7])
     """
 
     _parameter_constraints: dict = {

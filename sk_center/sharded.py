@@ -27,7 +27,8 @@ class ShardedCenter(torch.nn.Module):
         Number of classes C of all processes together, at least one for each.
 
     alpha : float, default=0.9
-        Share of the old center that an update retains, see :class:`Center`.
+        Share of the old center that an update retains; larger makes centers calmer and
+        slower, see :class:`Center`.
 
     center : array-like or tensor of shape (center_num, feature_dim), default=None
         The first centers, of which a process reads its own rows: a ``np.memmap`` need not
@@ -63,7 +64,8 @@ class ShardedCenter(torch.nn.Module):
     such a state what this process owns, so that any number of processes goes on from it.
 
     Under ``DistributedDataParallel`` its buffers, which differ by process, must be left
-    alone: see ``docs/distributed.md``, which also has the memory and the traffic of a step.
+    alone: the guide to large label sets says how, and has the memory and the traffic of a
+    step.
 
     Examples
     --------
@@ -172,6 +174,11 @@ class ShardedCenter(torch.nn.Module):
 
         total : tensor of shape ()
             Sum of the squares in it, each row times its weight.
+
+        Raises
+        ------
+        ValueError
+            As of :meth:`deviation`.
         """
         shape = self.center_num, self.feature_dim
         labels = check_batch(features, labels, shape, sample_weight)
@@ -239,6 +246,11 @@ class ShardedCenter(torch.nn.Module):
         state : dict
             Of :meth:`full_state`, of any number of processes. Read by
             ``torch.load(path, mmap=True)``, only these rows come into memory.
+
+        Raises
+        ------
+        ValueError
+            If the centers in it have another shape.
         """
         if state["center"].shape != (self.center_num, self.feature_dim):
             raise ValueError(

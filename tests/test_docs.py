@@ -2,35 +2,45 @@
 
 import inspect
 import os
+import pkgutil
 import re
 import subprocess
 import sys
+from doctest import DocTestParser
 from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpydoc.docscrape import NumpyDocString
 from numpydoc.hooks.validate_docstrings import parse_config
 from numpydoc.validate import validate
+from sklearn.datasets import load_iris
+from sklearn.mixture import GaussianMixture
 
 import sk_center
+from sk_center import CenterLossClassifier, OpenSetClassifier
 
 ROOT = Path(__file__).parents[1]
 # The section [tool.numpydoc_validation] of pyproject.toml, less what it leaves out.
 CHECKS = parse_config(ROOT)["checks"]
+# What is public: the names in the ``__all__`` of every module without an underscore.
 MODULES = [
-    "centers",
-    "losses",
-    "metrics",
-    "model_selection",
-    "networks",
-    "persistence",
-    "plotting",
-    "scores",
+    import_module(f"sk_center.{module.name}")
+    for module in pkgutil.iter_modules(sk_center.__path__)
+    if not module.name.startswith("_")
 ]
-NAMES = [
-    name for name in sk_center.__all__ if not inspect.ismodule(getattr(sk_center, name))
-]
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in MODULES
+    for name in module.__all__
+}
+DOCUMENTED = {
+    name: thing
+    for name, thing in PUBLIC.items()
+    if inspect.isclass(thing) or inspect.isfunction(thing)
+}
 
 
 def is_ours(thing):
@@ -49,35 +59,82 @@ def public_functions(cls):
             yield function
 
 
-def public_names():
+def validated_names():
     """Return the full names of all that is public and has a docstring of ours."""
-    modules = [import_module(f"sk_center.{name}") for name in MODULES]
-    things = [getattr(sk_center, name) for name in NAMES]
-    for module in modules:
-        things += [
-            thing
-            for name, thing in vars(module).items()
-            if not name.startswith("_")
-            and (inspect.isclass(thing) or inspect.isfunction(thing))
-            and thing.__module__ == module.__name__
-        ]
+    things = [*DOCUMENTED.values()]
     for cls in filter(inspect.isclass, things.copy()):
         things += public_functions(cls)
     names = {f"{thing.__module__}.{thing.__qualname__}" for thing in things}
-    return sorted({"sk_center", *(module.__name__ for module in modules), *names})
+    return sorted({"sk_center", *(module.__name__ for module in MODULES), *names})
 
 
-@pytest.mark.parametrize("name", public_names())
+@pytest.mark.parametrize("name", validated_names())
 def test_docstring_follows_numpydoc(name):
-    """Check that a public docstring passes numpydoc's validation."""
+    """Check that a docstring passes numpydoc, and shows an example where it must."""
+    wanted = CHECKS | ({"EX01"} if name in DOCUMENTED else set())
     found = validate(name)["errors"]
-    assert [f"{code}: {text}" for code, text in found if code in CHECKS] == []
+    assert [f"{code}: {text}" for code, text in found if code in wanted] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_docstring_has_example(name):
-    """Check that the docstring of a public class or function shows an example."""
-    assert "EX01" not in [code for code, _ in validate(f"sk_center.{name}")["errors"]]
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_docstring_has_doctest(name):
+    """Check that the docstring of a public class or function has an example that runs."""
+    assert DocTestParser().get_examples(DOCUMENTED[name].__doc__) != []
+
+
+def test_public_names_agree():
+    """Check that what the package lists is public in the module that it comes from."""
+    public = {name.rpartition(".")[2]: thing for name, thing in PUBLIC.items()}
+    for name in sk_center.__all__:
+        thing = getattr(sk_center, name)
+        assert thing in MODULES or public[name] is thing
+
+
+def fitted():
+    """Yield fitted estimators, scores and calibrations, and displays that were drawn."""
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    known = y < 2
+    classifier = CenterLossClassifier(max_epochs=2, random_state=0)
+    model = OpenSetClassifier(
+        classifier, conformity_score="center_distance", false_rejection_rate=0.1
+    )
+    yield model.fit(X[known], y[known])
+    yield model.estimator_
+    for calibration in ("conformal", "gaussian", "weibull"):
+        yield model.set_params(calibration=calibration).fit(X, y).calibration_
+    features, labels = X.to_numpy(), y.to_numpy()
+    parts = {"features": features, "inputs": features, "logits": features[:, :3]}
+    for name in sk_center.scores.__all__:
+        score = getattr(sk_center.scores, name)
+        if name == "BaseScore":
+            continue
+        needs = {
+            "Combined": [[sk_center.scores.KNeighbors()]],
+            "FunctionScore": [np.sum],
+            "PerClass": [GaussianMixture()],
+        }
+        score = score(*needs.get(name, []))
+        names = [score.consumes] if isinstance(score.consumes, str) else score.consumes
+        yield score.fit(np.hstack([parts.get(name, parts["logits"]) for name in names]), y)
+    model.fit(X[known], y[known])
+    for name in sk_center.plotting.__all__:
+        yield getattr(sk_center, name).from_estimator(model, X, labels)
+
+
+def test_attributes_are_documented():
+    """Check that sections Attributes list what ends in an underscore, all and only that."""
+    differ = {}
+    for thing in fitted():
+        cls = type(thing)
+        section = NumpyDocString(inspect.getdoc(cls))["Attributes"]
+        listed = {name for entry in section for name in entry.name.split(", ")}
+        there = {name for name in dir(thing) if hasattr(thing, name)}
+        differ[cls.__name__] = {
+            name
+            for name in listed ^ there
+            if name.endswith("_") and not name.startswith("_")
+        }
+    assert {name: names for name, names in differ.items() if names} == {}
 
 
 def pages():
