@@ -90,6 +90,20 @@ def test_public_names_agree():
         assert thing in MODULES or public[name] is thing
 
 
+def test_reference_lists_public_names():
+    """Check that the API reference has a page for each public class and function."""
+    reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    entries = re.findall(r"^   ([a-z_]+\.)?(\w+)$", reference, re.MULTILINE)
+    listed = [
+        getattr(import_module(f"sk_center.{module.rstrip('.')}"), name)
+        if module
+        else getattr(sk_center, name)
+        for module, name in entries
+    ]
+    assert set(listed) == set(DOCUMENTED.values())
+    assert len(listed) == len(DOCUMENTED)
+
+
 def fitted():
     """Yield fitted estimators, scores and calibrations, and displays that were drawn."""
     X, y = load_iris(return_X_y=True, as_frame=True)
