@@ -1,6 +1,7 @@
 """Estimators inside of estimators."""
 
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 
@@ -13,7 +14,8 @@ def nested(estimator, searches=False):
         Perhaps a Pipeline or a FrozenEstimator.
 
     searches : bool, default=False
-        Whether to go into the best estimator of a fitted search, too.
+        Whether to go into searches, too: into the best estimator of a fitted one, else
+        into the one that is searched with.
 
     Yields
     ------
@@ -33,17 +35,22 @@ def nested(estimator, searches=False):
             estimator = estimator.estimator
         elif searches and hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
+        elif searches and isinstance(estimator, BaseSearchCV):
+            estimator = estimator.estimator
         else:
             return
 
 
-def last_step(estimator):
+def last_step(estimator, searches=False):
     """Return the innermost estimator, and the steps that transform X before it.
 
     Parameters
     ----------
     estimator : estimator instance
         Perhaps a Pipeline or a FrozenEstimator.
+
+    searches : bool, default=False
+        Whether to go into searches, too, see :func:`nested`.
 
     Returns
     -------
@@ -53,7 +60,7 @@ def last_step(estimator):
     before : list of Pipeline
         The steps before it.
     """
-    *_, innermost = nested(estimator)
+    *_, innermost = nested(estimator, searches)
     return innermost
 
 

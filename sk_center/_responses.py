@@ -30,13 +30,13 @@ def features_of(estimator, X):
     """Return what the estimator makes of X, else what its last step sees, else X."""
     if hasattr(estimator, "transform"):
         return estimator.transform(X)
-    _, before = last_step(estimator)
+    _, before = last_step(estimator, searches=True)
     return transformed(before, X)
 
 
 def inputs_of(estimator, X):
     """Return what the last step of the estimator sees, an array of a row each sample."""
-    _, before = last_step(estimator)
+    _, before = last_step(estimator, searches=True)
     seen = transformed(before, X)
     if issparse(seen):
         return seen.toarray()
@@ -55,13 +55,13 @@ def is_dataset(X):
 
 def gives_logits(estimator):
     """Return whether an estimator has what logits are made of."""
-    last, _ = last_step(estimator)
+    last, _ = last_step(estimator, searches=True)
     return hasattr(last, "logits") or hasattr(estimator, "decision_function")
 
 
 def logits_of(estimator, score, X):
     """Return the logits of the estimator, one column for each class."""
-    last, before = last_step(estimator)
+    last, before = last_step(estimator, searches=True)
     if hasattr(last, "logits"):
         return last.logits(transformed(before, X))
     if not hasattr(estimator, "decision_function"):
@@ -89,11 +89,11 @@ def probabilities_of(estimator, score, X):
 
 def negative_label_of(estimator):
     """Return the label of the samples that train the estimator as negatives, or None."""
-    last, _ = last_step(estimator)
+    last, _ = last_step(estimator, searches=True)
     return getattr(last, "negative_label", None)
 
 
 def centers_of(estimator):
     """Return the centers of a center-loss classifier, inside whatever it is, or None."""
-    last, _ = last_step(estimator)
+    last, _ = last_step(estimator, searches=True)
     return getattr(last, "centers_", None) if hasattr(last, "transform") else None

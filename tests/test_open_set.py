@@ -1446,6 +1446,23 @@ def test_grid_search(cv):
     assert search.best_params_["estimator__C"] == search.best_estimator_.estimator_.C
 
 
+def test_search_as_estimator():
+    """Check that a search around a classifier is scored as its best estimator is."""
+    X, y = clouds((120, 100, 80))
+    y = np.where(y == 2, 9, y)  # 9 are negatives: they train and are no class
+    pipe = make_pipeline(StandardScaler(), net(negative_label=9))
+    X = 30 * X + 7  # what the score sees is scaled
+    search = GridSearchCV(pipe, {"centerlossclassifier__lambda_center": [0.3]}, cv=2)
+    best = clone(pipe).set_params(centerlossclassifier__lambda_center=0.3)
+    found, expected = (
+        OpenSetClassifier(estimator, random_state=0).fit(X, y)
+        for estimator in (search, best)
+    )
+    assert_array_equal(found.classes_, [0, 1])
+    assert_array_equal(found.p_values(30 * queries()), expected.p_values(30 * queries()))
+    assert_array_equal(found.score_samples(X), expected.score_samples(X))
+
+
 def test_score_counts_outlier_label():
     """Check that score is the accuracy where outsiders have the outlier label."""
     X, y = clouds()
