@@ -194,6 +194,30 @@ def test_benchmark_tables_are_those_of_the_results():
     assert {number for number in shown if number not in results} == set()
 
 
+def test_scores_are_results():
+    """Check that the table of scores in the guide shows numbers of the results."""
+    docs = ROOT / "docs"
+    results = (docs / "benchmarks" / "results" / "defaults.md").read_text(encoding="utf-8")
+    page = (docs / "guide" / "scores.md").read_text(encoding="utf-8")
+    table = page[page.index("## What was measured") :]
+    rows = [re.findall(r"\d\d\.\d\d", line) for line in table.splitlines()]
+    rows = [row for row in rows if len(row) == 5]
+    assert len(rows) > 10
+    for left_out, *others in rows:
+        # Behind digits, LETTER, MNIST and their mean, the columns of classes left out.
+        assert any(
+            left_out in line and all(f"| {number} |" in line for number in others)
+            for line in results.splitlines()
+        )
+
+
+@pytest.mark.parametrize("name", pages())
+def test_no_line_is_lost(name):
+    """Check that no line begins with the percent sign, which starts a comment in MyST."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("%")] == []
+
+
 @pytest.mark.parametrize(
     "statement",
     [
