@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from itertools import chain
 
 import numpy as np
 import torch
@@ -722,35 +721,6 @@ def _nearest(features, centers):
         for part in rows.split(max(NEAREST_BLOCK**2 // len(centers), 1)):
             index[part] = distances(features[part], centers).argmin(dim=1)
     return index
-
-
-def class_means(batches, labels, n_classes, sample_weight=None):
-    """Return the mean features of each class in one pass over batches.
-
-    Parameters
-    ----------
-    batches : iterable of tensors of shape (n_batch, D)
-        Features, in the order of the labels.
-
-    labels : ndarray of shape (n_samples,)
-        Class index of each sample.
-
-    n_classes : int
-        Number of classes.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the samples.
-
-    Returns
-    -------
-    means : ndarray of shape (n_classes, D)
-        Means, summed in float64 and rounded to float32; zero for an absent class.
-    """
-    batches = iter(batches)
-    first = next(batches)
-    sums = np.zeros((n_classes, first.shape[1]))
-    add_class_sums(sums, chain([first], batches), labels, sample_weight)
-    return means_of_sums(sums, labels, sample_weight)
 
 
 def add_class_sums(sums, batches, labels, sample_weight=None):
