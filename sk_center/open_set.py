@@ -1064,7 +1064,7 @@ def rows_of(X, rows):
     """Return some rows of X, of a torch Dataset as a Subset."""
     if is_dataset(X):
         return sys.modules["torch.utils.data"].Subset(X, rows)
-    return _safe_indexing(X, rows)
+    return _safe_indexing(X.tocsr() if issparse(X) else X, rows)  # not all have rows
 
 
 def rows_that_count(labels, params):
