@@ -363,6 +363,7 @@ def test_command_refuses(words, capsys):
     assert words[2] in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["fits", "predictions", "images"])
 def test_speed_writes_its_table(group, tmp_path):
     """Check that comparisons run and have ratio, target and verdict."""
@@ -378,6 +379,7 @@ def test_speed_writes_its_table(group, tmp_path):
         assert verdict.strip(" |") == ("met" if met else "**missed**")
 
 
+@pytest.mark.slow
 def test_speed_shows_growth_and_profile():
     """Check that the other two tables have their rows, and shares add up."""
     assert len(list(benchmarks.speed.growth(benchmarks.speed.QUICK))) == 4
@@ -388,6 +390,7 @@ def test_speed_shows_growth_and_profile():
         assert abs(sum(shares) - 100) <= 4
 
 
+@pytest.mark.slow
 def test_peak_memory_is_seen():
     """Check that a prediction of many features is seen to take memory, and a few none."""
     code = "from benchmarks.speed import *\nbefore = start_of_peak()\n"
