@@ -144,7 +144,7 @@ class Kind:
             raise ValueError(
                 f"a {self.path} has no attributes {unknown}, and needs {missing}"
             )
-        sizes = {}
+        sizes = {"one": 1}
         for name, check in self.checks.items():
             if name in state:
                 try:
@@ -588,7 +588,11 @@ KINDS = {
                     array("f", "columns", "columns"),
                     array("f", "K", "columns", "columns"),
                 ),
-                "_whitening": each(array("f", "columns", "columns"), "K"),
+                # One where it is tied; older files repeat it for each class.
+                "_whitening": either(
+                    each(array("f", "columns", "columns"), "one"),
+                    each(array("f", "columns", "columns"), "K"),
+                ),
                 "?_mean": array("f", 1, "columns"),
                 "?_background": array("f", "columns", "columns"),
             },

@@ -355,7 +355,8 @@ class Mahalanobis(BaseScore):
         deviations = X - self.means_[y]
         if self.covariance == "tied":
             self.covariance_ = self._covariance(deviations)
-            self._whitening = [whitening(self.covariance_)] * len(self.means_)
+            # Once for all classes: joblib would write it once for each.
+            self._whitening = [whitening(self.covariance_)]
         else:
             unknown = np.full((X.shape[1], X.shape[1]), np.nan)
             self.covariance_ = np.repeat(unknown[None], len(self.means_), axis=0)

@@ -1279,3 +1279,14 @@ def test_vim_needs_features_and_room():
         ViM().fit(np.eye(3), [0, 1, 2])
     with pytest.raises(ValueError, match="smaller than the number of features, 2; got 2"):
         ViM(2).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_joblib_keeps_a_tied_covariance_once(tmp_path):
+    """Check that a file does not grow by a matrix for each class."""
+    sizes = []
+    for n_classes in (2, 50):
+        X = np.random.default_rng(0).normal(size=(200, 40))
+        score = Mahalanobis().fit(X, np.arange(200) % n_classes)
+        joblib.dump(score, tmp_path / "score.joblib")
+        sizes.append((tmp_path / "score.joblib").stat().st_size)
+    assert sizes[1] - sizes[0] < 48 * 40 * 8 + 2000  # the means, and names of classes
