@@ -1,6 +1,7 @@
 """Open-set recognition for scikit-learn: classifiers that say "none of those I know"."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -28,12 +29,41 @@ _MODULES = ("losses", "metrics", "model_selection", "networks", "plotting", "sco
 __all__ = [*_SOURCES, *_MODULES]
 
 
-def __getattr__(name):
-    if name in _SOURCES:
-        return getattr(import_module(f"{__name__}.{_SOURCES[name]}"), name)
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Type checkers and editors read the names here, and would take those of __getattr__, which
+# may be any, for there.
+if TYPE_CHECKING:
+    from sk_center import losses as losses
+    from sk_center import metrics as metrics
+    from sk_center import model_selection as model_selection
+    from sk_center import networks as networks
+    from sk_center import plotting as plotting
+    from sk_center import scores as scores
+    from sk_center.centers import Center as Center
+    from sk_center.classifier import CenterLossClassifier as CenterLossClassifier
+    from sk_center.explanation import Explanation as Explanation
+    from sk_center.model_selection import LeaveClassesOut as LeaveClassesOut
+    from sk_center.net import CenterLossNet as CenterLossNet
+    from sk_center.onnx_export import to_onnx as to_onnx
+    from sk_center.open_set import OpenSetClassifier as OpenSetClassifier
+    from sk_center.persistence import load as load
+    from sk_center.persistence import save as save
+    from sk_center.plotting import DistanceDisplay as DistanceDisplay
+    from sk_center.plotting import FalseRejectionDisplay as FalseRejectionDisplay
+    from sk_center.plotting import FeatureSpaceDisplay as FeatureSpaceDisplay
+    from sk_center.plotting import (
+        OpenSetConfusionMatrixDisplay as OpenSetConfusionMatrixDisplay,
+    )
+    from sk_center.plotting import OpenSetRocDisplay as OpenSetRocDisplay
+    from sk_center.plotting import OSCRCurveDisplay as OSCRCurveDisplay
+    from sk_center.sharded import ShardedCenter as ShardedCenter
+else:
+
+    def __getattr__(name):
+        if name in _SOURCES:
+            return getattr(import_module(f"{__name__}.{_SOURCES[name]}"), name)
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():

@@ -1,10 +1,17 @@
 """The callbacks of scikit-learn, which has them from 1.9 on; before, nobody is told."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager, nullcontext
 from functools import wraps
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sk_center._types import Method
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as tell_callbacks
 except ImportError:
 
     class NoContext:
@@ -22,13 +29,13 @@ except ImportError:
         def propagate_callback_context(self, sub_estimator):
             return nullcontext()
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Offer no ``set_callbacks``."""
 
         def _init_callback_context(self, **form):
             return NoContext()
 
-    def with_callbacks(method):
+    def tell_callbacks(method):
         """Return the method in one more frame, so that warnings find the caller alike."""
 
         @wraps(method)
@@ -36,6 +43,11 @@ except ImportError:
             return method(estimator, *args, **kwargs)
 
         return call
+
+
+def with_callbacks(method: Method) -> Method:
+    """Return the method as scikit-learn wants it, of the type that it has."""
+    return tell_callbacks(method)
 
 
 class Task:

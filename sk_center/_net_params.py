@@ -1,7 +1,10 @@
 """Parameters of the skorch net on a scikit-learn estimator, by their skorch names."""
 
+from __future__ import annotations
+
 import inspect
 from difflib import get_close_matches
+from typing import Any, Self
 
 from torch.utils.data import DataLoader
 
@@ -64,7 +67,7 @@ class NetParamsMixin:
         """Return the stored parameters of the net."""
         return {name: value for name, value in vars(self).items() if _is_net_param(name)}
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters, those of the net among them.
 
         Parameters
@@ -81,9 +84,9 @@ class NetParamsMixin:
         arguments = inspect.signature(type(self).__init__).parameters.values()
         takes_them = any(argument.kind == argument.VAR_KEYWORD for argument in arguments)
         net = self._net_params() if takes_them else {}
-        return {**super().get_params(deep=deep), **net}
+        return {**super().get_params(deep=deep), **net}  # type: ignore[misc]
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of the net by their skorch names.
 
         Parameters
@@ -96,11 +99,11 @@ class NetParamsMixin:
         self : estimator
             This estimator.
         """
-        names = self._get_param_names()
+        names = self._get_param_names()  # type: ignore[attr-defined]
         own = {name: value for name, value in params.items() if name in names}
         net = {name: value for name, value in params.items() if name not in names}
         self._store_net_params(net, ValueError)
-        return super().set_params(**own)
+        return super().set_params(**own)  # type: ignore[misc]
 
 
 def check_prefixed(params, prefix, target, also=()):

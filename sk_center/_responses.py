@@ -1,12 +1,40 @@
 """What an estimator gives to a score: features, inputs, logits, probabilities."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _estimator_has
 
 from sk_center._nested import last_step, transformed
 from sk_center.scores import as_tuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sk_center._types import Method
+
+
+def if_estimator_has(name: str) -> Callable[[Method], Method]:
+    """Return a decorator for a method that is there where the estimator has one.
+
+    It is that of scikit-learn, but that the method keeps its type.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method of the estimator.
+
+    Returns
+    -------
+    decorator : callable
+        What :func:`sklearn.utils.metaestimators.available_if` gives.
+    """
+    return available_if(_estimator_has(name))
 
 
 def consumed(estimator, score, X):

@@ -1,15 +1,26 @@
 """Batches by slicing tensors, instead of one ``__getitem__`` per sample."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import skorch.dataset
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from sk_center._processes import part_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._types import Batch
 
 __all__ = ["ArrayDataset", "TensorBatches"]
 
@@ -55,7 +66,12 @@ class ArrayDataset(skorch.dataset.Dataset):
     tensor([0, 1])
     """
 
-    def __init__(self, X, y=None, dtype=torch.float32):
+    def __init__(
+        self,
+        X: Any,
+        y: ArrayLike | Tensor | None = None,
+        dtype: torch.dtype | None = torch.float32,
+    ) -> None:
         # Without super().__init__, which would index by sample: the base class is there
         # because skorch's scoring callbacks ask only datasets of its own for X and y.
         self.sample_weight = None
@@ -75,10 +91,10 @@ class ArrayDataset(skorch.dataset.Dataset):
             )
         self.dtype = dtype
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.X)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> tuple[Batch, Tensor]:
         if isinstance(self.X, torch.Tensor):
             X = self.X[index]
         else:
@@ -113,15 +129,20 @@ class LabelledDataset(Dataset):
         Weight of each sample.
     """
 
-    def __init__(self, dataset, y=None, sample_weight=None):
+    def __init__(
+        self,
+        dataset: Any,
+        y: NDArray[Any] | None = None,
+        sample_weight: NDArray[Any] | None = None,
+    ) -> None:
         self.dataset = dataset
         self.y = np.zeros(len(dataset), dtype=np.int64) if y is None else y
         self.sample_weight = sample_weight
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
         X = torch.as_tensor(sample_of(self.dataset[index])).to(torch.float32)
         if self.sample_weight is not None:
             X = {"X": X, "sample_weight": np.float32(self.sample_weight[index])}
@@ -185,13 +206,13 @@ class TensorBatches:
 
     def __init__(
         self,
-        dataset,
-        batch_size,
-        shuffle=False,
-        device=None,
-        resident="auto",
-        **loader,
-    ):
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        device: str | torch.device | None = None,
+        resident: bool | Literal["auto"] = "auto",
+        **loader: Any,
+    ) -> None:
         if not (isinstance(resident, bool) or resident == "auto"):
             raise ValueError(f"resident must be True, False or 'auto'; got {resident!r}.")
         self.dataset = dataset
@@ -200,12 +221,12 @@ class TensorBatches:
         self.device = device
         self.resident = resident
         self.loader = loader
-        self._on_device = None
+        self._on_device: ArrayDataset | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._starts())
 
-    def sizes(self):
+    def sizes(self) -> list[int]:
         """Return the number of samples of each batch, all its parts together.
 
         Returns
@@ -215,7 +236,7 @@ class TensorBatches:
         """
         return np.diff([*self._starts(), len(self.dataset)]).tolist()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
         bounds = self._bounds()
         source, rows = source_of(self.dataset)
         if self.loader or not isinstance(source, ArrayDataset):
@@ -244,7 +265,7 @@ class TensorBatches:
         spans = [edges[i : i + n_together + 1] for i in range(0, len(bounds), n_together)]
         blocks = (source[order[span[0] : span[-1]]] for span in spans)
         if self._on_gpu() and self._on_device is None:
-            blocks = sent_ahead(blocks, self.device)
+            blocks = sent_ahead(blocks, self.device)  # type: ignore[arg-type]
         for span, block in zip(spans, blocks):
             yield from cut(block, np.diff(span).tolist())
 
@@ -283,7 +304,7 @@ class TensorBatches:
         return starts
 
 
-def own_part(start, stop, rank, n_parts):
+def own_part(start: int, stop: int, rank: int, n_parts: int) -> tuple[int, int]:
     """Return where the part of a batch begins and ends that one of several processes runs.
 
     Parameters
@@ -310,7 +331,7 @@ def own_part(start, stop, rank, n_parts):
     return first, first + sizes[rank]
 
 
-def source_of(dataset):
+def source_of(dataset: Any) -> tuple[Any, Tensor | None]:
     """Return what a Subset is of and its rows, or the dataset itself and None.
 
     Parameters
@@ -331,14 +352,16 @@ def source_of(dataset):
     return dataset, None
 
 
-def rows_at_once(source):
+def rows_at_once(source: Any) -> int:
     """Return how many samples of an :class:`ArrayDataset` are gathered at once."""
     if type(source) is not ArrayDataset:
         return 1  # a subclass may treat each batch in a way of its own
     return max(GATHERED_NUMBERS // max(math.prod(source.X.shape[1:]), 1), 1)
 
 
-def moved(source, rows, device):
+def moved(
+    source: ArrayDataset, rows: Tensor | None, device: str | torch.device
+) -> ArrayDataset:
     """Return samples as a dataset on a device.
 
     Parameters
@@ -357,7 +380,7 @@ def moved(source, rows, device):
     dataset : ArrayDataset
         A copy.
     """
-    raw = ArrayDataset(source.X, source.y, dtype=None)
+    raw: Any = ArrayDataset(source.X, source.y, dtype=None)
     index = torch.arange(len(source)) if rows is None else rows
     first, _ = raw[:1]
     X = torch.empty((len(index), *first.shape[1:]), dtype=first.dtype, device=device)
@@ -371,7 +394,9 @@ def moved(source, rows, device):
     return ArrayDataset(X, source.y[index].to(device), dtype=source.dtype)
 
 
-def sent_ahead(blocks, device):
+def sent_ahead(
+    blocks: Iterable[tuple[Batch, Tensor]], device: str | torch.device
+) -> Iterator[tuple[Batch, Tensor]]:
     """Yield blocks of samples on a GPU, each when the next is already on its way.
 
     Parameters
@@ -404,7 +429,7 @@ def sent_ahead(blocks, device):
         yield before
 
 
-def cut(batch, sizes):
+def cut(batch: tuple[Batch, Tensor], sizes: list[int]) -> Iterator[tuple[Batch, Tensor]]:
     """Return the batches of given sizes that follow each other in a larger one.
 
     Parameters
@@ -427,12 +452,12 @@ def cut(batch, sizes):
     return zip(X.split(sizes), y.split(sizes))
 
 
-def sample_of(item):
+def sample_of(item: Any) -> Any:
     """Return the sample of an item that may be a pair of sample and label."""
     return item[0] if isinstance(item, (tuple, list)) else item
 
 
-def check_dataset(dataset):
+def check_dataset(dataset: Any) -> Any:
     """Return the dataset, or raise ValueError if it is empty or cannot be indexed.
 
     Parameters
@@ -455,7 +480,7 @@ def check_dataset(dataset):
     return dataset
 
 
-def labels_of(dataset):
+def labels_of(dataset: Any) -> NDArray[Any]:
     """Return the labels of a dataset: its ``targets``, or those of one pass over it.
 
     Parameters

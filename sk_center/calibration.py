@@ -4,14 +4,22 @@
 ``calibration``, fits them, and keeps the fitted one as ``calibration_``.
 """
 
+from __future__ import annotations
+
 import warnings
 from bisect import bisect_left
 from math import ceil, floor
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import betainc, psi
 from scipy.stats import f as fisher_f
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = [
     "ConformalCalibration",
@@ -52,11 +60,13 @@ class BaseCalibration:
         Number of calibration samples in the group of each class.
     """
 
-    def __init__(self, false_rejection_rate, confidence=None):
+    def __init__(
+        self, false_rejection_rate: NDArray[np.float64], confidence: float | None = None
+    ) -> None:
         self.false_rejection_rate = false_rejection_rate
         self.confidence = confidence
 
-    def fit(self, scores, y, classes):
+    def fit(self, scores: NDArray[Any], y: NDArray[np.intp], classes: NDArray[Any]) -> Self:
         """Learn the scores of true members.
 
         Parameters
@@ -93,10 +103,10 @@ class BaseCalibration:
         merged = (np.bincount(self.groups_)[self.groups_] > 1) & (rates > 0)
         rates[merged] = rates[merged].min(initial=1)
         self.n_samples_ = np.array([len(self._members[group]) for group in self.groups_])
-        self._fit(rates)
+        self._fit(rates)  # type: ignore[attr-defined]
         return self
 
-    def p_values(self, scores):
+    def p_values(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return the p-value of each sample for each class.
 
         Parameters
@@ -110,7 +120,8 @@ class BaseCalibration:
             In (0, 1]; 1 for a class without calibration samples.
         """
         columns = zip(self.groups_, _comparable(scores).T)
-        return np.transpose([self._p_values(group, column) for group, column in columns])
+        p_values = self._p_values  # type: ignore[attr-defined]
+        return np.transpose([p_values(group, column) for group, column in columns])
 
     def _group(self, counts, classes):
         """Give each class a group of its own, but the rare ones one together."""
@@ -448,7 +459,7 @@ CALIBRATIONS = {
 }
 
 
-def gamma_shape(members):
+def gamma_shape(members: Sequence[NDArray[Any]]) -> float:
     """Return the shape that gamma variables of different scales have in common.
 
     Parameters
@@ -479,7 +490,7 @@ def gamma_shape(members):
     return float(np.exp(brentq(score, lowest, highest))) if score(lowest) < 0 else 1e-3
 
 
-def weibull_shape(members):
+def weibull_shape(members: Sequence[NDArray[Any]]) -> float:
     """Return the shape that Weibull variables of different scales have in common.
 
     Parameters
@@ -511,7 +522,7 @@ def weibull_shape(members):
     return float(np.exp(found.x))
 
 
-def conformal_p_values(members, scores):
+def conformal_p_values(members: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
     """Return the share of members and of each sample itself that score no higher.
 
     Parameters
@@ -535,7 +546,7 @@ def _comparable(scores):
     return np.where(np.isnan(scores), -np.inf, scores)
 
 
-def samples_needed(false_rejection_rate, confidence=None):
+def samples_needed(false_rejection_rate: float, confidence: float | None = None) -> int:
     """Return the fewest calibration samples with which a class can turn samples down.
 
     Parameters
@@ -577,7 +588,9 @@ def samples_needed(false_rejection_rate, confidence=None):
     return n
 
 
-def rejected_ranks(n_samples, false_rejection_rate, confidence=None):
+def rejected_ranks(
+    n_samples: int, false_rejection_rate: float, confidence: float | None = None
+) -> int:
     """Return how many of the lowest calibration scores a threshold may lie above.
 
     Parameters

@@ -1,14 +1,26 @@
 """One moving-average center per class, kept as a buffer of a torch module."""
 
+from __future__ import annotations
+
 import math
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from sk_center._processes import gather_rows, gather_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from torch.distributed import ProcessGroup
+
+    from sk_center._types import FirstCenters, UpdateRule
 
 __all__ = ["Center", "simplex_etf"]
 
@@ -132,13 +144,24 @@ class Center(torch.nn.Module):
             [0., 5.]])
     """
 
-    process_group = None
+    center: Tensor
+    count: Tensor
+    informed: Tensor
+    _tally: Tensor
+    process_group: ProcessGroup | None = None
     # Samples that each process brings to the next update, where that is known beforehand.
     _part_sizes = None
 
     def __init__(
-        self, feature_dim, center_num, alpha=0.9, center=None, name=None, *, update="ema"
-    ):
+        self,
+        feature_dim: int,
+        center_num: int,
+        alpha: float = 0.9,
+        center: FirstCenters | None = None,
+        name: str | None = None,
+        *,
+        update: UpdateRule = "ema",
+    ) -> None:
         super().__init__()
         for parameter, value in (("feature_dim", feature_dim), ("center_num", center_num)):
             if int(value) != value or value < 1:
@@ -186,7 +209,7 @@ class Center(torch.nn.Module):
             raise ValueError("center must be finite; got NaN or infinity.")
         return center
 
-    def forward(self, features, labels):
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return the centers as they were before this batch; update them in training.
 
         Parameters
@@ -217,7 +240,7 @@ class Center(torch.nn.Module):
                 self._update(deviation, labels, self.count.index_select(0, labels), 0)
         return before
 
-    def predict(self):
+    def predict(self) -> Tensor:
         """Return the stored centers; never updates.
 
         Returns
@@ -227,7 +250,9 @@ class Center(torch.nn.Module):
         """
         return self.center.clone()
 
-    def deviation(self, features, labels, sample_weight=None):
+    def deviation(
+        self, features: Tensor, labels: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
         """Return each sample minus the center of its class; update in training.
 
         The lean path of the loss: it costs O(n_samples * feature_dim) and never
@@ -261,7 +286,9 @@ class Center(torch.nn.Module):
         """
         return self.pull(features, labels, sample_weight)[0]
 
-    def pull(self, features, labels, sample_weight=None):
+    def pull(
+        self, features: Tensor, labels: Tensor, sample_weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return what :meth:`deviation` does, and its sum of squares; update in training.
 
         Parameters
@@ -315,12 +342,12 @@ class Center(torch.nn.Module):
         return deviation, total
 
     @property
-    def known(self):
+    def known(self) -> Tensor:
         """Which centers are more than a random start, bool of shape (center_num,)."""
         anchored = torch.tensor(self.update == "fixed", device=self.count.device)
         return (self.count > 0) | self.informed | anchored
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Return the parameters for the representation of the module.
 
         Returns
@@ -483,7 +510,12 @@ class Center(torch.nn.Module):
         return self
 
 
-def check_batch(features, labels, shape, sample_weight=None):
+def check_batch(
+    features: Tensor,
+    labels: Tensor,
+    shape: Sequence[int],
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     """Validate a batch and return its labels as int64.
 
     Parameters
@@ -530,7 +562,7 @@ def check_batch(features, labels, shape, sample_weight=None):
     return labels.to(torch.int64)
 
 
-def deviations(features, centers, labels):
+def deviations(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
     """Return ``features - centers[labels]`` in at least float32, without gradient.
 
     Parameters
@@ -569,7 +601,7 @@ def deviations(features, centers, labels):
     return torch.sub(features.detach(), rows, out=rows)  # new memory would cost more time
 
 
-def has_squares(deviation):
+def has_squares(deviation: Tensor) -> Tensor:
     """Return which rows have squares that float32 holds.
 
     A row with a finite norm is finite; one of numbers beyond 1e19 is left out too, also
@@ -588,7 +620,7 @@ def has_squares(deviation):
     return torch.linalg.vector_norm(deviation, dim=1) <= LARGEST_NORM
 
 
-def is_positive(weight):
+def is_positive(weight: Tensor) -> Tensor:
     """Return which weights count: those that are positive and finite.
 
     Parameters
@@ -604,7 +636,7 @@ def is_positive(weight):
     return (weight > 0) & torch.isfinite(weight)
 
 
-def sum_of_squares(deviation, sample_weight=None):
+def sum_of_squares(deviation: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     """Return the sum of all squares, of each row times its weight.
 
     Parameters
@@ -628,7 +660,7 @@ def sum_of_squares(deviation, sample_weight=None):
     return torch.dot(norm * sample_weight.to(norm.dtype), norm)
 
 
-def hidden(values):
+def hidden(values: Tensor) -> bool:
     """Return whether a look at a value would wait for a device, or end a graph.
 
     Parameters
@@ -644,7 +676,7 @@ def hidden(values):
     return not values.is_cpu or torch.compiler.is_compiling()
 
 
-def distances(features, centers):
+def distances(features: Tensor, centers: Tensor) -> Tensor:
     """Return the Euclidean distance of each sample to each center.
 
     Computed from differences. The expansion ``|x|^2 + |c|^2 - 2 x c`` would lose a
@@ -666,7 +698,7 @@ def distances(features, centers):
     return torch.cdist(features, centers, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def nearest(features, centers):
+def nearest(features: Tensor, centers: Tensor) -> Tensor:
     """Return the index of the nearest center of each sample.
 
     It is that of the least :func:`distances`, the first of equals. Where rounding cannot
@@ -723,7 +755,12 @@ def _nearest(features, centers):
     return index
 
 
-def add_class_sums(sums, batches, labels, sample_weight=None):
+def add_class_sums(
+    sums: NDArray[np.float64],
+    batches: Iterable[Tensor],
+    labels: NDArray[Any],
+    sample_weight: NDArray[Any] | None = None,
+) -> None:
     """Add the features of each class to its sum, in one pass over batches.
 
     Parameters
@@ -754,7 +791,11 @@ def add_class_sums(sums, batches, labels, sample_weight=None):
         start = part.stop
 
 
-def means_of_sums(sums, labels, sample_weight=None):
+def means_of_sums(
+    sums: NDArray[np.float64],
+    labels: NDArray[Any],
+    sample_weight: NDArray[Any] | None = None,
+) -> NDArray[np.float32]:
     """Return the means that belong to sums.
 
     Parameters
@@ -778,7 +819,7 @@ def means_of_sums(sums, labels, sample_weight=None):
     return sums.astype(np.float32)
 
 
-def glorot_uniform(shape):
+def glorot_uniform(shape: tuple[int, int]) -> Tensor:
     """Draw centers uniformly with Glorot's bound ``sqrt(6 / (C + D))``.
 
     Parameters
@@ -795,7 +836,7 @@ def glorot_uniform(shape):
     return torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound)
 
 
-def simplex_etf(shape, radius=10.0):
+def simplex_etf(shape: tuple[int, int], radius: float = 10.0) -> Tensor:
     """Place centers at the corners of a regular simplex: the widest fixed anchors.
 
     Every center has the norm ``radius`` and any two have the same distance,

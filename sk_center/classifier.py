@@ -1,9 +1,12 @@
 """The scikit-learn side: a classifier trained with center loss."""
 
+from __future__ import annotations
+
 import warnings
 from contextlib import nullcontext
 from copy import deepcopy
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -26,6 +29,7 @@ from sklearn.utils.validation import (
 )
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
+from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
@@ -57,6 +61,25 @@ from sk_center.centers import (
 from sk_center.losses import objectosphere_loss
 from sk_center.net import NEGATIVE_LOSSES, CenterLossNet
 from sk_center.networks import HEADS, METRICS, MLP, PRECISIONS, ConvNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+    from skorch.history import History
+    from torch.optim import Optimizer
+
+    from sk_center._types import (
+        FirstCenters,
+        Head,
+        Label,
+        Metric,
+        Module,
+        NegativeLoss,
+        Precision,
+        UpdateRule,
+    )
+    from sk_center.networks import CenterModule
 
 __all__ = ["CenterLossClassifier"]
 
@@ -338,6 +361,14 @@ class CenterLossClassifier(
     array([ 2., 51.], dtype=float32)
     """
 
+    classes_: NDArray[Any]
+    centers_: NDArray[np.float32]
+    tau_: float
+    net_: CenterLossNet
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {
         "module": [StrOptions({"auto"}), torch.nn.Module, callable],
         "lambda_center": [Interval(Real, 0, None, closed="left")],
@@ -369,35 +400,35 @@ class CenterLossClassifier(
 
     def __init__(
         self,
-        module="auto",
+        module: Literal["auto"] | Module = "auto",
         *,
-        lambda_center=0.1,
-        alpha=0.9,
-        center_update="ema",
-        hidden_layer_sizes=(512, 128),
-        center=None,
-        head="linear",
-        metric="euclidean",
-        precision="float32",
-        lambda_norm=0.0,
-        negative_label=None,
-        negative_loss="entropic",
-        predict_with="center",
-        max_epochs=100,
-        lr=0.001,
-        batch_size=64,
-        optimizer=torch.optim.Adam,
-        callbacks=None,
-        class_weight=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        verbose=0,
-        **skorch_params,
-    ):
+        lambda_center: float = 0.1,
+        alpha: float = 0.9,
+        center_update: UpdateRule = "ema",
+        hidden_layer_sizes: Sequence[int] | NDArray[np.integer[Any]] = (512, 128),
+        center: FirstCenters | None = None,
+        head: Head = "linear",
+        metric: Metric = "euclidean",
+        precision: Precision = "float32",
+        lambda_norm: float = 0.0,
+        negative_label: Label | None = None,
+        negative_loss: NegativeLoss = "entropic",
+        predict_with: Literal["center", "softmax"] = "center",
+        max_epochs: int = 100,
+        lr: float = 0.001,
+        batch_size: int = 64,
+        optimizer: Callable[..., Optimizer] = torch.optim.Adam,
+        callbacks: list[Any] | Literal["disable"] | None = None,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        **skorch_params: Any,
+    ) -> None:
         self.module = module
         self.lambda_center = lambda_center
         self.alpha = alpha
@@ -427,7 +458,12 @@ class CenterLossClassifier(
         self._store_net_params(skorch_params, TypeError)
 
     @with_callbacks
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self,
+        X: ArrayLike | Tensor | Dataset[Any],
+        y: ArrayLike | Tensor | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train the network and find the centers.
 
         Parameters
@@ -497,7 +533,13 @@ class CenterLossClassifier(
         return self
 
     @with_callbacks
-    def partial_fit(self, X, y=None, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: ArrayLike | Tensor | Dataset[Any],
+        y: ArrayLike | Tensor | None = None,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on the given samples, going on from what is fitted.
 
         The centers are then the moving averages of training, not the class means over
@@ -565,7 +607,7 @@ class CenterLossClassifier(
             self._train(inputs, y, weight, task, epochs=1, goes_on=goes_on, streams=True)
         return self
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[Any]:
         """Return the class of the nearest center, or of the softmax head.
 
         Parameters
@@ -584,7 +626,9 @@ class CenterLossClassifier(
         centers = torch.from_numpy(self.centers_)
         return self.classes_[self._infer(X, lambda features: nearest(features, centers))]
 
-    def decision_function(self, X):
+    def decision_function(
+        self, X: ArrayLike | Tensor | Dataset[Any]
+    ) -> NDArray[np.float32]:
         """Return minus the distance to each center; larger is closer.
 
         A dict as ``class_weight`` adds ``tau_ * log(weight / max(weight))``.
@@ -609,7 +653,7 @@ class CenterLossClassifier(
         # Infinitely far from both is equally far.
         return np.where(np.isnan(decision), decision.dtype.type(0), decision)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
         """Return ``softmax(-distance / tau_)``, or the probabilities of the softmax head.
 
         Parameters
@@ -628,7 +672,9 @@ class CenterLossClassifier(
             scores = (scores / self.tau_).clip(min=np.finfo(scores.dtype).min)
         return softmax(scores, axis=1)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(
+        self, X: ArrayLike | Tensor | Dataset[Any]
+    ) -> NDArray[np.float32]:
         """Return the logarithm of :meth:`predict_proba`.
 
         Parameters
@@ -644,7 +690,7 @@ class CenterLossClassifier(
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def logits(self, X):
+    def logits(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
         """Return what the softmax head makes of the features, before the softmax.
 
         Parameters
@@ -659,7 +705,7 @@ class CenterLossClassifier(
         """
         return self._infer(X, self._known_logits, with_logits=True)
 
-    def center_distances(self, X):
+    def center_distances(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
         """Return the Euclidean distance of each sample to each center.
 
         Parameters
@@ -679,7 +725,7 @@ class CenterLossClassifier(
             X, lambda features: distances(features, centers).nan_to_num(np.inf, np.inf)
         )
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
         """Return the features of the network, the space in which the centers lie.
 
         Parameters
@@ -722,12 +768,12 @@ class CenterLossClassifier(
         return hasattr(self, "net_")
 
     @property
-    def module_(self):
+    def module_(self) -> CenterModule:
         """The trained torch module: features, head and centers."""
         return self.net_.module_
 
     @property
-    def history_(self):
+    def history_(self) -> History:
         """The losses of each epoch."""
         return self.net_.history_
 
@@ -1134,7 +1180,9 @@ class CenterLossClassifier(
         )
 
 
-def keep_rows(outputs, rows, kept):
+def keep_rows(
+    outputs: Iterable[tuple[Tensor | None, Tensor]], rows: NDArray[np.intp], kept: Tensor
+) -> Iterator[Tensor]:
     """Yield the features of each batch, and store those of some rows.
 
     Parameters
@@ -1161,7 +1209,7 @@ def keep_rows(outputs, rows, kept):
         yield features
 
 
-def find_device(device):
+def find_device(device: str | torch.device) -> str:
     """Return the torch device that ``device`` names; ``"auto"`` is CUDA or the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -1179,7 +1227,11 @@ def find_device(device):
     return str(found)
 
 
-def match_temperature(distances, probabilities, sample_weight=None):
+def match_temperature(
+    distances: NDArray[Any],
+    probabilities: NDArray[Any],
+    sample_weight: NDArray[Any] | None = None,
+) -> float:
     """Find the temperature at which distances speak like given probabilities.
 
     Parameters

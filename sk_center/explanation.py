@@ -1,6 +1,9 @@
 """Explanations of single answers: why a sample was rejected, or taken for what it is."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
@@ -9,6 +12,13 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length
 
 from sk_center._responses import centers_of, features_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from sk_center._types import Samples
+    from sk_center.open_set import OpenSetClassifier
 
 __all__ = ["Explanation"]
 
@@ -89,25 +99,25 @@ class Explanation:
     nearest training samples: 24 (0, 1.12), 44 (0, 1.19)
     """
 
-    label: object
-    choice: object
+    label: Any
+    choice: Any
     rejected: bool
-    classes: np.ndarray
-    p_values: np.ndarray
-    thresholds: np.ndarray
-    scores: np.ndarray
-    score_thresholds: np.ndarray
-    distances: np.ndarray | None = None
-    neighbors: np.ndarray | None = None
-    neighbor_labels: np.ndarray | None = None
-    neighbor_distances: np.ndarray | None = None
+    classes: NDArray[Any]
+    p_values: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+    scores: NDArray[np.floating[Any]]
+    score_thresholds: NDArray[np.floating[Any]]
+    distances: NDArray[np.floating[Any]] | None = None
+    neighbors: NDArray[np.intp] | None = None
+    neighbor_labels: NDArray[Any] | None = None
+    neighbor_distances: NDArray[np.floating[Any]] | None = None
 
     @property
-    def accepted(self):
+    def accepted(self) -> NDArray[np.bool_]:
         """Which classes do not turn the sample down, bool of shape (n_classes,)."""
         return self.p_values > self.thresholds
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """Return a pandas view, one row a class, the most typical class first.
 
         Returns
@@ -185,7 +195,14 @@ class Explanation:
         return np.lexsort((-self.scores, ~self.accepted))
 
 
-def explain(model, X, scores, X_train=None, y_train=None, n_neighbors=5):
+def explain(
+    model: OpenSetClassifier,
+    X: Samples,
+    scores: NDArray[Any],
+    X_train: Samples | None = None,
+    y_train: Any = None,
+    n_neighbors: int = 5,
+) -> list[Explanation]:
     """Explain what a fitted open-set classifier says of each sample.
 
     Parameters
@@ -244,7 +261,7 @@ def explain(model, X, scores, X_train=None, y_train=None, n_neighbors=5):
         Explanation(
             label=labels[i],
             choice=choices[i],
-            rejected=bool(rejected[i]),
+            rejected=bool(rejected[i]),  # type: ignore[index]
             classes=model.classes_,
             p_values=p_values[i],
             thresholds=model.thresholds_,

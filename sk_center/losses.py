@@ -1,8 +1,17 @@
 """What is minimized: center loss as one autograd function, and what rejection adds."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
+from torch import Tensor
 
 from sk_center.centers import check_batch, deviations, sum_of_squares
+
+if TYPE_CHECKING:
+    from sk_center.centers import Center
+    from sk_center.sharded import ShardedCenter
 
 __all__ = ["center_loss", "norm_penalty", "objectosphere_loss", "uniform_cross_entropy"]
 
@@ -34,7 +43,12 @@ class _CenterLoss(torch.autograd.Function):
         return rest, pull, None, None, None, None
 
 
-def center_loss(features, labels, centers, sample_weight=None):
+def center_loss(
+    features: Tensor,
+    labels: Tensor,
+    centers: Center | ShardedCenter | Tensor,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     """Return how far features lie from the center of their class.
 
     The loss of [1]_, as the mean over the batch and the sum over the features::
@@ -99,7 +113,14 @@ def center_loss(features, labels, centers, sample_weight=None):
     return add_center_loss(None, 1.0, features, labels, centers, sample_weight)
 
 
-def add_center_loss(loss, weight, features, labels, centers, sample_weight=None):
+def add_center_loss(
+    loss: Tensor | None,
+    weight: float,
+    features: Tensor,
+    labels: Tensor,
+    centers: Center | ShardedCenter | Tensor,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     """Return ``loss + weight * center_loss(...)``, in one node of the graph.
 
     Parameters
@@ -141,7 +162,7 @@ def add_center_loss(loss, weight, features, labels, centers, sample_weight=None)
     return _CenterLoss.apply(loss, features, deviation, total, sample_weight, scale)
 
 
-def uniform_cross_entropy(logits):
+def uniform_cross_entropy(logits: Tensor) -> Tensor:
     """Return the cross entropy of the softmax to "every class alike".
 
     What the entropic open-set loss [1]_ asks of samples of no known class, for K classes::
@@ -178,7 +199,7 @@ def uniform_cross_entropy(logits):
     return -logits.log_softmax(dim=1).mean(dim=1)
 
 
-def objectosphere_loss(features, known, min_norm=50.0):
+def objectosphere_loss(features: Tensor, known: Tensor, min_norm: float = 50.0) -> Tensor:
     """Return how far feature norms are from large for known samples, zero for others.
 
     The objectosphere term [1]_, for each sample::
@@ -226,7 +247,7 @@ def objectosphere_loss(features, known, min_norm=50.0):
     return torch.where(known, (min_norm - norm).clamp(min=0).square(), squared)
 
 
-def norm_penalty(features, sample_weight=None):
+def norm_penalty(features: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     """Return half the mean squared norm of features: center loss with all centers at zero.
 
     ``1/2 * mean_B( sample_weight * sum_D( features ** 2 ) )``

@@ -12,8 +12,11 @@ The scorers go into ``scoring=`` of scikit-learn's tools, such as ``GridSearchCV
 makes more.
 """
 
+from __future__ import annotations
+
 from inspect import signature
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
@@ -22,6 +25,9 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import _check_sample_weight
 
 from sk_center._nested import nested, transformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "aupr_in_scorer",
@@ -47,7 +53,18 @@ __all__ = [
 ]
 
 
-def auroc_score(y_true, y_score, *, labels, sample_weight=None):
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._types import Label, Scorer
+
+
+def auroc_score(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Area under the ROC curve of known against unknown samples.
 
     The probability that a known sample scores higher than an unknown one, ties
@@ -93,7 +110,14 @@ def auroc_score(y_true, y_score, *, labels, sample_weight=None):
     return float(roc_auc_score(known, _ranks(y_score), sample_weight=sample_weight))
 
 
-def aupr_score(y_true, y_score, *, labels, positive="known", sample_weight=None):
+def aupr_score(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    positive: Literal["known", "unknown"] = "known",
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Area under the precision-recall curve of known and unknown samples.
 
     It is scikit-learn's average precision, without interpolation. Unlike
@@ -154,7 +178,14 @@ def aupr_score(y_true, y_score, *, labels, positive="known", sample_weight=None)
     return float(average_precision_score(side, ranks, sample_weight=sample_weight))
 
 
-def fpr_at_tpr(y_true, y_score, *, labels, tpr=0.95, sample_weight=None):
+def fpr_at_tpr(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    tpr: float = 0.95,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Share of the unknown samples accepted where ``tpr`` of the known ones are.
 
     Known is the positive side: the threshold is the highest score at which at least
@@ -207,7 +238,13 @@ def fpr_at_tpr(y_true, y_score, *, labels, tpr=0.95, sample_weight=None):
     return float(fprs[np.flatnonzero(tprs >= tpr - 1e-12)[0]])
 
 
-def detection_error(y_true, y_score, *, labels, sample_weight=None):
+def detection_error(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Smallest share of errors of telling known from unknown, both sides counting half.
 
     The least that any threshold t reaches of ``(1 - TPR(t)) / 2 + FPR(t) / 2``, with the
@@ -265,7 +302,14 @@ def detection_error(y_true, y_score, *, labels, sample_weight=None):
     return float(((1 - tprs) / 2 + fprs / 2).min())
 
 
-def oscr_curve(y_true, y_pred, y_score, *, labels, sample_weight=None):
+def oscr_curve(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Correct classification rate against false positive rate, over all thresholds.
 
     At a threshold, the correct classification rate is the share of the known samples
@@ -345,7 +389,14 @@ def oscr_curve(y_true, y_pred, y_score, *, labels, sample_weight=None):
     return np.append(0, ccr), np.append(0, fpr), np.append(np.inf, y_score[order][last])
 
 
-def oscr_score(y_true, y_pred, y_score, *, labels, sample_weight=None):
+def oscr_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Area under the open-set classification rate (OSCR) curve.
 
     One number for both jobs: classify the known, tell the unknown apart. Equal to
@@ -397,7 +448,15 @@ def oscr_score(y_true, y_pred, y_score, *, labels, sample_weight=None):
     return min(float(np.trapezoid(ccr, fpr)), 1.0)
 
 
-def ccr_at_fpr(y_true, y_pred, y_score, *, labels, fpr=0.1, sample_weight=None):
+def ccr_at_fpr(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    fpr: float = 0.1,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Share of the known samples classified correctly where few unknown are accepted.
 
     The correct classification rate of :func:`oscr_curve` at the lowest threshold that at
@@ -461,7 +520,14 @@ def ccr_at_fpr(y_true, y_pred, y_score, *, labels, fpr=0.1, sample_weight=None):
     return float(ccrs[np.flatnonzero(fprs <= fpr + 1e-12)[-1]])
 
 
-def open_set_f1_score(y_true, y_pred, *, labels, outlier_label, sample_weight=None):
+def open_set_f1_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike,
+    outlier_label: Label,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Mean of the F1 scores of the known classes and of the reject class.
 
     All unknown samples together are one more class, and rejecting is to predict it:
@@ -540,8 +606,14 @@ def open_set_f1_score(y_true, y_pred, *, labels, outlier_label, sample_weight=No
 
 
 def normalized_accuracy_score(
-    y_true, y_pred, *, labels, outlier_label, lambda_r=0.5, sample_weight=None
-):
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike,
+    outlier_label: Label,
+    lambda_r: float = 0.5,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Weighted mean of the accuracies on known and on unknown samples.
 
     ``lambda_r * AKS + (1 - lambda_r) * AUS``: AKS is the share of the known samples that
@@ -608,7 +680,7 @@ def normalized_accuracy_score(
     return float(lambda_r * of_known + (1 - lambda_r) * of_unknown)
 
 
-def openness(n_known_classes, n_test_classes):
+def openness(n_known_classes: int, n_test_classes: int) -> float:
     """How open a problem is, from the numbers of its classes.
 
     ``1 - sqrt(2 * n_known / (n_known + n_test))``, the definition of [1]_ where the
@@ -667,7 +739,9 @@ def openness(n_known_classes, n_test_classes):
     return float(1 - np.sqrt(2 * n_known_classes / (n_known_classes + n_test_classes)))
 
 
-def make_open_set_scorer(metric, *, greater_is_better=True, **params):
+def make_open_set_scorer(
+    metric: Callable[..., float], *, greater_is_better: bool = True, **params: Any
+) -> Scorer:
     """Make a scorer for open-set classifiers from an open-set metric.
 
     :func:`sklearn.metrics.make_scorer` cannot, because what is known is told by the

@@ -1,9 +1,12 @@
 """A splitter that leaves whole classes out of training: tuning without outsiders."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Hashable, Mapping
 from itertools import combinations
 from math import comb
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
@@ -11,6 +14,13 @@ from sklearn.utils import check_array, check_random_state, column_or_1d, indexab
 from sklearn.utils.multiclass import type_of_target
 
 from sk_center.metrics import openness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._types import Samples
 
 __all__ = ["LeaveClassesOut"]
 
@@ -146,14 +156,14 @@ class LeaveClassesOut(BaseCrossValidator):
 
     def __init__(
         self,
-        n_unknown=None,
+        n_unknown: float | None = None,
         *,
-        n_splits=None,
-        test_size=0.2,
-        unknown_classes=None,
-        openness=None,
-        random_state=None,
-    ):
+        n_splits: int | None = None,
+        test_size: float = 0.2,
+        unknown_classes: Collection[Collection[Any]] | None = None,
+        openness: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         _check_exclusive(
             n_unknown=n_unknown, openness=openness, unknown_classes=unknown_classes
         )
@@ -185,7 +195,9 @@ class LeaveClassesOut(BaseCrossValidator):
         self.openness = openness
         self.random_state = random_state
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: Samples, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Generate the indices of the training and the test part of each split.
 
         Parameters
@@ -257,7 +269,12 @@ class LeaveClassesOut(BaseCrossValidator):
                 )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(
+        self,
+        X: Samples | None = None,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
         """Return the number of splits.
 
         Parameters

@@ -1,7 +1,10 @@
 """The skorch side: a net that trains a feature extractor with center loss."""
 
+from __future__ import annotations
+
 from inspect import Parameter, signature
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from skorch.callbacks import (
 from skorch.dataset import unpack_data
 from skorch.history import History
 from skorch.utils import to_device, to_tensor
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from sk_center._checkpoints import Checkpoints
@@ -33,6 +37,26 @@ from sk_center.losses import (
     uniform_cross_entropy,
 )
 from sk_center.networks import CenterModule, Function, find_feature_dim, widest_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import ArrayLike
+    from torch.optim import Optimizer
+    from torch.utils.data import Dataset
+
+    from sk_center._types import (
+        Batch,
+        FirstCenters,
+        Head,
+        Metric,
+        Module,
+        NegativeLoss,
+        NetInput,
+        Precision,
+        StrPath,
+        UpdateRule,
+    )
 
 __all__ = ["CenterLossNet"]
 
@@ -228,35 +252,35 @@ class CenterLossNet(NeuralNetClassifier):
 
     def __init__(
         self,
-        module,
-        *args,
-        lambda_center=0.1,
-        alpha=0.9,
-        center_update="ema",
-        center=None,
-        head="linear",
-        metric="euclidean",
-        precision="float32",
-        lambda_norm=0.0,
-        negative_loss=None,
-        n_classes=None,
-        track_centers=True,
-        gradient_accumulation_steps=1,
-        deterministic=False,
-        checkpoint_dir=None,
-        checkpoint_every=1,
-        criterion=torch.nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
-        lr=1e-3,
-        train_split=None,
-        iterator_train=TensorBatches,
-        iterator_train__shuffle=True,
-        iterator_valid=TensorBatches,
-        dataset=ArrayDataset,
-        compile=False,
-        verbose=0,
-        **kwargs,
-    ):
+        module: Module,
+        *args: Any,
+        lambda_center: float = 0.1,
+        alpha: float = 0.9,
+        center_update: UpdateRule = "ema",
+        center: FirstCenters | None = None,
+        head: Head = "linear",
+        metric: Metric = "euclidean",
+        precision: Precision = "float32",
+        lambda_norm: float = 0.0,
+        negative_loss: NegativeLoss | None = None,
+        n_classes: int | None = None,
+        track_centers: bool = True,
+        gradient_accumulation_steps: int = 1,
+        deterministic: bool = False,
+        checkpoint_dir: StrPath | None = None,
+        checkpoint_every: int = 1,
+        criterion: Callable[..., torch.nn.Module] = torch.nn.CrossEntropyLoss,
+        optimizer: Callable[..., Optimizer] = torch.optim.Adam,
+        lr: float = 1e-3,
+        train_split: Callable[..., Any] | None = None,
+        iterator_train: Callable[..., Any] = TensorBatches,
+        iterator_train__shuffle: bool = True,
+        iterator_valid: Callable[..., Any] = TensorBatches,
+        dataset: Callable[..., Any] = ArrayDataset,
+        compile: bool = False,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             module,
             *args,
@@ -288,10 +312,14 @@ class CenterLossNet(NeuralNetClassifier):
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every
 
+    module_: CenterModule
+    history_: History
+    n_classes_: int
+    _compiled: dict[str, Any]
     # skorch takes parameters such as negative_loss__min_norm when it knows the prefix.
     prefixes_ = [*NeuralNetClassifier.prefixes_, "negative_loss"]
     # Batches, and samples in them, whose gradients wait for a step, and the last of them.
-    _pending = (0, 0, None)
+    _pending: tuple[int, int, Any] = (0, 0, None)
     # Features D, numbers in the widest layer and weights, of a net that is loaded.
     _saved = None
     # Of the training in progress: its checkpoints, how many epochs have ended, and whether
@@ -308,7 +336,9 @@ class CenterLossNet(NeuralNetClassifier):
         # The losses of an epoch are recorded by run_single_epoch, without a callback.
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
 
-    def fit(self, X, y=None, **fit_params):
+    def fit(
+        self, X: NetInput, y: ArrayLike | Tensor | None = None, **fit_params: Any
+    ) -> Self:
         """Initialize the net for the data and train it.
 
         Parameters
@@ -337,7 +367,13 @@ class CenterLossNet(NeuralNetClassifier):
             self.measure(X, y)
         return super().fit(X, y, **fit_params)
 
-    def partial_fit(self, X, y=None, classes=None, **fit_params):
+    def partial_fit(
+        self,
+        X: NetInput,
+        y: ArrayLike | Tensor | None = None,
+        classes: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Train further, without starting anew.
 
         Parameters
@@ -366,9 +402,9 @@ class CenterLossNet(NeuralNetClassifier):
         try:
             return super().partial_fit(X, y, classes, **fit_params)
         except GivenUp as error:
-            raise error.__cause__ from None
+            raise error.__cause__ from None  # type: ignore[misc]
 
-    def measure(self, X, y=None):
+    def measure(self, X: NetInput, y: ArrayLike | Tensor | None = None) -> None:
         """Find what ``initialize`` must know of the data: its form, the classes.
 
         Parameters
@@ -390,7 +426,7 @@ class CenterLossNet(NeuralNetClassifier):
         # Zeros of the right form, of one number: the net keeps no data.
         zero = torch.zeros((), dtype=torch.as_tensor(sample).dtype)
         self.example_ = zero.expand(2, *np.shape(sample))
-        self.n_classes_ = self.n_classes
+        self.n_classes_ = self.n_classes  # type: ignore[assignment]
         if self.n_classes_ is None:
             if y is None or self.negative_loss is not None:
                 raise ValueError(
@@ -398,7 +434,7 @@ class CenterLossNet(NeuralNetClassifier):
                 )
             self.n_classes_ = int(np.max(np.asarray(y))) + 1
 
-    def initialize_module(self):
+    def initialize_module(self) -> Self:
         """Build the feature extractor and add the head and the centers to it.
 
         Returns
@@ -441,7 +477,7 @@ class CenterLossNet(NeuralNetClassifier):
             self._width = max(widest_output(self.module_, self.example_), self.n_classes_)
         return self
 
-    def make_body(self):
+    def make_body(self) -> torch.nn.Module:
         """Return a new feature extractor.
 
         Returns
@@ -455,7 +491,7 @@ class CenterLossNet(NeuralNetClassifier):
             return Function(self.module)
         return self.initialized_instance(self.module, kwargs)
 
-    def initialize_criterion(self):
+    def initialize_criterion(self) -> Self:
         """Build the criterion so that it gives one loss per sample.
 
         Returns
@@ -467,7 +503,9 @@ class CenterLossNet(NeuralNetClassifier):
         self.criterion_ = self.initialized_instance(self.criterion, kwargs)
         return self
 
-    def get_params_for_optimizer(self, prefix, named_parameters):
+    def get_params_for_optimizer(
+        self, prefix: str, named_parameters: Iterable[tuple[str, torch.nn.Parameter]]
+    ) -> tuple[Any, dict[str, Any]]:
         """Return the arguments of an optimizer, with ``fused=True`` where it works.
 
         Parameters
@@ -507,7 +545,7 @@ class CenterLossNet(NeuralNetClassifier):
             kwargs["fused"] = True
         return args, kwargs
 
-    def infer(self, x, **fit_params):
+    def infer(self, x: Batch, **fit_params: Any) -> tuple[Tensor | None, Tensor]:
         """Return logits and features of a batch; weights in it are for the loss.
 
         Parameters
@@ -527,7 +565,13 @@ class CenterLossNet(NeuralNetClassifier):
             x = x["X"]
         return self.module_(to_tensor(x, device=self.device), **fit_params)
 
-    def get_loss(self, y_pred, y_true, X=None, training=False):
+    def get_loss(
+        self,
+        y_pred: tuple[Tensor, Tensor],
+        y_true: Tensor,
+        X: Batch | None = None,
+        training: bool = False,
+    ) -> Tensor:
         """Return the loss of a batch, cross entropy plus what the parameters add.
 
         Parameters
@@ -605,7 +649,7 @@ class CenterLossNet(NeuralNetClassifier):
             losses = losses + weight * objectosphere_loss(features, known, **params)
         return losses
 
-    def torch_compile(self, module, name):
+    def torch_compile(self, module: torch.nn.Module, name: str) -> torch.nn.Module:
         """Return the module: what is compiled is the step, which is more than modules.
 
         Parameters
@@ -644,7 +688,9 @@ class CenterLossNet(NeuralNetClassifier):
         y_pred = self.infer(X, **fit_params)
         return self.get_loss(y_pred, y, X=X, training=True), y_pred
 
-    def train_step_single(self, batch, **fit_params):
+    def train_step_single(
+        self, batch: tuple[Batch, Tensor], **fit_params: Any
+    ) -> dict[str, Any]:
         """Run a batch through the network and back, as skorch does.
 
         Parameters
@@ -688,7 +734,7 @@ class CenterLossNet(NeuralNetClassifier):
         """Number of samples of a batch, also where other processes have a part of it."""
         return len(batch[1]) if self._team is None else self._team.n_joint
 
-    def train_step(self, batch, **fit_params):
+    def train_step(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Train on a batch, without the detour of skorch where nobody wants it.
 
         Parameters
@@ -739,7 +785,13 @@ class CenterLossNet(NeuralNetClassifier):
             for optimizer in (getattr(self, f"{name}_") for name in self._optimizers)
         )
 
-    def fit_loop(self, X, y=None, epochs=None, **params):
+    def fit_loop(
+        self,
+        X: NetInput,
+        y: ArrayLike | Tensor | None = None,
+        epochs: int | None = None,
+        **params: Any,
+    ) -> Self:
         """Train for a number of epochs.
 
         Parameters
@@ -812,7 +864,7 @@ class CenterLossNet(NeuralNetClassifier):
         checkpoints.delete()
         return self
 
-    def notify(self, method_name, **cb_kwargs):
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call a hook of the net and its callbacks, and end training if it is interrupted.
 
         Parameters
@@ -840,7 +892,14 @@ class CenterLossNet(NeuralNetClassifier):
         if ends and self._checkpoints is not None:
             self._checkpoints.after_epoch(self)
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self,
+        iterator: Iterable[Any] | None,
+        training: bool,
+        prefix: Literal["train", "valid"],
+        step_fn: Callable[..., dict[str, Any]],
+        **fit_params: Any,
+    ) -> None:
         """Run one epoch of training or validation and record its mean loss.
 
         Parameters
@@ -964,7 +1023,7 @@ class CenterLossNet(NeuralNetClassifier):
             for hook in hooks
         )
 
-    def get_iterator(self, dataset, training=False):
+    def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
         """Return batches, larger ones where nothing is trained.
 
         Parameters
@@ -1007,7 +1066,9 @@ class CenterLossNet(NeuralNetClassifier):
             return TensorBatches(ArrayDataset(X), self._inference_batch_size())
         return self.get_iterator(self.get_dataset(X))
 
-    def forward_iter(self, X, training=False, device="cpu", **infer_params):
+    def forward_iter(
+        self, X: NetInput, training: bool = False, device: str = "cpu", **infer_params: Any
+    ) -> Iterator[tuple[Tensor | None, Tensor]]:
         """Yield what the module makes of each batch, as skorch does.
 
         Parameters
@@ -1041,9 +1102,11 @@ class CenterLossNet(NeuralNetClassifier):
         for batch in self._inference_batches(X):
             with torch.no_grad():
                 output = self._fast("infer")(unpack_data(batch)[0], **infer_params)
-            yield tuple(None if part is None else part.to(device) for part in output)
+            yield tuple(  # type: ignore[misc]
+                None if part is None else part.to(device) for part in output
+            )
 
-    def without_optimizer(self):
+    def without_optimizer(self) -> Self:
         """Return a net that shares everything with this one but the optimizer.
 
         Returns
@@ -1052,12 +1115,12 @@ class CenterLossNet(NeuralNetClassifier):
             A net that predicts alike. If it trains on, its optimizer starts anew.
         """
         net = object.__new__(type(self))
-        vars(net).update(vars(self))
+        vars(net).update(vars(self))  # type: ignore[attr-defined]
         if self.initialized_:
             net.optimizer_, net._compiled = None, {}
         return net
 
-    def ensure_optimizer(self):
+    def ensure_optimizer(self) -> None:
         """Build the optimizer if there is none, as after :meth:`without_optimizer`."""
         if self.optimizer_ is None:
             self.initialize_optimizer()
@@ -1110,7 +1173,7 @@ class GivenUp(BaseException):
     """A KeyboardInterrupt that skorch must not take for the end of training."""
 
 
-def is_dense(tensor):
+def is_dense(tensor: Tensor) -> bool:
     """Return whether the numbers of a tensor fill its memory, in an order torch has."""
     formats = [torch.contiguous_format] + [torch.channels_last] * (tensor.ndim == 4)
     return any(tensor.is_contiguous(memory_format=order) for order in formats)

@@ -1,13 +1,21 @@
 """Default feature extractors, and the module that adds a head and centers to one."""
 
+from __future__ import annotations
+
 import math
 from contextlib import nullcontext
 from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sk_center.centers import Center, distances
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sk_center._types import FirstCenters, Head, Metric, Precision, UpdateRule
 
 __all__ = ["MLP", "CenterModule", "ConvNet", "RandomAffine", "TrainingOnly"]
 
@@ -44,8 +52,13 @@ class MLP(nn.Sequential):
     torch.Size([5, 2])
     """
 
-    def __init__(self, in_features, hidden_layer_sizes=(512, 128), dropout=0.0):
-        layers = []
+    def __init__(
+        self,
+        in_features: int,
+        hidden_layer_sizes: Sequence[int] = (512, 128),
+        dropout: float = 0.0,
+    ) -> None:
+        layers: list[nn.Module] = []
         for size in hidden_layer_sizes:
             layers += [nn.Linear(in_features, size), nn.ReLU()]
             in_features = size
@@ -95,14 +108,14 @@ class ConvNet(nn.Sequential):
 
     def __init__(
         self,
-        image_shape,
-        channels=(32, 64, 128),
-        hidden_layer_sizes=(512, 128),
-        dropout=0.0,
-        augment=None,
-    ):
+        image_shape: tuple[int, int, int],
+        channels: Sequence[int] = (32, 64, 128),
+        hidden_layer_sizes: Sequence[int] = (512, 128),
+        dropout: float = 0.0,
+        augment: nn.Module | None = None,
+    ) -> None:
         previous, height, width = image_shape
-        layers = [] if augment is None else [TrainingOnly(augment)]
+        layers: list[nn.Module] = [] if augment is None else [TrainingOnly(augment)]
         layers.append(nn.BatchNorm2d(previous, affine=False))
         for n_channels in channels:
             layers += [
@@ -120,7 +133,7 @@ class ConvNet(nn.Sequential):
             MLP(previous * height * width, hidden_layer_sizes, dropout),
         )
         # Convolutions on two CPU cores take 0.6 of the time in this order of memory.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class RandomAffine(nn.Module):
@@ -160,7 +173,13 @@ class RandomAffine(nn.Module):
     True
     """
 
-    def __init__(self, shift=0.0, rotation=0.0, scale=0.0, shear=0.0):
+    def __init__(
+        self,
+        shift: float = 0.0,
+        rotation: float = 0.0,
+        scale: float = 0.0,
+        shear: float = 0.0,
+    ) -> None:
         super().__init__()
         self.ranges = {"shift": shift, "rotation": rotation, "scale": scale, "shear": shear}
         for name, value in self.ranges.items():
@@ -169,7 +188,7 @@ class RandomAffine(nn.Module):
                 limit = "in [0, 1)" if name == "scale" else "a finite number >= 0"
                 raise ValueError(f"{name} must be {limit}; got {value!r}.")
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Return the images, changed where the module trains.
 
         Parameters
@@ -207,12 +226,16 @@ class RandomAffine(nn.Module):
         )
         # Half precision would place pixels next to where they belong.
         with torch.autocast(X.device.type, enabled=False):
-            grid = nn.functional.affine_grid(matrix, X.shape, align_corners=False)
+            grid = nn.functional.affine_grid(
+                matrix,
+                X.shape,  # type: ignore[arg-type]
+                align_corners=False,
+            )
             return nn.functional.grid_sample(
                 X.float(), grid, padding_mode="border", align_corners=False
             )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Return the parameters for the representation of the module.
 
         Returns
@@ -246,11 +269,11 @@ class TrainingOnly(nn.Module):
     tensor([[-1.,  2.]])
     """
 
-    def __init__(self, module):
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Return what the module makes of X in training, else X.
 
         Parameters
@@ -275,11 +298,11 @@ class Function(nn.Module):
         Maps a batch to features.
     """
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.function = function
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Return ``function(X)``.
 
         Parameters
@@ -362,17 +385,17 @@ class CenterModule(nn.Module):
 
     def __init__(
         self,
-        body,
-        feature_dim,
-        n_classes,
-        alpha=0.9,
-        update="ema",
-        center=None,
-        head="linear",
-        metric="euclidean",
-        background=False,
-        precision="float32",
-    ):
+        body: nn.Module,
+        feature_dim: int,
+        n_classes: int,
+        alpha: float = 0.9,
+        update: UpdateRule = "ema",
+        center: FirstCenters | None = None,
+        head: Head = "linear",
+        metric: Metric = "euclidean",
+        background: bool = False,
+        precision: Precision = "float32",
+    ) -> None:
         super().__init__()
         if head not in HEADS:
             raise ValueError(f"head must be one of {HEADS}; got {head!r}.")
@@ -394,7 +417,7 @@ class CenterModule(nn.Module):
             self.head = nn.Linear(feature_dim, n_logits, dtype=torch.float32)
         self.center = Center(feature_dim, n_classes, alpha, center, update=update)
 
-    def forward(self, X, with_logits=True):
+    def forward(self, X: Tensor, with_logits: bool = True) -> tuple[Tensor | None, Tensor]:
         """Return logits and features.
 
         Parameters
@@ -426,7 +449,7 @@ class CenterModule(nn.Module):
             features = nn.functional.normalize(features)
         return self.logits(features) if with_logits else None, features
 
-    def logits(self, features):
+    def logits(self, features: Tensor) -> Tensor:
         """Return what the head makes of features.
 
         Parameters
@@ -447,7 +470,9 @@ class CenterModule(nn.Module):
         return self.head(features)
 
 
-def dry_run(module, example, hook=None):
+def dry_run(
+    module: nn.Module, example: Tensor, hook: Callable[[Any], object] | None = None
+) -> Any:
     """Return what a module in eval mode makes of a batch, and leave no trace in it.
 
     Parameters
@@ -486,7 +511,7 @@ def dry_run(module, example, hook=None):
             handle.remove()
 
 
-def widest_output(module, example):
+def widest_output(module: nn.Module, example: Tensor) -> int:
     """Return how many numbers a sample becomes where it becomes most.
 
     Parameters
@@ -513,7 +538,7 @@ def widest_output(module, example):
     return max(sizes) // len(example)
 
 
-def find_feature_dim(body, example):
+def find_feature_dim(body: nn.Module, example: Tensor) -> int:
     """Return the number of features D, found by a dry run.
 
     Parameters

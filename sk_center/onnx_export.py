@@ -1,5 +1,7 @@
 """Export a fitted classifier as one ONNX graph, which runs without Python."""
 
+from __future__ import annotations
+
 import copy
 import io
 import json
@@ -7,6 +9,7 @@ import logging
 import math
 import warnings
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +27,15 @@ from sk_center.classifier import CenterLossClassifier
 from sk_center.open_set import OpenSetClassifier, label_dtype
 from sk_center.scores import as_tuple
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from onnx import ModelProto
+
+    from sk_center._onnx_graph import Value
+    from sk_center._types import Estimator, Steps, StrPath
+
 __all__ = ["to_onnx"]
 
 OUTPUTS = (
@@ -40,7 +52,7 @@ ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
 ML_OPERATORS = {"ArrayFeatureExtractor", "OneHotEncoder"}
 
 
-def to_onnx(estimator, path):
+def to_onnx(estimator: Estimator, path: StrPath) -> None:
     """Write a fitted classifier to a file that runs without Python, sk_center and torch.
 
     The file holds one ONNX graph of all that happens to a sample: preprocessing, network,
@@ -146,7 +158,12 @@ def to_onnx(estimator, path):
         temporary.write_bytes(content)
 
 
-def make_model(estimator, steps, open_set, classifier):
+def make_model(
+    estimator: Any,
+    steps: Steps,
+    open_set: OpenSetClassifier | None,
+    classifier: CenterLossClassifier,
+) -> ModelProto:
     """Return the model of ONNX."""
     import_extra("onnx", "onnx", "to_onnx needs")
     from sk_center._onnx_graph import Graph, check_size
@@ -179,7 +196,9 @@ def make_model(estimator, steps, open_set, classifier):
     return graph.model(type(estimator).__name__, "sk_center", __version__, metadata)
 
 
-def take_apart(estimator):
+def take_apart(
+    estimator: Any,
+) -> tuple[Steps, OpenSetClassifier | None, CenterLossClassifier]:
     """Return the transformers, the open-set classifier or None, and the classifier."""
     last, before = last_step(estimator)
     open_set = None
@@ -206,7 +225,7 @@ def take_apart(estimator):
 
 
 @contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Let nothing of what the exporters say out, and leave global state as it was."""
     disabled = logging.root.manager.disable
     with (
@@ -226,16 +245,16 @@ def quiet():
 class Features(torch.nn.Module):
     """The features that a network gives, and nothing else."""
 
-    def __init__(self, module):
+    def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, X):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return the features of a batch."""
         return self.module(X, with_logits=False)[1]
 
 
-def convert_network(module, shape):
+def convert_network(module: torch.nn.Module, shape: tuple[int, ...]) -> ModelProto:
     """Return the model of ONNX that maps a batch of samples to features."""
     from sk_center._onnx_graph import OPSET
 
@@ -255,10 +274,12 @@ def convert_network(module, shape):
             f"module={type(module.module.body).__name__} cannot be exported by "
             f"torch.onnx.export, which says: {reason(error)}"
         ) from error
-    return program.model_proto
+    return program.model_proto  # type: ignore[union-attr]
 
 
-def captured(module, example):
+def captured(
+    module: torch.nn.Module, example: torch.Tensor
+) -> torch.export.ExportedProgram:
     """Return what a module does to batches of any size.
 
     torch.onnx.export would not tell of one that does it to those of the size of the example
@@ -271,7 +292,7 @@ def captured(module, example):
         return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=True)
 
 
-def convert_steps(steps, n_columns):
+def convert_steps(steps: Steps, n_columns: int) -> ModelProto:
     """Return the model of ONNX of scikit-learn transformers, in float64."""
     from onnx import checker
 
@@ -297,7 +318,7 @@ def convert_steps(steps, n_columns):
     return model
 
 
-def no_steps(steps, why):
+def no_steps(steps: Steps, why: str) -> ValueError:
     """Return the error of transformers that cannot be exported."""
     return ValueError(
         f"The steps {[step for _, step in steps]} cannot be exported; {why}. The graph "
@@ -305,7 +326,7 @@ def no_steps(steps, why):
     )
 
 
-def by_position(step):
+def by_position(step: Any) -> Any:
     """Return a ColumnTransformer with columns by position, for the graph has no names."""
     if not isinstance(step, ColumnTransformer):
         return step
@@ -317,14 +338,14 @@ def by_position(step):
     return step
 
 
-def reason(error):
+def reason(error: BaseException) -> str:
     """Return the first line of the message of the error that led to an error."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def classify(classifier, features):
+def classify(classifier: CenterLossClassifier, features: Value) -> dict[str, Value]:
     """Return what a CenterLossClassifier gives, by name."""
     graph = features.graph
     away = distances(features, classifier.centers_)
@@ -357,7 +378,7 @@ def classify(classifier, features):
     }
 
 
-def known_logits(classifier, features):
+def known_logits(classifier: CenterLossClassifier, features: Value) -> Value:
     """Return what the softmax head makes of features, less the background."""
     module, n_classes = classifier.module_, len(classifier.classes_)
     if module.head is None:
@@ -373,7 +394,9 @@ def known_logits(classifier, features):
     return logits.columns(0, n_classes) - logits.columns(n_classes, n_classes + 1)
 
 
-def judge(open_set, inputs, outputs):
+def judge(
+    open_set: OpenSetClassifier, inputs: Value, outputs: dict[str, Value]
+) -> dict[str, Value]:
     """Return what an OpenSetClassifier gives beside what its estimator does, by name."""
     graph = inputs.graph
     names = ("features", "logits", "probabilities")
@@ -403,7 +426,7 @@ def judge(open_set, inputs, outputs):
     }
 
 
-def label_table(labels):
+def label_table(labels: NDArray[Any]) -> NDArray[Any]:
     """Return labels of a dtype that ONNX has."""
     if labels.dtype.kind in "biufU":
         return labels

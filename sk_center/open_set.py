@@ -1,8 +1,11 @@
 """A meta-estimator that lets any classifier answer "none of the classes I know"."""
 
+from __future__ import annotations
+
 import sys
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from scipy.sparse import issparse
@@ -25,12 +28,10 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     _check_method_params,
-    _estimator_has,
     check_is_fitted,
     column_or_1d,
 )
@@ -43,6 +44,7 @@ from sk_center._responses import (
     consumed,
     flat,
     gives_logits,
+    if_estimator_has,
     inputs_of,
     is_dataset,
     negative_label_of,
@@ -59,6 +61,15 @@ from sk_center.scores import (
     PerClass,
     as_tuple,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._types import ConformityScore, Estimator, Label, Samples, Splitter
+    from sk_center.calibration import BaseCalibration
+    from sk_center.explanation import Explanation
 
 __all__ = ["OpenSetClassifier"]
 
@@ -276,6 +287,16 @@ class OpenSetClassifier(
     0.88
     """
 
+    estimator_: Any
+    score_: BaseScore
+    calibration_: BaseCalibration
+    classes_: NDArray[Any]
+    outlier_label_: Any
+    thresholds_: NDArray[np.float64]
+    score_thresholds_: NDArray[np.floating[Any]]
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
         "conformity_score": [
@@ -296,18 +317,18 @@ class OpenSetClassifier(
 
     def __init__(
         self,
-        estimator,
+        estimator: Estimator,
         *,
-        conformity_score="auto",
-        calibration="conformal",
-        false_rejection_rate=0.05,
-        confidence=None,
-        cv=0.2,
-        refit=True,
-        outlier_label="auto",
-        n_jobs=None,
-        random_state=None,
-    ):
+        conformity_score: ConformityScore = "auto",
+        calibration: Literal["conformal", "gaussian", "weibull"] = "conformal",
+        false_rejection_rate: float | dict[Any, float] = 0.05,
+        confidence: float | None = None,
+        cv: float | Splitter | Iterable[Any] | None = 0.2,
+        refit: bool = True,
+        outlier_label: Label = "auto",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.conformity_score = conformity_score
         self.calibration = calibration
@@ -319,7 +340,7 @@ class OpenSetClassifier(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X, y, **params):
+    def fit(self, X: Samples, y: ArrayLike, **params: Any) -> Self:
         """Fit the estimator, the score and the calibration.
 
         Parameters
@@ -364,7 +385,7 @@ class OpenSetClassifier(
             self._fit(X, y, **params)
         return self
 
-    def predict(self, X):
+    def predict(self, X: Samples) -> NDArray[Any]:
         """Return the class of each sample, or the outlier label.
 
         Of the classes that do not turn a sample down, it is the one that the estimator
@@ -399,7 +420,7 @@ class OpenSetClassifier(
         labels[~accepted.any(axis=1)] = self.outlier_label_
         return labels
 
-    def p_values(self, X):
+    def p_values(self, X: Samples) -> NDArray[np.float64]:
         """Return how compatible each sample is with each class.
 
         Parameters
@@ -416,7 +437,7 @@ class OpenSetClassifier(
         check_is_fitted(self)
         return self.calibration_.p_values(self._class_scores(X))
 
-    def predict_set(self, X):
+    def predict_set(self, X: Samples) -> NDArray[np.bool_]:
         """Return which classes do not turn each sample down.
 
         Parameters
@@ -437,7 +458,7 @@ class OpenSetClassifier(
         """
         return self.p_values(X) > self.thresholds_
 
-    def is_outlier(self, X):
+    def is_outlier(self, X: Samples) -> NDArray[np.bool_]:
         """Return which samples every class turns down.
 
         Parameters
@@ -450,9 +471,9 @@ class OpenSetClassifier(
         outlier : ndarray of shape (n_samples,)
             Boolean.
         """
-        return ~self.predict_set(X).any(axis=1)
+        return ~self.predict_set(X).any(axis=1)  # type: ignore[return-value]
 
-    def select_outliers(self, X, *, fdr=0.1):
+    def select_outliers(self, X: Samples, *, fdr: float = 0.1) -> NDArray[np.bool_]:
         """Return which samples of a batch to call outsiders, with few members among them.
 
         ``is_outlier`` bounds the share of the members that are called outsiders. This
@@ -517,7 +538,14 @@ class OpenSetClassifier(
             raise ValueError(f"fdr must be in (0, 1); got {fdr!r}.")
         return false_discovery_control(self.p_values(X).max(axis=1)) <= fdr
 
-    def explain(self, X, X_train=None, y_train=None, *, n_neighbors=5):
+    def explain(
+        self,
+        X: Samples,
+        X_train: Samples | None = None,
+        y_train: ArrayLike | None = None,
+        *,
+        n_neighbors: int = 5,
+    ) -> list[Explanation]:
         """Explain why each sample got its label.
 
         Parameters
@@ -564,7 +592,7 @@ class OpenSetClassifier(
         scores = self._class_scores(X)
         return explain(self, X, scores, X_train, y_train, n_neighbors)
 
-    def score_samples(self, X):
+    def score_samples(self, X: Samples) -> NDArray[np.floating[Any]]:
         """Return how known each sample looks, by the class it is most typical of.
 
         Parameters
@@ -579,8 +607,8 @@ class OpenSetClassifier(
         """
         return self._class_scores(X).max(axis=1)
 
-    @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
+    @if_estimator_has("predict_proba")
+    def predict_proba(self, X: Samples) -> NDArray[np.floating[Any]]:
         """Return the probabilities of the known classes, as the estimator gives them.
 
         Parameters
@@ -596,8 +624,8 @@ class OpenSetClassifier(
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
-    @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X):
+    @if_estimator_has("predict_log_proba")
+    def predict_log_proba(self, X: Samples) -> NDArray[np.floating[Any]]:
         """Return the log-probabilities of the known classes.
 
         Parameters
@@ -613,8 +641,8 @@ class OpenSetClassifier(
         check_is_fitted(self)
         return self.estimator_.predict_log_proba(X)
 
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
+    @if_estimator_has("decision_function")
+    def decision_function(self, X: Samples) -> NDArray[np.floating[Any]]:
         """Return the decision function of the estimator.
 
         Parameters
@@ -630,8 +658,8 @@ class OpenSetClassifier(
         check_is_fitted(self)
         return self.estimator_.decision_function(X)
 
-    @available_if(_estimator_has("transform"))
-    def transform(self, X):
+    @if_estimator_has("transform")
+    def transform(self, X: Samples) -> Any:
         """Return the features that the estimator gives.
 
         Parameters
@@ -647,8 +675,8 @@ class OpenSetClassifier(
         check_is_fitted(self)
         return self.estimator_.transform(X)
 
-    @available_if(_estimator_has("transform"))
-    def fit_transform(self, X, y, **params):
+    @if_estimator_has("transform")
+    def fit_transform(self, X: Samples, y: ArrayLike, **params: Any) -> Any:
         """Fit and return the features that the estimator gives.
 
         Parameters
@@ -669,8 +697,10 @@ class OpenSetClassifier(
         """
         return self.fit(X, y, **params).transform(X)
 
-    @available_if(_estimator_has("get_feature_names_out"))
-    def get_feature_names_out(self, input_features=None):
+    @if_estimator_has("get_feature_names_out")
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Get the names of the features that ``transform`` gives.
 
         Parameters
@@ -686,8 +716,10 @@ class OpenSetClassifier(
         check_is_fitted(self)
         return self.estimator_.get_feature_names_out(input_features)
 
-    @available_if(_estimator_has("transform"))
-    def set_output(self, *, transform=None):
+    @if_estimator_has("transform")
+    def set_output(
+        self, *, transform: Literal["default", "pandas", "polars"] | None = None
+    ) -> Self:
         """Set what ``transform`` returns, as in scikit-learn's transformers.
 
         Parameters
@@ -705,7 +737,7 @@ class OpenSetClassifier(
                 _safe_set_output(estimator, transform=transform)
         return self
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Get the metadata routing of this object.
 
         Returns
@@ -1028,7 +1060,7 @@ class OpenSetClassifier(
         return made
 
 
-def named_score(score, estimator):
+def named_score(score: Any, estimator: Any) -> BaseScore:
     """Return a score to fit, made of what a user may give for one."""
     if isinstance(score, BaseScore):
         return clone(score)
@@ -1047,27 +1079,29 @@ def named_score(score, estimator):
     return SCORES[score]()
 
 
-def is_small_table(estimator, X, n_classes):
+def is_small_table(estimator: Any, X: Samples, n_classes: int) -> bool:
     """Return whether inputs and classes are few, so that a density tells much."""
     shape = inputs_of(estimator, rows_of(X, [0])).shape
     return len(shape) == 2 and max(shape[1], n_classes) <= LARGEST_TABLE
 
 
-def index_of(labels, classes, rows):
+def index_of(
+    labels: NDArray[Any], classes: NDArray[Any], rows: NDArray[Any]
+) -> NDArray[np.intp]:
     """Return the index of each label among the classes, zeros but for some rows."""
     index = np.zeros(len(labels), dtype=np.intp)
     index[rows] = np.searchsorted(classes, labels[rows])
     return index
 
 
-def rows_of(X, rows):
+def rows_of(X: Samples, rows: NDArray[Any] | Sequence[int]) -> Any:
     """Return some rows of X, of a torch Dataset as a Subset."""
     if is_dataset(X):
         return sys.modules["torch.utils.data"].Subset(X, rows)
     return _safe_indexing(X.tocsr() if issparse(X) else X, rows)  # not all have rows
 
 
-def rows_that_count(labels, params):
+def rows_that_count(labels: NDArray[Any], params: dict[str, Any]) -> NDArray[np.intp]:
     """Return the rows whose ``sample_weight`` is not zero."""
     counts = np.ones(len(labels), dtype=bool)
     for name, values in params.items():
@@ -1084,7 +1118,7 @@ def rows_that_count(labels, params):
     return np.flatnonzero(counts)
 
 
-def finite_rows(X):
+def finite_rows(X: Any) -> NDArray[np.bool_]:
     """Return which rows hold finite numbers, or what is no array of such."""
     X = np.zeros(X.shape[0]) if issparse(X) else np.asarray(X)
     if X.dtype.kind != "f":
@@ -1092,7 +1126,7 @@ def finite_rows(X):
     return np.isfinite(flat(X)).all(axis=1)
 
 
-def class_scores(estimator, score, X):
+def class_scores(estimator: Any, score: BaseScore, X: Samples) -> NDArray[np.floating[Any]]:
     """Return the score of samples for each class.
 
     Finite samples of which the estimator makes numbers that are not finite, as a network
@@ -1109,7 +1143,9 @@ def class_scores(estimator, score, X):
     return scores
 
 
-def own_scores(estimator, score, X, y, rows):
+def own_scores(
+    estimator: Any, score: BaseScore, X: Samples, y: NDArray[np.intp], rows: NDArray[Any]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.intp]]:
     """Return the scores of samples for their own class, and their class indices.
 
     Samples of a class that the score does not know are left out: it happens in folds
@@ -1122,7 +1158,9 @@ def own_scores(estimator, score, X, y, rows):
     return scores[np.arange(len(rows)), np.searchsorted(score.classes_, y[rows])], y[rows]
 
 
-def split_classes(y, rows, share, rng):
+def split_classes(
+    y: NDArray[np.intp], rows: NDArray[np.intp], share: float, rng: np.random.RandomState
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Hold a share of every class out, rounded up, but leave each at least one sample.
 
     Of all samples only some rows are split. Unlike ``train_test_split`` it takes classes
@@ -1138,7 +1176,7 @@ def split_classes(y, rows, share, rng):
     return np.setdiff1d(rows, held_out), held_out
 
 
-def label_dtype(classes, label):
+def label_dtype(classes: NDArray[Any], label: Label) -> np.dtype[Any]:
     """Return a dtype that holds the classes and the outlier label as they are."""
     label = np.asarray(label)
     kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)

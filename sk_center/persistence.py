@@ -1,9 +1,12 @@
 """Models in files that run no code: arrays in safetensors, all else in JSON."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -11,6 +14,13 @@ from sk_center._codec import Decoder, Encoder
 from sk_center._extras import import_extra
 from sk_center._files import atomic_write
 from sk_center._pickling import versions, warn_of_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from sk_center._types import Estimator, Module, StrPath
 
 __all__ = ["load", "save"]
 
@@ -28,7 +38,7 @@ ESTIMATORS = (
 )
 
 
-def save(estimator, path):
+def save(estimator: Estimator, path: StrPath) -> None:
     """Write a fitted model to a file that can be loaded without running code.
 
     Unlike a pickle, the file holds data only: weights and other arrays in safetensors [1]_,
@@ -118,7 +128,12 @@ def save(estimator, path):
             raise OSError(str(error)) from error
 
 
-def load(path, *, trusted=(), module=None):
+def load(
+    path: StrPath,
+    *,
+    trusted: Sequence[str | type | Callable[..., Any]] = (),
+    module: Module | None = None,
+) -> Any:
     """Read a model that :func:`save` wrote, without running code from the file.
 
     The file decides which of the classes of sk_center, torch, scikit-learn and scipy that
@@ -221,7 +236,7 @@ def load(path, *, trusted=(), module=None):
     return estimator
 
 
-def read(path):
+def read(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return the JSON and the arrays of a file, after a check that they are unchanged.
 
     Parameters
@@ -254,7 +269,7 @@ def read(path):
         return text, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def parse(text, arrays):
+def parse(text: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Return the content of the JSON, after a check of the version and of the arrays.
 
     Parameters
@@ -298,7 +313,7 @@ def parse(text, arrays):
     return content
 
 
-def sha256(text):
+def sha256(text: str) -> str:
     """Return the SHA-256 of a text.
 
     Parameters
@@ -314,7 +329,7 @@ def sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_of(arrays):
+def digest_of(arrays: dict[str, NDArray[Any]]) -> str:
     """Return the SHA-256 of arrays with their names, dtypes and shapes.
 
     Parameters
@@ -335,7 +350,7 @@ def digest_of(arrays):
     return digest.hexdigest()
 
 
-def import_safetensors():
+def import_safetensors() -> Any:
     """Return the module safetensors, or raise ImportError that says how to install it.
 
     Returns

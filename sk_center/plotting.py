@@ -7,6 +7,10 @@ known classes are unknown samples, which stand for outsiders, as in
 underscore, and ``plot`` draws again.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
 from scipy.stats import binom
 from sklearn.decomposition import PCA
@@ -26,6 +30,20 @@ from sk_center.metrics import (
     oscr_score,
 )
 from sk_center.scores import given_or_means
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection, PolyCollection
+    from matplotlib.container import BarContainer
+    from matplotlib.contour import QuadContourSet
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._types import Estimator, Label, Samples
 
 __all__ = [
     "DistanceDisplay",
@@ -116,20 +134,27 @@ class FeatureSpaceDisplay:
     (2, 50)
     """
 
+    scatters_: list[PathCollection]
+    unknown_scatter_: PathCollection | None
+    center_scatter_: PathCollection
+    surfaces_: list[QuadContourSet] | None
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
         *,
-        y_true,
-        features,
-        labels,
-        centers,
-        xx0=None,
-        xx1=None,
-        accepted=None,
-        region_label=None,
-        xlabel=None,
-        ylabel=None,
-    ):
+        y_true: NDArray[Any],
+        features: NDArray[Any],
+        labels: NDArray[Any],
+        centers: NDArray[Any],
+        xx0: NDArray[Any] | None = None,
+        xx1: NDArray[Any] | None = None,
+        accepted: NDArray[Any] | None = None,
+        region_label: str | None = None,
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+    ) -> None:
         self.y_true = y_true
         self.features = features
         self.labels = labels
@@ -143,13 +168,13 @@ class FeatureSpaceDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: Axes | None = None,
         *,
-        scatter_kwargs=None,
-        unknown_kwargs=None,
-        center_kwargs=None,
-        region_kwargs=None,
-    ):
+        scatter_kwargs: dict[str, Any] | None = None,
+        unknown_kwargs: dict[str, Any] | None = None,
+        center_kwargs: dict[str, Any] | None = None,
+        region_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the features.
 
         Parameters
@@ -193,7 +218,10 @@ class FeatureSpaceDisplay:
                 )
                 for k, color in enumerate(colors)
             ]
-            ax.set(xlim=self.xx0[0, [0, -1]], ylim=self.xx1[[0, -1], 0])
+            ax.set(
+                xlim=self.xx0[0, [0, -1]],  # type: ignore[index]
+                ylim=self.xx1[[0, -1], 0],  # type: ignore[index]
+            )
         self.scatters_ = []
         for label, color, chosen in zip(self.labels, colors, members):
             style = {"s": 14, "color": color, "zorder": 2, "label": str(label)}
@@ -220,8 +248,16 @@ class FeatureSpaceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, regions="auto", grid_resolution=200, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Estimator,
+        X: Samples,
+        y: ArrayLike,
+        *,
+        regions: bool | Literal["auto"] = "auto",
+        grid_resolution: int = 200,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the features that a classifier gives, or that its score sees.
 
         Parameters
@@ -318,8 +354,15 @@ class FeatureSpaceDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, features, *, labels=None, centers=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        features: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        centers: ArrayLike | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw features, without regions.
 
         Parameters
@@ -435,15 +478,34 @@ class DistanceDisplay:
     'turned down: 2% of members, 88% of unknown'
     """
 
-    def __init__(self, *, y_true, scores, labels, thresholds):
+    member_bars_: list[BarContainer | None]
+    unknown_bars_: list[BarContainer | None]
+    threshold_lines_: list[Line2D | None]
+    axes_: NDArray[Any]
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        y_true: NDArray[Any],
+        scores: NDArray[Any],
+        labels: NDArray[Any],
+        thresholds: NDArray[Any],
+    ) -> None:
         self.y_true = y_true
         self.scores = scores
         self.labels = labels
         self.thresholds = thresholds
 
     def plot(
-        self, axes=None, *, classes=None, bins=50, member_kwargs=None, unknown_kwargs=None
-    ):
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        classes: ArrayLike | None = None,
+        bins: int | str | ArrayLike = 50,
+        member_kwargs: dict[str, Any] | None = None,
+        unknown_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the histograms.
 
         Parameters
@@ -491,7 +553,7 @@ class DistanceDisplay:
                 figsize=(6.4, 1.2 + 1.1 * len(columns)),
                 layout="constrained",
             )
-        self.axes_ = np.ravel(axes)
+        self.axes_ = np.ravel(axes)  # type: ignore[arg-type]
         if len(self.axes_) != len(columns):
             raise ValueError(
                 f"axes must hold {len(columns)} Axes, one for each class; got "
@@ -540,7 +602,15 @@ class DistanceDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, axes=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: Samples,
+        y: ArrayLike,
+        *,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the distances of test samples.
 
         Parameters
@@ -587,7 +657,16 @@ class DistanceDisplay:
         )
 
     @classmethod
-    def from_predictions(cls, y_true, scores, *, labels, thresholds, axes=None, **kwargs):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        scores: ArrayLike,
+        *,
+        labels: ArrayLike,
+        thresholds: ArrayLike,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the distances of test samples from their scores.
 
         Parameters
@@ -683,13 +762,30 @@ class OSCRCurveDisplay:
     'mine (OSCR = 0.50)'
     """
 
-    def __init__(self, *, ccr, fpr, oscr=None, name=None):
+    line_: Line2D
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        ccr: NDArray[Any],
+        fpr: NDArray[Any],
+        oscr: float | None = None,
+        name: str | None = None,
+    ) -> None:
         self.ccr = ccr
         self.fpr = fpr
         self.oscr = oscr
         self.name = name
 
-    def plot(self, ax=None, *, name=None, curve_kwargs=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        curve_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the curve.
 
         Parameters
@@ -727,8 +823,16 @@ class OSCRCurveDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Estimator,
+        X: Samples,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of a classifier.
 
         Parameters
@@ -788,16 +892,16 @@ class OSCRCurveDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_pred,
-        y_score,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        y_score: ArrayLike,
         *,
-        labels,
-        sample_weight=None,
-        name=None,
-        ax=None,
-        **kwargs,
-    ):
+        labels: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of predictions.
 
         Parameters
@@ -841,7 +945,7 @@ class OSCRCurveDisplay:
         OSCRCurveDisplay.from_estimator : Draws the predictions of an estimator.
         """
         check_matplotlib_support(f"{cls.__name__}.from_predictions")
-        given = {"labels": labels, "sample_weight": sample_weight}
+        given: dict[str, Any] = {"labels": labels, "sample_weight": sample_weight}
         ccr, fpr, _ = oscr_curve(y_true, y_pred, y_score, **given)
         oscr = oscr_score(y_true, y_pred, y_score, **given)
         name = "Classifier" if name is None else name
@@ -894,7 +998,19 @@ class OpenSetRocDisplay(RocCurveDisplay):
     'mine (AUC = 0.50)'
     """
 
-    def __init__(self, *, fpr, tpr, roc_auc=None, name=None):
+    line_: Line2D
+    chance_level_: Line2D | None
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        fpr: NDArray[Any],
+        tpr: NDArray[Any],
+        roc_auc: float | None = None,
+        name: str | None = None,
+    ) -> None:
         self.fpr = fpr
         self.tpr = tpr
         self.roc_auc = roc_auc
@@ -902,7 +1018,14 @@ class OpenSetRocDisplay(RocCurveDisplay):
         self.estimator_name = name  # as scikit-learn before 1.7 calls it
         self.pos_label = None
 
-    def plot(self, ax=None, *, name=None, curve_kwargs=None, **kwargs):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        curve_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve.
 
         Parameters
@@ -937,8 +1060,16 @@ class OpenSetRocDisplay(RocCurveDisplay):
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Estimator,
+        X: Samples,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of a classifier.
 
         Parameters
@@ -996,8 +1127,16 @@ class OpenSetRocDisplay(RocCurveDisplay):
 
     @classmethod
     def from_predictions(
-        cls, y_true, y_score, *, labels, sample_weight=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        labels: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of scores.
 
         Parameters
@@ -1123,17 +1262,23 @@ class FalseRejectionDisplay:
     (0.05, 0.011)
     """
 
+    lines_: list[Line2D]
+    diagonal_: Line2D | None
+    band_: PolyCollection | None
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
         *,
-        rates,
-        rejected,
-        n_samples,
-        labels,
-        class_rejected,
-        n_class_samples,
-        name=None,
-    ):
+        rates: NDArray[Any],
+        rejected: NDArray[Any],
+        n_samples: int,
+        labels: NDArray[Any],
+        class_rejected: NDArray[Any],
+        n_class_samples: NDArray[Any],
+        name: str | None = None,
+    ) -> None:
         self.rates = rates
         self.rejected = rejected
         self.n_samples = n_samples
@@ -1142,7 +1287,14 @@ class FalseRejectionDisplay:
         self.n_class_samples = n_class_samples
         self.name = name
 
-    def plot(self, ax=None, *, name=None, by_class=False, curve_kwargs=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        by_class: bool = False,
+        curve_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the curve, or that of each class.
 
         Parameters
@@ -1203,7 +1355,17 @@ class FalseRejectionDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, rates=None, name=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: Samples,
+        y: ArrayLike,
+        *,
+        rates: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of a classifier.
 
         Parameters
@@ -1261,8 +1423,16 @@ class FalseRejectionDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, p_values, *, labels, rates=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        p_values: ArrayLike,
+        *,
+        labels: ArrayLike,
+        rates: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve of p-values.
 
         Parameters
@@ -1377,10 +1547,23 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
            [0, 1, 1]])
     """
 
+    im_: AxesImage
+    text_: NDArray[Any] | None
+    ax_: Axes
+    figure_: Figure
+
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, normalize=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Estimator,
+        X: Samples,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalize: Literal["true", "pred", "all"] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the confusion matrix of a classifier.
 
         Parameters
@@ -1438,16 +1621,16 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_pred,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
         *,
-        labels,
-        outlier_label,
-        sample_weight=None,
-        normalize=None,
-        ax=None,
-        **kwargs,
-    ):
+        labels: ArrayLike,
+        outlier_label: Label,
+        sample_weight: ArrayLike | None = None,
+        normalize: Literal["true", "pred", "all"] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the confusion matrix of predictions.
 
         Parameters

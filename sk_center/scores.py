@@ -8,7 +8,10 @@ one with default parameters: ``"center_distance"`` is :class:`CenterDistance`,
 ``"vim"`` :class:`ViM`.
 """
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -24,6 +27,13 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
 from sk_center._extras import import_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._types import Consumed, DensityEstimator, Seen
 
 __all__ = [
     "BaseScore",
@@ -101,12 +111,14 @@ class BaseScore(BaseEstimator):
     array([[-3., -6.]])
     """
 
-    consumes = "features"
-    learns = True
-    radial = False
+    consumes: Consumed = "features"
+    learns: bool = True
+    radial: bool = False
+    classes_: NDArray[Any]
+    n_features_in_: int
     _parameter_constraints: dict = {}
 
-    def fit(self, X, y, classes=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Learn from training samples.
 
         Parameters
@@ -165,7 +177,7 @@ class BaseScore(BaseEstimator):
         Indices may be missing. A score of NaN says that nothing is known of a class.
         """
 
-    def score_classes(self, X):
+    def score_classes(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Return how typical of each class the samples look.
 
         Parameters
@@ -198,7 +210,7 @@ class BaseScore(BaseEstimator):
                 scores = np.repeat(scores[:, None], len(self.classes_), axis=1)
             return scores.astype(X.dtype, copy=False)
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Return how known the samples look: the score of their most typical class.
 
         Parameters
@@ -250,11 +262,11 @@ class CenterDistance(BaseScore):
 
     radial = True
 
-    def __init__(self, centers=None):
+    def __init__(self, centers: ArrayLike | None = None) -> None:
         self.centers = centers
 
     @property
-    def learns(self):
+    def learns(self) -> bool:  # type: ignore[override]
         """Whether the centers come from the data."""
         return self.centers is None
 
@@ -338,15 +350,20 @@ class Mahalanobis(BaseScore):
     }
 
     def __init__(
-        self, covariance="tied", *, shrinkage="ledoit_wolf", centers=None, relative=False
-    ):
+        self,
+        covariance: Literal["tied", "class"] = "tied",
+        *,
+        shrinkage: Literal["ledoit_wolf", "oas"] | None = "ledoit_wolf",
+        centers: ArrayLike | None = None,
+        relative: bool = False,
+    ) -> None:
         self.covariance = covariance
         self.shrinkage = shrinkage
         self.centers = centers
         self.relative = relative
 
     @property
-    def radial(self):
+    def radial(self) -> bool:  # type: ignore[override]
         """Whether the score is minus a distance, not a difference of two."""
         return not self.relative
 
@@ -464,13 +481,13 @@ class KNeighbors(BaseScore):
 
     def __init__(
         self,
-        n_neighbors=5,
+        n_neighbors: int = 5,
         *,
-        normalize=False,
-        metric="euclidean",
-        algorithm="auto",
-        n_jobs=None,
-    ):
+        normalize: bool = False,
+        metric: str | Callable[..., float] = "euclidean",
+        algorithm: Literal["auto", "ball_tree", "brute", "faiss", "kd_tree"] = "auto",
+        n_jobs: int | None = None,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.normalize = normalize
         self.metric = metric
@@ -647,7 +664,7 @@ class Energy(BaseScore):
         "temperature": [Interval(Real, 0, None, closed="neither")]
     }
 
-    def __init__(self, temperature=1.0):
+    def __init__(self, temperature: float = 1.0) -> None:
         self.temperature = temperature
 
     def _score_classes(self, X):
@@ -729,7 +746,7 @@ class OpenMax(BaseScore):
         "alpha": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, tail_size=20, *, alpha=None):
+    def __init__(self, tail_size: int = 20, *, alpha: int | None = None) -> None:
         self.tail_size = tail_size
         self.alpha = alpha
 
@@ -821,7 +838,7 @@ class ViM(BaseScore):
         "n_components": [Interval(Integral, 1, None, closed="left"), None]
     }
 
-    def __init__(self, n_components=None):
+    def __init__(self, n_components: int | None = None) -> None:
         self.n_components = n_components
 
     def _fit(self, X, y):
@@ -902,7 +919,7 @@ class PerClass(BaseScore):
 
     _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "score_samples"])]}
 
-    def __init__(self, estimator):
+    def __init__(self, estimator: DensityEstimator) -> None:
         self.estimator = estimator
 
     def _fit(self, X, y):
@@ -970,7 +987,7 @@ class InputDensity(BaseScore):
         "shrinkage": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, max_components=8, *, shrinkage=0.05):
+    def __init__(self, max_components: int = 8, *, shrinkage: float = 0.05) -> None:
         self.max_components = max_components
         self.shrinkage = shrinkage
 
@@ -1036,7 +1053,7 @@ class FunctionScore(BaseScore):
     learns = False
     _parameter_constraints: dict = {"function": [callable]}
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[NDArray[Any]], ArrayLike]) -> None:
         self.function = function
 
     def _score_classes(self, X):
@@ -1116,13 +1133,19 @@ class Combined(BaseScore):
         "n_inputs": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, scores, *, how="min", n_inputs=None):
+    def __init__(
+        self,
+        scores: list[Any],
+        *,
+        how: Literal["min", "sum"] = "min",
+        n_inputs: int | None = None,
+    ) -> None:
         self.scores = scores
         self.how = how
         self.n_inputs = n_inputs
 
     @property
-    def consumes(self):
+    def consumes(self) -> Consumed:  # type: ignore[override]
         """What the scores consume: one thing, or several in alphabetical order."""
         names = {name for score in self.scores for name in as_tuple(score.consumes)}
         return tuple(sorted(names)) if len(names) != 1 else names.pop()
@@ -1201,7 +1224,7 @@ SCORES = {
 }
 
 
-def as_tuple(consumes):
+def as_tuple(consumes: Consumed) -> tuple[Seen, ...]:
     """Return what a score consumes as a tuple, also where it is one thing.
 
     Parameters
@@ -1217,7 +1240,9 @@ def as_tuple(consumes):
     return (consumes,) if isinstance(consumes, str) else consumes
 
 
-def score_by_class(estimators, X, n_classes):
+def score_by_class(
+    estimators: dict[int, Any], X: NDArray[Any], n_classes: int
+) -> NDArray[np.float64]:
     """Return what the estimator of each class says of samples.
 
     Parameters
@@ -1242,7 +1267,7 @@ def score_by_class(estimators, X, n_classes):
     return scores
 
 
-def whitening(covariance):
+def whitening(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the matrix that brings a covariance to one in all directions.
 
     Parameters
@@ -1261,7 +1286,9 @@ def whitening(covariance):
     return axes / np.sqrt(np.maximum(variances, floor))
 
 
-def faiss_distance(X, members, n_neighbors):
+def faiss_distance(
+    X: NDArray[np.float64], members: NDArray[np.float64], n_neighbors: int
+) -> NDArray[np.float64]:
     """Return the distance to the k-th nearest member, which faiss finds.
 
     Parameters
@@ -1290,7 +1317,7 @@ def faiss_distance(X, members, n_neighbors):
     return np.linalg.norm(X - members[indices[:, -1]], axis=1)
 
 
-def import_faiss():
+def import_faiss() -> Any:
     """Return the module faiss.
 
     Returns
@@ -1306,7 +1333,7 @@ def import_faiss():
     return import_extra("faiss", "faiss", "algorithm='faiss' needs")
 
 
-def fit_weibull(tail):
+def fit_weibull(tail: NDArray[np.float64]) -> Any:
     """Fit a Weibull distribution with its location at zero to large distances.
 
     Parameters
@@ -1328,7 +1355,7 @@ def fit_weibull(tail):
     return weibull_min(shape, scale=relative * scale)
 
 
-def class_means(X, y, n_classes):
+def class_means(X: NDArray[Any], y: NDArray[Any], n_classes: int) -> NDArray[np.float64]:
     """Return the mean of each class.
 
     Parameters
@@ -1353,7 +1380,9 @@ def class_means(X, y, n_classes):
         return (members @ X) / np.bincount(y, minlength=n_classes)[:, None]
 
 
-def given_or_means(centers, X, y, n_classes):
+def given_or_means(
+    centers: ArrayLike | None, X: NDArray[Any], y: NDArray[Any], n_classes: int
+) -> NDArray[np.float64]:
     """Return given centers after a check of their shape, or else the class means.
 
     Parameters

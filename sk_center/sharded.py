@@ -1,10 +1,21 @@
 """Centers of more classes than one device holds, each process with rows of its own."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from sk_center._processes import gather_rows, gather_sizes
 from sk_center.centers import Center, check_batch, sum_of_squares
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch.distributed import ProcessGroup
+
+    from sk_center._types import UpdateRule
 
 __all__ = ["ShardedCenter"]
 
@@ -93,18 +104,18 @@ class ShardedCenter(torch.nn.Module):
 
     def __init__(
         self,
-        feature_dim,
-        center_num,
-        alpha=0.9,
-        center=None,
-        name=None,
+        feature_dim: int,
+        center_num: int,
+        alpha: float = 0.9,
+        center: NDArray[Any] | Tensor | None = None,
+        name: str | None = None,
         *,
-        update="ema",
-        process_group=None,
-    ):
+        update: UpdateRule = "ema",
+        process_group: ProcessGroup | None = None,
+    ) -> None:
         super().__init__()
         group = dist.group.WORLD if process_group is None else process_group
-        self.process_group = group
+        self.process_group: ProcessGroup = group  # type: ignore[assignment]
         rank, size = dist.get_rank(group), dist.get_world_size(group)
         if int(center_num) != center_num or center_num < size:
             raise ValueError(
@@ -126,7 +137,9 @@ class ShardedCenter(torch.nn.Module):
             feature_dim, self.stop - self.start, alpha, center, name, update=update
         )
 
-    def deviation(self, features, labels, sample_weight=None):
+    def deviation(
+        self, features: Tensor, labels: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
         """Return each sample minus the center of its class; update in training.
 
         Parameters
@@ -153,7 +166,9 @@ class ShardedCenter(torch.nn.Module):
         """
         return self.pull(features, labels, sample_weight)[0]
 
-    def pull(self, features, labels, sample_weight=None):
+    def pull(
+        self, features: Tensor, labels: Tensor, sample_weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return what :meth:`deviation` does, and its sum of squares; update in training.
 
         Parameters
@@ -205,7 +220,7 @@ class ShardedCenter(torch.nn.Module):
         deviation = away[first : first + len(rows)].clone()
         return deviation, sum_of_squares(deviation, sample_weight)
 
-    def full_state(self):
+    def full_state(self) -> dict[str, Tensor] | None:
         """Return the centers of all processes, as the state of a :class:`Center`.
 
         Every process calls it. The rows come to the memory of the host of rank 0, one
@@ -238,7 +253,7 @@ class ShardedCenter(torch.nn.Module):
             state[name] = whole
         return None if rank else state
 
-    def load_full_state(self, state):
+    def load_full_state(self, state: dict[str, Tensor]) -> None:
         """Take the rows of this process from the state of a :class:`Center`.
 
         Parameters
@@ -263,7 +278,7 @@ class ShardedCenter(torch.nn.Module):
             {name: part[rows] if part.ndim else part for name, part in state.items()}
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Return the parameters for the representation of the module.
 
         Returns

@@ -1,0 +1,96 @@
+"""Types that hints repeat. They are for type checkers: nothing imports them to run."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from sk_center.scores import BaseScore
+
+# What a decorator leaves as it is.
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+UpdateRule: TypeAlias = Literal["ema", "sum", "wen", "cumulative", "fixed"]
+Head: TypeAlias = Literal["linear", "distance"]
+Metric: TypeAlias = Literal["euclidean", "cosine"]
+Precision: TypeAlias = Literal["float32", "bf16"]
+NegativeLoss: TypeAlias = Literal["background", "entropic", "objectosphere"]
+
+# Not any array-like, which a misspelt "simplex" would be too.
+Points: TypeAlias = NDArray[Any] | Tensor | Sequence[Sequence[float]]
+FirstCenters: TypeAlias = Points | Literal["simplex"] | Callable[[tuple[int, int]], Points]
+# A module that maps a batch to features, its class, a function that does so or makes one.
+Module: TypeAlias = nn.Module | Callable[..., nn.Module | Tensor]
+Batch: TypeAlias = Tensor | dict[str, Tensor]
+NetInput: TypeAlias = ArrayLike | Tensor | dict[str, Any] | Dataset[Any]
+
+Label: TypeAlias = int | float | str | np.integer[Any]
+StrPath: TypeAlias = str | PathLike[str]
+
+Seen: TypeAlias = Literal["features", "inputs", "logits", "probabilities"]
+Consumed: TypeAlias = Seen | tuple[Seen, ...]
+
+
+class Rows(Protocol):
+    """What can be indexed by rows: a data frame, a sparse matrix, a torch Dataset."""
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+class Estimator(Protocol):
+    """What can be fitted, which is all that an estimator is asked for by its type."""
+
+    def fit(self, X: Any, y: Any, /) -> Any: ...
+
+
+class DensityEstimator(Protocol):
+    """What can be fitted without labels, and then tells how typical samples are."""
+
+    def fit(self, X: Any, /) -> Any: ...
+
+    @property
+    def score_samples(self) -> Any: ...  # a method, or what gives one where it is available
+
+
+class Splitter(Protocol):
+    """A cross-validation generator."""
+
+    def split(self, X: Any, y: Any, groups: Any, /) -> Any: ...
+
+
+class Scorer(Protocol):
+    """A scorer for ``scoring=``."""
+
+    def __call__(
+        self, estimator: Any, X: Any, y_true: Any, sample_weight: Any = None
+    ) -> float: ...
+
+    def set_score_request(self, **requests: Any) -> Any: ...
+
+
+Samples: TypeAlias = ArrayLike | Rows
+ScoreName: TypeAlias = Literal[
+    "auto",
+    "center_distance",
+    "energy",
+    "input_density",
+    "knn",
+    "mahalanobis",
+    "max_logit",
+    "max_softmax",
+    "openmax",
+    "vim",
+]
+# A list may mix them, and a list of one kind would not be one of the others.
+ConformityScore: TypeAlias = (
+    ScoreName
+    | BaseScore
+    | DensityEstimator
+    | Callable[[NDArray[Any]], ArrayLike]
+    | list[Any]
+)
+Steps: TypeAlias = list[tuple[str, Any]]
