@@ -21,6 +21,7 @@ test-oldest: $(VENV)-oldest/installed
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
 	$(PYTHON) -m pytest -q tests/test_docs.py -k docstring
 
 # Runs every example of the gallery. One thread each: small networks gain nothing by more.
@@ -38,7 +39,7 @@ bench: $(STAMP)-bench
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest build dist docs/_build docs/auto_examples docs/generated \
-		*.egg-info .pytest_cache .ruff_cache
+		*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt

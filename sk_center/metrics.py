@@ -29,6 +29,10 @@ from sk_center._nested import nested, transformed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._types import Label, Scorer
+
 __all__ = [
     "aupr_in_scorer",
     "aupr_out_scorer",
@@ -51,11 +55,6 @@ __all__ = [
     "oscr_score",
     "oscr_scorer",
 ]
-
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from sk_center._types import Label, Scorer
 
 
 def auroc_score(
