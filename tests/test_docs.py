@@ -54,7 +54,8 @@ def public_functions(cls):
         if name.startswith("_"):
             continue
         member = getattr(cls, name)
-        function = member.fget if isinstance(member, property) else inspect.unwrap(member)
+        member = member.fget if isinstance(member, property) else member
+        function = inspect.unwrap(getattr(member, "__func__", member))  # of a class method
         if inspect.isfunction(function) and is_ours(function):
             yield function
 
