@@ -16,9 +16,9 @@ from scipy.stats import binom
 from sklearn.decomposition import PCA
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay, confusion_matrix
 from sklearn.utils import check_array, check_consistent_length, column_or_1d, gen_batches
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._plotting import _validate_style_kwargs
 
+from sk_center._extras import import_extra
 from sk_center._nested import nested, transformed
 from sk_center._responses import centers_of, features_of
 from sk_center.metrics import (
@@ -317,7 +317,7 @@ class FeatureSpaceDisplay:
         of it or behind it, and be turned down; in many dimensions most do, since slices
         through the center are the widest.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        _import_matplotlib(f"{cls.__name__}.from_estimator")
         inside = [inner for inner, _ in nested(estimator, searches=True)]
         if any(hasattr(inner, "outlier_label_") for inner in inside):
             model, X = _open_set(estimator, X)
@@ -400,7 +400,7 @@ class FeatureSpaceDisplay:
         --------
         FeatureSpaceDisplay.from_estimator : Draws the regions, too.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        _import_matplotlib(f"{cls.__name__}.from_predictions")
         y_true, features = column_or_1d(y_true), _features(features)
         labels = np.unique(y_true) if labels is None else np.asarray(labels)
         centers = _centers(centers, features, _members(y_true, labels))
@@ -541,7 +541,7 @@ class DistanceDisplay:
         histogram sum to one. What lies outside of the bins counts in the first or the last
         one. Those that are not given span all distances but the largest hundredth.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        _import_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         columns = _columns(self.labels, classes)
@@ -645,7 +645,7 @@ class DistanceDisplay:
         --------
         DistanceDisplay.from_predictions : Draws scores that are at hand.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        _import_matplotlib(f"{cls.__name__}.from_estimator")
         model, X = _open_set(estimator, X)
         return cls.from_predictions(
             y,
@@ -703,7 +703,7 @@ class DistanceDisplay:
         --------
         DistanceDisplay.from_estimator : Draws the scores of an estimator.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        _import_matplotlib(f"{cls.__name__}.from_predictions")
         y_true, labels = column_or_1d(y_true), np.asarray(labels)
         scores, thresholds = np.asarray(scores), np.asarray(thresholds)
         _check_columns(y_true, scores, labels, "scores")
@@ -876,7 +876,7 @@ class OSCRCurveDisplay:
         --------
         OSCRCurveDisplay.from_predictions : Draws predictions that are at hand.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        _import_matplotlib(f"{cls.__name__}.from_estimator")
         model, X = _open_set(estimator, X)
         return cls.from_predictions(
             y,
@@ -944,7 +944,7 @@ class OSCRCurveDisplay:
         --------
         OSCRCurveDisplay.from_estimator : Draws the predictions of an estimator.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        _import_matplotlib(f"{cls.__name__}.from_predictions")
         given: dict[str, Any] = {"labels": labels, "sample_weight": sample_weight}
         ccr, fpr, _ = oscr_curve(y_true, y_pred, y_score, **given)
         oscr = oscr_score(y_true, y_pred, y_score, **given)
@@ -1113,7 +1113,7 @@ class OpenSetRocDisplay(RocCurveDisplay):
         --------
         OpenSetRocDisplay.from_predictions : Draws scores that are at hand.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        _import_matplotlib(f"{cls.__name__}.from_estimator")
         model, X = _open_set(estimator, X)
         return cls.from_predictions(
             y,
@@ -1176,7 +1176,7 @@ class OpenSetRocDisplay(RocCurveDisplay):
         --------
         OpenSetRocDisplay.from_estimator : Draws the scores of an estimator.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        _import_matplotlib(f"{cls.__name__}.from_predictions")
         fpr, tpr = _roc(y_true, y_score, labels, sample_weight)
         roc_auc = auroc_score(y_true, y_score, labels=labels, sample_weight=sample_weight)
         name = "Classifier" if name is None else name
@@ -1409,7 +1409,7 @@ class FalseRejectionDisplay:
         --------
         FalseRejectionDisplay.from_predictions : Draws p-values that are at hand.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        _import_matplotlib(f"{cls.__name__}.from_estimator")
         model, X = _open_set(estimator, X)
         return cls.from_predictions(
             y,
@@ -1473,7 +1473,7 @@ class FalseRejectionDisplay:
         --------
         FalseRejectionDisplay.from_estimator : Draws the p-values of an estimator.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        _import_matplotlib(f"{cls.__name__}.from_predictions")
         y_true, labels = column_or_1d(y_true), np.asarray(labels)
         p_values = np.asarray(p_values)
         _check_columns(y_true, p_values, labels, "p_values")
@@ -1605,7 +1605,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         --------
         OpenSetConfusionMatrixDisplay.from_predictions : Draws predictions at hand.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        _import_matplotlib(f"{cls.__name__}.from_estimator")
         model, X = _open_set(estimator, X)
         return cls.from_predictions(
             y,
@@ -1675,7 +1675,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         --------
         OpenSetConfusionMatrixDisplay.from_estimator : Draws those of an estimator.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        _import_matplotlib(f"{cls.__name__}.from_predictions")
         true, predicted, classes = _class_indices(y_true, y_pred, labels, outlier_label)
         counts = confusion_matrix(
             true,
@@ -1808,9 +1808,14 @@ def _edges(distances, bins):
     return np.histogram_bin_edges(distances, bins, range=span)
 
 
+def _import_matplotlib(caller):
+    """Import matplotlib, or say who needs it and which extra brings it."""
+    import_extra("matplotlib", "plot", f"{caller} needs")
+
+
 def _axes(display, ax):
     """Return axes to draw on, new ones if None."""
-    check_matplotlib_support(f"{type(display).__name__}.plot")
+    _import_matplotlib(f"{type(display).__name__}.plot")
     import matplotlib.pyplot as plt
 
     return plt.subplots(layout="constrained")[1] if ax is None else ax
