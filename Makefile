@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 
 BENCH_ARGS ?= --suite bundled
 
-.PHONY: demo test test-oldest lint docs check-docs bench clean
+.PHONY: demo test test-oldest wheel-test lint docs check-docs bench clean
 
 demo: $(STAMP)
 	$(PYTHON) examples/plot_open_set_digits.py
@@ -17,6 +17,10 @@ test: $(STAMP)
 # With the oldest versions that pyproject.toml accepts: downloads a torch of several GB.
 test-oldest: $(VENV)-oldest/installed
 	$(VENV)-oldest/bin/python -m pytest -n 2
+
+# What users install: builds it, and tests it in an empty environment, away from this folder.
+wheel-test: $(STAMP)
+	PYTHON=$(PYTHON) PYTHON3=$(PYTHON3) .ci/wheel
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .

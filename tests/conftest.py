@@ -1,6 +1,7 @@
 """Settings of the whole suite."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Displays draw into memory, also where there is a screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def tree():
+    """Return the source tree, of which more than tests/ may be missing: then skip."""
+    tree = Path(__file__).parents[1]
+    if not (tree / "README.md").exists():
+        pytest.skip("reads files of the source tree, which is not here")
+    return tree
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ from scipy.stats import beta, ttest_rel
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 
+pytest.importorskip("benchmarks", reason="it is in the source tree alone")
+
 import benchmarks.open_set
 import benchmarks.speed
 from benchmarks.data import NEAL, Split, load

@@ -5,7 +5,6 @@ import signal
 import sys
 import time
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from threading import Thread
 
 import joblib
@@ -20,7 +19,6 @@ from sk_center import CenterLossClassifier, OpenSetClassifier
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "distributed" / "search_dask.py"
 X, y = load_iris(return_X_y=True)
 X = X.astype(np.float32)
 SPLITS = list(StratifiedKFold(3).split(X, y))
@@ -106,9 +104,10 @@ def test_a_killed_worker_does_not_lose_the_search(client):
     assert_array_equal(found.predict(X), expected.predict(X))
 
 
-def test_each_worker_sees_one_gpu(client):
+def test_each_worker_sees_one_gpu(tree, client):
     """Check the plugin of the example."""
-    spec = spec_from_file_location("search_dask", EXAMPLE)
+    path = tree / "examples" / "distributed" / "search_dask.py"
+    spec = spec_from_file_location("search_dask", path)
     example = module_from_spec(spec)
     sys.modules["search_dask"] = example
     spec.loader.exec_module(example)

@@ -33,7 +33,6 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from benchmarks.data import load
 from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
 from sk_center.calibration import CALIBRATIONS
 from sk_center.scores import (
@@ -687,7 +686,8 @@ def test_letters(score, calibration, tmp_path):
         pytest.skip("no law is known")
     if not DATA.is_dir():
         pytest.skip("SK_CENTER_DATA names no folder with the LETTER data")
-    X, y, _ = load("letter", DATA)
+    data = pytest.importorskip("benchmarks.data")
+    X, y, _ = data.load("letter", DATA)
     known = y < "U"
     X_train, X_test, y_train, _ = train_test_split(
         X[known], y[known], test_size=0.3, stratify=y[known], random_state=0

@@ -180,7 +180,7 @@ def test_without_matplotlib(display, monkeypatch):
     with pytest.raises(ImportError, match=f"{name}.from_predictions needs matplotlib"):
         display.from_predictions(*[None] * len(args), **kwargs)
     # That of the confusion matrix is scikit-learn's, in its words.
-    with pytest.raises(ImportError, match="plot (needs|requires) matplotlib"):
+    with pytest.raises(ImportError, match=r"plot (needs|requires) matplotlib"):
         drawn.plot()
 
 

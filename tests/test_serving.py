@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,21 +13,19 @@ from sklearn.datasets import load_digits
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-ROOT = Path(__file__).parents[1]
-EXAMPLE = ROOT / "examples" / "serving"
-
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory):
+def port(tree, tmp_path_factory):
     """Export a model, serve it where sk_center and torch are missing, and stop at last."""
     folder = tmp_path_factory.mktemp("serving")
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, EXAMPLE / "export.py", "digits.onnx"]
+    example = tree / "examples" / "serving"
+    env = {**os.environ, "PYTHONPATH": str(tree)}
+    command = [sys.executable, example / "export.py", "digits.onnx"]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "Wrote digits.onnx\n"), done.stderr
     (folder / "torch.py").write_text("raise ImportError", encoding="utf-8")
     (folder / "sk_center.py").write_text("raise ImportError", encoding="utf-8")
-    command = [sys.executable, EXAMPLE / "serve.py", "digits.onnx", "--port", "0"]
+    command = [sys.executable, example / "serve.py", "digits.onnx", "--port", "0"]
     env["PYTHONPATH"] = str(folder)
     server = subprocess.Popen(
         command,
