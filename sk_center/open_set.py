@@ -1094,7 +1094,7 @@ def index_of(
     return index
 
 
-def rows_of(X: Samples, rows: NDArray[Any] | Sequence[int]) -> Any:
+def rows_of(X: Any, rows: NDArray[Any] | Sequence[int]) -> Any:
     """Return some rows of X, of a torch Dataset as a Subset."""
     if is_dataset(X):
         return sys.modules["torch.utils.data"].Subset(X, rows)

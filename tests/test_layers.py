@@ -38,6 +38,8 @@ def imports(module, inside_functions):
 
     def statements(node, inside=False):
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue  # never run
             if inside == inside_functions:
                 yield child
             yield from statements(child, inside or isinstance(child, ast.FunctionDef))
