@@ -116,9 +116,9 @@ class CenterLossClassifier(
         :class:`~sk_center.networks.MLP` for 2-D X and
         :class:`~sk_center.networks.ConvNet` for 4-D X (n_samples, channels, height,
         width). A class is called with the ``module__`` parameters; an instance is
-        copied, so its weights are the start of every fit; a function is used as it is,
-        or, where there are ``module__`` parameters, called with them to make the module.
-        Modules get float32.
+        copied, so its weights are the start of every fit, and takes no such parameters; a
+        function is used as it is, or, where there are ``module__`` parameters, called with
+        them to make the module. Modules get float32.
 
     lambda_center : float, default=0.1
         Weight of the center loss. Larger makes clouds more compact, at some size at the
@@ -1112,10 +1112,18 @@ class CenterLossClassifier(
             module, shape = self._default_module()
             params = {**shape, **params}
         elif isinstance(module, torch.nn.Module):
+            arguments = [name for name in params if name.startswith("module__")]
+            if (
+                arguments
+            ):  # skorch would make a new module, and lose the weights of this one
+                raise ValueError(
+                    f"{arguments[0]} is an argument of a module class; got an instance as "
+                    f"module. Pass its class, {type(module).__name__}, or make the "
+                    "instance with that argument."
+                )
             module = deepcopy(module).cpu()
-        if isinstance(module, (type, torch.nn.Module)):
-            target = module if isinstance(module, type) else type(module)
-            check_prefixed(params, "module", target)
+        if isinstance(module, type):
+            check_prefixed(params, "module", module)
         check_prefixed(params, "optimizer", self.optimizer, also=("param_groups",))
         check_prefixed(params, "negative_loss", objectosphere_loss, also=("weight",))
         for prefix in ("iterator_train", "iterator_valid", "criterion"):

@@ -755,6 +755,13 @@ def test_start_at_given_weights():
             assert_allclose(model.transform(X), instance(torch.from_numpy(X)), rtol=1e-5)
 
 
+def test_arguments_for_a_module_instance():
+    """Check that arguments which would replace a given module, with its weights, raise."""
+    model = small(module=nn.Linear(4, 3), module__out_features=3)
+    with pytest.raises(ValueError, match=r"module__out_features is .* class, Linear"):
+        model.fit(X, y)
+
+
 def test_device(monkeypatch):
     """Check which device "auto" is, and the error for one that does not exist."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
