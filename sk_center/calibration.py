@@ -16,6 +16,8 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import betainc, psi
 from scipy.stats import f as fisher_f
 
+from sk_center._labels import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -148,7 +150,7 @@ class BaseCalibration:
         names = [f"{labels[i]!r} ({counts[i]})" for i in np.flatnonzero(rare)]
         warnings.warn(
             f"Classes with too few calibration samples share one threshold: "
-            f"{', '.join(names)}; {needed[rare].max()} are needed for one class. The bound "
+            f"{shortened(names)}; {needed[rare].max()} are needed for one class. The bound "
             "on false rejections holds on average over these classes, not for each.",
             UserWarning,
             stacklevel=6,

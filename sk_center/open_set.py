@@ -37,7 +37,7 @@ from sklearn.utils.validation import (
 )
 
 from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
-from sk_center._labels import equals_label
+from sk_center._labels import equals_label, shortened
 from sk_center._pickling import versions, warn_of_versions
 from sk_center._responses import (
     centers_of,
@@ -893,11 +893,11 @@ class OpenSetClassifier(
         if isinstance(self.estimator, FrozenEstimator):
             absent = np.setdiff1d(np.arange(len(self.classes_)), y[members])
             if len(absent):
+                names = shortened([repr(k) for k in self.classes_[absent].tolist()])
                 warnings.warn(
-                    f"y holds no sample of the classes {self.classes_[absent].tolist()} of "
-                    "the frozen estimator: nothing bounds how often their members are "
-                    "turned away, and a score that has to learn of a class from samples "
-                    "turns all of them down.",
+                    f"y holds no sample of the classes [{names}] of the frozen estimator: "
+                    "nothing bounds how often their members are turned away, and a score "
+                    "that has to learn of a class from samples turns all of them down.",
                     UserWarning,
                     stacklevel=5,
                 )
@@ -963,9 +963,9 @@ class OpenSetClassifier(
         if thresholds.sum() <= 1:
             warnings.warn(
                 "No sample will ever be rejected: true members get probabilities so small "
-                f"that the thresholds {np.round(thresholds, 3).tolist()} leave no room. "
-                "Use conformity_score='center_distance' or 'mahalanobis', or a larger "
-                "false_rejection_rate.",
+                f"that the thresholds of all classes, {thresholds.sum():.3g} together, "
+                "leave no room. Use conformity_score='center_distance' or 'mahalanobis', "
+                "or a larger false_rejection_rate.",
                 UserWarning,
                 stacklevel=5,
             )

@@ -269,6 +269,15 @@ def test_rates_per_class(confidence):
     assert_array_equal(counts, [max(rank - 1, 0) for rank in ranks])
 
 
+def test_warning_of_many_rare_classes():
+    """Check that of many classes the warning names the first and their number."""
+    with pytest.warns(UserWarning, match="share one threshold") as record:
+        calibrated([np.arange(2.0)] * 500, [0.05] * 500)
+    assert "0 (2), 1 (2), " in str(record[0].message)
+    assert "19 (2), ... (500 in all); 19 are" in str(record[0].message)
+    assert len(str(record[0].message)) < 400
+
+
 def test_rare_classes_share_a_group():
     """Check who merges, what the warning says, and the threshold that they share."""
     rng = np.random.default_rng(0)
