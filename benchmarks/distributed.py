@@ -4,8 +4,8 @@
 
 and the same command with ``--nproc-per-node=1``. Prints a line a network: samples a second
 over some epochs after one that does not count, and the bytes that a process sends in a
-step, read from its sockets, beside those that the arithmetic of ``docs/distributed.md``
-gives. Linux and gloo only.
+step, read from its sockets, beside those that the arithmetic of
+``docs/guide/large_label_sets.md`` gives. Linux and gloo only.
 """
 
 import argparse

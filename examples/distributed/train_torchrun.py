@@ -13,7 +13,8 @@ the estimator that one process would have found, up to the order of sums.
 
 A process that dies ends the others, because ``torchrun`` watches them, and the timeout ends
 them where it cannot. The same command then goes on from the last checkpoint. How to go to
-several machines, which changes the command alone, is in ``docs/distributed.md``.
+several machines, which changes the command alone, is in
+``docs/guide/large_label_sets.md``.
 """
 
 import os
