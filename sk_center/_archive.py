@@ -140,7 +140,8 @@ class Schema:
             # In a dict of many such keys every look-up takes as long as there are keys.
             if any(is_long_integer(name) for name in value):
                 raise ValueError("an archive holds an integer of more than 64 bits")
-            if "memory" in value and not is_null(value["memory"]):
+            # A word of a text has a number there.
+            if "memory" in value and not is_none_or_number(value["memory"]):
                 raise ValueError(
                     "an archive names a folder for pickles, as memory; set memory=None"
                 )
@@ -188,9 +189,18 @@ class Schema:
             self.names.add(f"{module}.{name}")
 
 
-def is_null(node):
-    """Return whether a node of skops is None."""
-    return isinstance(node, dict) and node.get("content") == "null"
+def is_none_or_number(node):
+    """Return whether a node of skops is None or a number."""
+    if not isinstance(node, dict):
+        return False
+    loader, content = node.get("__loader__"), node.get("content")
+    if loader == "NdArrayNode":
+        scalar = getattr(np, node["__class__"], None)
+        return isinstance(scalar, type) and issubclass(scalar, np.number)
+    try:
+        return loader == "JsonNode" and (content == "null" or math.isfinite(float(content)))
+    except ValueError:  # a string has quotes
+        return False
 
 
 def is_long_integer(text):

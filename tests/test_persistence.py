@@ -25,9 +25,10 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
@@ -468,6 +469,18 @@ def test_pipeline_without_its_cache(tmp_path):
     assert_alike(model, loaded, X)
 
 
+@pytest.mark.parametrize("number", [int, np.int64])
+def test_text_about_memory(number, tmp_path):
+    """Check that a vocabulary may hold the name of the parameter of a Pipeline."""
+    words = np.array([f"memory {name}" for name in NAMES[Y]])
+    order = {"memory": number(0), "bb": number(1), "long": number(2)}
+    text = CountVectorizer(vocabulary=order)
+    model = make_pipeline(text, TruncatedSVD(2), small()).fit(words, Y)
+    save(model, tmp_path / "model")
+    loaded = load(tmp_path / "model", trusted=[CountVectorizer])
+    assert_alike(model, loaded, words)
+
+
 def test_frozen_estimator(tmp_path):
     """Check that a frozen estimator comes back, and is frozen."""
     frozen = FrozenEstimator(small().fit(X, Y))
@@ -878,6 +891,12 @@ ARCHIVES = {
         {"1.npy": npy(A_MEGABYTE)},
     ),
     "cache": archive(estimator("sklearn.pipeline.Pipeline", memory=number("cache"))),
+    "cache of numpy": archive(
+        estimator(
+            "sklearn.pipeline.Pipeline", memory=of_numpy("1.npy", "numpy.str_", __id__=1)
+        ),
+        {"1.npy": npy(np.array("cache"))},
+    ),
     "type": archive(node("TypeNode", "numpy.bytes_")),
     "colliding": archive(
         node(
