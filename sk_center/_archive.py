@@ -53,6 +53,8 @@ CHECKED = (
     "sklearn.preprocessing",
     "sklearn.random_projection",
 )
+# What an imputer remembers of its data. Of a class of that name, numpy makes what it likes.
+DTYPE = "numpy.dtype"
 SCALARS = (np.number, np.bool_, np.str_, np.datetime64, np.timedelta64)
 # Characters of JSON, all archives of a model together.
 LARGEST_SCHEMA = 2**25
@@ -97,7 +99,10 @@ def check_archive(data):
         schema = Schema(json.loads(text))
         for entry in entries:
             if entry.filename.endswith(".npy"):
-                check_npy(archive.read(entry))
+                dtype = check_npy(archive.read(entry))
+                # As bytes or texts, samples may become as large as the file likes.
+                if dtype.kind not in "biufc" and schema.gives_dtype(entry.filename):
+                    raise ValueError(f"an archive holds the dtype {dtype}")
     return schema.names, len(text), schema.n_objects
 
 
@@ -124,7 +129,23 @@ class Schema:
         self._forms = {}  # a number for each different piece of JSON
         self._nodes = {}  # the form of each node, by its id
         self._files = {}  # the id of the node that reads each file
+        self._of_dtypes = set()  # the ids of the empty arrays that dtypes are taken from
         self._visit(root)
+
+    def gives_dtype(self, file):
+        """Return whether a dtype is taken from an array.
+
+        Parameters
+        ----------
+        file : str
+            The file of the array.
+
+        Returns
+        -------
+        gives_dtype : bool
+            Whether its dtype is one of the objects.
+        """
+        return self._files.get(file) in self._of_dtypes
 
     def _visit(self, value):
         """Look through a piece of JSON and return the number of its form."""
@@ -183,6 +204,13 @@ class Schema:
             # Of more axes, numpy takes arrays in it apart, each as often as it is there.
             if node["type"] != "numpy" and len(node["shape"]["content"]) != 1:
                 raise ValueError("an archive holds an array of objects of several axes")
+        elif loader == "DTypeNode":
+            content = node["content"]
+            if f"{module}.{name}" != DTYPE or content["__loader__"] != "NdArrayNode":
+                raise ValueError("an archive takes a dtype from something else")
+            self._of_dtypes.add(content.get("__id__"))
+        elif f"{module}.{name}" == DTYPE:
+            self.names.add(DTYPE)
         elif loader not in PLAIN or (
             loader == "ObjectNode" and not is_checked(f"{module}.{name}")
         ):
@@ -217,12 +245,22 @@ def is_checked(name):
 
 
 def check_npy(content):
-    """Raise ValueError if a file of numpy announces more numbers than it holds.
+    """Return the dtype in a file of numpy that holds what it announces.
 
     Parameters
     ----------
     content : bytes
         The file.
+
+    Returns
+    -------
+    dtype : numpy.dtype
+        That of the array.
+
+    Raises
+    ------
+    ValueError
+        If it announces another number of bytes than it holds, or objects.
     """
     file = BytesIO(content)
     version = np.lib.format.read_magic(file)
@@ -238,3 +276,4 @@ def check_npy(content):
         raise ValueError(
             f"an array of the shape {dims} and dtype {dtype} in the wrong size"
         )
+    return dtype

@@ -14,7 +14,7 @@ from numbers import Real
 import numpy as np
 import scipy.stats
 
-from sk_center._archive import LARGEST_SCHEMA, check_archive
+from sk_center._archive import DTYPE, LARGEST_SCHEMA, check_archive
 from sk_center._extras import import_extra
 from sk_center._kinds import KINDS, OUTPUT_CONFIG, REQUESTS, kind_of
 
@@ -401,7 +401,7 @@ class Decoder:
         self._checked.remove(name)
         self.made_by_skops = True
         data = self.arrays[name].tobytes()
-        value = import_skops().loads(data, trusted=[*HARMLESS, *self.trusted])
+        value = import_skops().loads(data, trusted=[*HARMLESS, DTYPE, *self.trusted])
         if isinstance(value, (type, np.ufunc)):
             raise ValueError(f"an archive holds {value!r} and no estimator")
         return value
@@ -488,7 +488,8 @@ class Decoder:
             names, n_characters, n_objects = check_archive(data)
             self._tally.add(n_objects, n_characters)
             self._checked.add(content)
-            names |= {*import_skops().get_untrusted_types(data=data)}
+            # A dtype that is none has been found already.
+            names |= {*import_skops().get_untrusted_types(data=data)} - {DTYPE}
             return names - {*HARMLESS, *self.trusted}
         if key == "module":
             needed = self.module is None and not content["instance"]

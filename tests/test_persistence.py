@@ -30,12 +30,13 @@ from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler
 from sklearn.svm import OneClassSVM
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, load, save
@@ -461,6 +462,27 @@ def test_pipeline(model, tmp_path):
     assert_array_equal(loaded.feature_names_in_, model.feature_names_in_, strict=True)
 
 
+def test_gaps_in_a_table(tmp_path):
+    """Check that imputers, which remember dtypes, come back without being trusted."""
+    gaps = FRAME.astype({"c": object})
+    gaps.iloc[::7] = np.nan
+    fill = [
+        ("numbers", SimpleImputer(add_indicator=True), ["a", "b"]),
+        (
+            "names",
+            make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()),
+            ["c"],
+        ),
+        (
+            "bins",
+            make_pipeline(SimpleImputer(strategy="most_frequent"), KBinsDiscretizer(2)),
+            ["a"],
+        ),
+    ]
+    model = make_pipeline(ColumnTransformer(fill), small()).fit(gaps, Y)
+    assert_alike(model, round_trip(model, tmp_path), gaps)
+
+
 def test_pipeline_without_its_cache(tmp_path):
     """Check that a Pipeline comes back without the folder where it keeps pickles."""
     model = Pipeline([("scale", StandardScaler()), ("net", small())], memory=str(tmp_path))
@@ -745,6 +767,11 @@ def of_numpy(file, class_="numpy.ndarray", **parts):
     return node("NdArrayNode", class_, type="numpy", file=file, **parts)
 
 
+def dtype_of(array):
+    """Return the node of a dtype."""
+    return node("DTypeNode", "numpy.dtype", array)
+
+
 def list_of(*nodes, **parts):
     """Return the node of a list."""
     return node("ListNode", "builtins.list", [*nodes], **parts)
@@ -812,6 +839,10 @@ UNTRUSTED = {
     "generator": node(
         "RandomStateNode", "numpy.random.mtrand.RandomState", number({"state": 1})
     ),
+    "state of a dtype": node(
+        "ObjectNode", "numpy.dtype", list_of(number(3), number("V"), number(1))
+    ),
+    "class of dtypes": node("TypeNode", "numpy.dtype"),
     "sparse": node(
         "SparseMatrixNode", "scipy.sparse._csr.csr_matrix", type="scipy", file="1", __id__=9
     ),
@@ -897,6 +928,19 @@ ARCHIVES = {
         ),
         {"1.npy": npy(np.array("cache"))},
     ),
+    "dtype": archive(
+        estimator(SCALER, mean_=dtype_of(of_numpy("1.npy", __id__=1))),
+        {"1.npy": npy(np.zeros(0, dtype="V1000000000"))},
+    ),
+    "dtype of another array": archive(
+        estimator(
+            SCALER,
+            mean_=of_numpy("1.npy", __id__=1),
+            var_=dtype_of(of_numpy("2.npy", __id__=1)),
+        ),
+        {"1.npy": npy(np.zeros(0, dtype="V1000000000")), "2.npy": npy(np.zeros(0))},
+    ),
+    "dtype of no array": archive(estimator(SCALER, mean_=dtype_of(number(1)))),
     "type": archive(node("TypeNode", "numpy.bytes_")),
     "colliding": archive(
         node(
