@@ -80,7 +80,7 @@ html_math_renderer = "mathml"
 html_sidebars = {"benchmarks/**": ["sidebar-nav-bs"], "changelog": []}
 html_theme_options = {
     "logo": {"text": "sk_center"},
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "show_prev_next": True,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc", "sg_download_links"],
