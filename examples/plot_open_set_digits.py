@@ -16,10 +16,6 @@ import os
 import sys
 from pathlib import Path
 
-import matplotlib
-
-if not os.environ.get("DISPLAY"):
-    matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from joblib import Parallel, delayed
@@ -49,14 +45,14 @@ MODELS = {
     "center loss (default)": (center_loss, {}),
     "center loss, cv=5": (center_loss, {"cv": 5}),
 }
-COLUMNS = ["accuracy", "AUROC", "FPR95", "OSCR", "promised", "kept", "rejected"]
+MEASURES = ["accuracy", "AUROC", "FPR95", "OSCR", "promised", "kept", "rejected"]
 
 # %%
 # One run: fit on 70 % of the known digits, test on the others and on all unknown ones.
 
 
 def run(estimator, options, unknown, seed):
-    """Return one row of the table."""
+    """Return one number for each row of the table."""
     is_known = ~np.isin(y, unknown)
     X_train, X_known, y_train, y_known = train_test_split(
         X[is_known], y[is_known], test_size=0.3, stratify=y[is_known], random_state=seed
@@ -87,20 +83,21 @@ def run(estimator, options, unknown, seed):
 
 results = {name: [] for name in MODELS}
 runs = [(name, unknown, seed) for seed, unknown in enumerate(UNKNOWN) for name in MODELS]
-rows = Parallel(n_jobs=2, return_as="generator")(
+columns = Parallel(n_jobs=2, return_as="generator")(
     delayed(run)(*MODELS[name], unknown, seed) for name, unknown, seed in runs
 )
-for done, ((name, *_), row) in enumerate(zip(runs, rows), start=1):
-    results[name].append(row)
-    print(f"\rrun {done} of {len(runs)}", end="", file=sys.stderr, flush=True)
-print(file=sys.stderr)
+for done, ((name, *_), measured) in enumerate(zip(runs, columns), start=1):
+    results[name].append(measured)
+    # Past what collects the output of a page of the gallery.
+    print(f"\rrun {done} of {len(runs)}", end="", file=sys.__stderr__, flush=True)
+print(file=sys.__stderr__)
 
 print(f"digits, 6 known and 4 unknown, {len(UNKNOWN)} splits, in percent\n")
-print(f"{'':26}" + "".join(f"{column:>13}" for column in COLUMNS))
-for name, rows in results.items():
-    mean, spread = 100 * np.mean(rows, axis=0), 100 * np.std(rows, axis=0)
-    cells = [f"{m:6.1f} ± {s:4.1f}" for m, s in zip(mean, spread)]
-    print(f"{name:26}" + "".join(f"{cell:>13}" for cell in cells))
+print(f"{'':9}" + "".join(f"{name:>25}" for name in results))
+table = 100 * np.array([*results.values()])
+for name, mean, spread in zip(MEASURES, table.mean(axis=1).T, table.std(axis=1).T):
+    cells = (f"{m:.1f} ± {s:4.1f}" for m, s in zip(mean, spread))
+    print(f"{name:9}" + "".join(f"{cell:>25}" for cell in cells))
 print(
     "\naccuracy: known digits, nothing rejected; promised: false_rejection_rate;"
     "\nkept: share of known digits rejected; rejected: share of unknown digits rejected"
