@@ -32,6 +32,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     _check_method_params,
+    assert_all_finite,
     check_is_fitted,
     column_or_1d,
 )
@@ -790,6 +791,7 @@ class OpenSetClassifier(
         # What is wrong with the score is told before training.
         self._make_score(self.estimator)
         X, labels = indexable(X, column_or_1d(y, warn=True))
+        assert_all_finite(labels, input_name="y")  # objects too, which do not sort with NaN
         check_classification_targets(labels)
         counted = rows_that_count(labels, params)
         negative = equals_label(labels, negative_label_of(self.estimator))

@@ -2174,3 +2174,15 @@ def test_predict_ranks_again_only_where_it_must():
     model.predict(X)
     # Once each for classes, features and logits, and again for those in doubt.
     assert 3 * len(X) < CountingRows.n_rows < 3.5 * len(X)
+
+
+@pytest.mark.parametrize("dtype", [object, float])
+def test_missing_labels(dtype):
+    """Check that a label that is missing is named, also among strings."""
+    X, y = load_iris(return_X_y=True)
+    labels = (np.array(["a", "b", "c"], dtype=object)[y] if dtype is object else y).astype(
+        dtype
+    )
+    labels[3] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        OpenSetClassifier(GaussianNB()).fit(X, labels)
