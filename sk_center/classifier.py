@@ -1113,9 +1113,8 @@ class CenterLossClassifier(
             params = {**shape, **params}
         elif isinstance(module, torch.nn.Module):
             arguments = [name for name in params if name.startswith("module__")]
-            if (
-                arguments
-            ):  # skorch would make a new module, and lose the weights of this one
+            # skorch would make a new module, and lose the weights of this one.
+            if arguments:
                 raise ValueError(
                     f"{arguments[0]} is an argument of a module class; got an instance as "
                     f"module. Pass its class, {type(module).__name__}, or make the "
