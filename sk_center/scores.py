@@ -53,6 +53,8 @@ __all__ = [
 
 # Beyond it sums of squares overflow.
 LARGEST = 1e150
+# Of so many samples of a class more tell a density little that is new.
+MOST_MEMBERS = 10_000
 SHRINKAGES = {"ledoit_wolf": LedoitWolf, "oas": OAS, None: EmpiricalCovariance}
 
 
@@ -82,6 +84,9 @@ class BaseScore(BaseEstimator):
     radial : bool
         Whether the score of a class is minus the distance to its middle, the law of which
         ``calibration="gaussian"`` knows.
+
+    allow_nan : bool
+        Whether ``X`` may hold NaN, for values that are missing.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels, once it is fitted.
@@ -114,6 +119,7 @@ class BaseScore(BaseEstimator):
     consumes: Consumed = "features"
     learns: bool = True
     radial: bool = False
+    allow_nan: bool = False
     classes_: NDArray[Any]
     n_features_in_: int
     _parameter_constraints: dict = {}
@@ -146,7 +152,8 @@ class BaseScore(BaseEstimator):
             ``classes``, or ``X`` has not the columns that the score consumes.
         """
         self._validate_params()
-        X, y = check_X_y(X, y, dtype=np.float64)
+        finite = "allow-nan" if self.allow_nan else True
+        X, y = check_X_y(X, y, dtype=np.float64, ensure_all_finite=finite)
         self.classes_ = np.unique(y if classes is None else np.asarray(classes))
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
@@ -156,7 +163,7 @@ class BaseScore(BaseEstimator):
             )
         y = np.searchsorted(self.classes_, y)
         self.n_features_in_ = X.shape[1]
-        largest = max(X.max(), -X.min())
+        largest = max(np.fmax.reduce(X, axis=None), -np.fmin.reduce(X, axis=None))
         if self.learns and largest > LARGEST:
             raise ValueError(
                 f"X must be at most {LARGEST:g} in size, so that squares stay finite; got "
@@ -196,7 +203,10 @@ class BaseScore(BaseEstimator):
             If ``X`` has another number of columns than in ``fit``.
         """
         check_is_fitted(self)
-        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        finite = "allow-nan" if self.allow_nan else True
+        X = check_array(
+            X, dtype=[np.float64, np.float32], ensure_all_finite=finite, input_name="X"
+        )
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
@@ -935,14 +945,19 @@ class InputDensity(BaseScore):
     """Log density of the inputs, under a mixture of normal distributions for each class.
 
     The inputs are what the last step of the estimator sees, before it makes features of
-    them. A network trained to tell classes apart may map what else sets an outsider apart
-    to nothing; the inputs still have it. So this score complements those of features,
-    where inputs are few numbers of one scale, as in a table after a StandardScaler.
+    them. A classifier trained to tell classes apart may map what else sets an outsider
+    apart to nothing; the inputs still have it. So this score complements those of features
+    and probabilities, where inputs are few numbers, as in a table.
 
     A class of n samples with d inputs gets a component for every 3 d samples, at most
-    ``max_components``. To the covariance of a component of m samples,
-    ``shrinkage * d / m`` times the mean variance of the inputs is added in every
-    direction: a class takes no more than one sample.
+    ``max_components``, fitted to at most 10,000 of the samples. Inputs are measured by
+    their standard deviations, so that units do not matter, or where most of them have the
+    same range, as pixels do, by one for all of these. To the variance of each input in a
+    component of m samples, ``shrinkage * d / m`` times its variance in all samples is
+    added: a class takes no more than one sample.
+
+    A missing input, NaN, counts as the mean of the class that is asked about: it speaks
+    neither for nor against it.
 
     Parameters
     ----------
@@ -957,7 +972,8 @@ class InputDensity(BaseScore):
     Attributes
     ----------
     mixtures_ : dict of :class:`sklearn.mixture.GaussianMixture`
-        The fitted mixture of each class that had samples, by class index.
+        The fitted mixture of each class that had samples, by class index, in the units of
+        the inputs; ``reg_covar`` alone is for inputs of variance one.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -978,10 +994,11 @@ class InputDensity(BaseScore):
     >>> score = InputDensity().fit(X, y)
     >>> typical, odd = X[0], [5.0, 3.4, 3.0, 0.2]
     >>> score.score_samples([typical, odd]).round(1)
-    array([  1.8, -24.8])
+    array([  2. , -13.8])
     """
 
     consumes = "inputs"
+    allow_nan = True
     _parameter_constraints: dict = {
         "max_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
@@ -992,10 +1009,18 @@ class InputDensity(BaseScore):
         self.shrinkage = shrinkage
 
     def _fit(self, X, y):
-        scale = X.var(axis=0).mean() or 1.0
-        self.mixtures_ = {k: self._mixture(X[y == k], scale) for k in np.unique(y).tolist()}
+        X = filled(X, y)
+        means, spreads = X.mean(axis=0), spreads_of(X)
+        X = (X - means) / spreads
+        rng = np.random.RandomState(0)
+        self.mixtures_ = {}
+        for k in np.unique(y).tolist():
+            members = X[y == k]
+            if len(members) > MOST_MEMBERS:
+                members = members[rng.choice(len(members), MOST_MEMBERS, replace=False)]
+            self.mixtures_[k] = stretched(self._mixture(members), means, spreads)
 
-    def _mixture(self, members, scale):
+    def _mixture(self, members):
         """Return the fitted mixture of one class."""
         n_samples, n_inputs = members.shape
         n_components = min(max(n_samples // (3 * n_inputs), 1), self.max_components)
@@ -1005,7 +1030,7 @@ class InputDensity(BaseScore):
         mixture = GaussianMixture(
             n_components,
             # Never nothing, since inputs may be constant in a class.
-            reg_covar=scale * max(ridge, 1e-6),
+            reg_covar=max(ridge, 1e-6),
             max_iter=1000,
             random_state=0,
         )
@@ -1016,7 +1041,14 @@ class InputDensity(BaseScore):
             return mixture.fit(members)
 
     def _score_classes(self, X):
-        return score_by_class(self.mixtures_, X, len(self.classes_))
+        gaps = np.isnan(X)
+        if not gaps.any():
+            return score_by_class(self.mixtures_, X, len(self.classes_))
+        scores = np.full((len(X), len(self.classes_)), np.nan)
+        for k, mixture in self.mixtures_.items():
+            mean = (mixture.weights_ @ mixture.means_).astype(X.dtype)
+            scores[:, k] = mixture.score_samples(np.where(gaps, mean, X))
+        return scores
 
 
 class FunctionScore(BaseScore):
@@ -1150,6 +1182,11 @@ class Combined(BaseScore):
         names = {name for score in self.scores for name in as_tuple(score.consumes)}
         return tuple(sorted(names)) if len(names) != 1 else names.pop()
 
+    @property
+    def allow_nan(self) -> bool:  # type: ignore[override]
+        """Whether one of the scores takes NaN; the others refuse it."""
+        return any(score.allow_nan for score in self.scores)
+
     def _fit(self, X, y):
         if not self.scores:
             raise ValueError("scores must hold at least one score; got [].")
@@ -1265,6 +1302,86 @@ def score_by_class(
     for k, estimator in estimators.items():
         scores[:, k] = estimator.score_samples(X)
     return scores
+
+
+def filled(X: NDArray[np.float64], y: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return samples without missing values.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples, with NaN where a value is missing.
+
+    y : ndarray of shape (n_samples,)
+        Class indices.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        The samples, where a missing value is the mean of its class, or that of all
+        samples if the class has none, or zero if no sample has one.
+    """
+    gaps = np.isnan(X)
+    if not gaps.any():
+        return X
+    X, known = X.copy(), np.ma.array(X, mask=gaps)
+    means = known.mean(axis=0).filled(0)
+    for k in np.unique(y[gaps.any(axis=1)]):
+        members = y == k
+        mean = known[members].mean(axis=0).filled(means)
+        X[members] = np.where(gaps[members], mean, X[members])
+    return X
+
+
+def spreads_of(X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what each input is measured by.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+
+    Returns
+    -------
+    spreads : ndarray of shape (n_features,)
+        The standard deviations, or one where that is zero. Where most inputs that vary
+        have the same range, those of at most this range have one unit, as pixels do: they
+        share the root of their mean variance.
+    """
+    ranges = np.ptp(X, axis=0)
+    spreads = np.where(ranges > 0, X.std(axis=0), 0)
+    if ranges.any():
+        usual = np.median(ranges[ranges > 0])  # which a majority decides
+        if np.isclose(ranges[ranges > 0], usual, atol=0).mean() > 0.5:
+            alike = (ranges < usual) | np.isclose(ranges, usual, atol=0)
+            spreads[alike] = np.sqrt(np.square(spreads[alike]).mean())
+    spreads[spreads == 0] = 1
+    return spreads
+
+
+def stretched(
+    mixture: GaussianMixture, means: NDArray[np.float64], spreads: NDArray[np.float64]
+) -> GaussianMixture:
+    """Bring a mixture that was fitted to standardized inputs to their units.
+
+    Parameters
+    ----------
+    mixture : :class:`sklearn.mixture.GaussianMixture`
+        A mixture with full covariances, which changes.
+
+    means, spreads : ndarray of shape (n_inputs,)
+        What was subtracted from the inputs, and what they were divided by.
+
+    Returns
+    -------
+    mixture : :class:`sklearn.mixture.GaussianMixture`
+        The same mixture.
+    """
+    mixture.means_ = means + mixture.means_ * spreads
+    mixture.covariances_ *= np.outer(spreads, spreads)
+    mixture.precisions_cholesky_ /= spreads[:, None]
+    mixture.precisions_ /= np.outer(spreads, spreads)
+    return mixture
 
 
 def whitening(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1120,8 +1120,8 @@ def test_input_density_of_few_samples():
     found = score.score_classes(new)
     for k in range(N_CLASSES):
         members = X[y == k]
-        ridge = 0.3 * n_inputs / len(members) * X.var(axis=0).mean()
-        covariance = np.cov(members.T, bias=True) + ridge * np.eye(n_inputs)
+        ridge = 0.3 * n_inputs / len(members) * np.diag(X.var(axis=0))
+        covariance = np.cov(members.T, bias=True) + ridge
         law = multivariate_normal(members.mean(axis=0), covariance)
         assert_allclose(found[:, k], law.logpdf(new), rtol=1e-6)
 
@@ -1137,25 +1137,96 @@ def test_input_density_of_many_samples():
     for k, n_components in enumerate([5, 5, 2]):
         mixture = score.mixtures_[k]
         assert mixture.n_components == n_components
-        ridge = 0.05 * 2 * n_components / (y == k).sum() * X.var(axis=0).mean()
+        ridge = 0.05 * 2 * n_components / (y == k).sum()
         assert mixture.reg_covar == pytest.approx(ridge)
         assert_allclose(found[:, k], reference_density(mixture, new), rtol=1e-9)
         alone = GaussianMixture(n_components, reg_covar=ridge, random_state=0).fit(
-            X[y == k]
+            X[y == k] / X.std(axis=0)
         )
         assert mixture.lower_bound_ >= alone.lower_bound_ - 1e-9
     # Three clouds in a class are found as three.
     assert len({tuple(np.sign(mean)) for mean in score.mixtures_[0].means_}) == 3
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
-def test_input_density_has_no_unit(scale):
-    """Check that a change of the unit of all inputs adds the same to all scores."""
+@pytest.mark.parametrize("n_samples", [60, 600], ids=["one component", "several"])
+@pytest.mark.parametrize("zero", [0.0, 1e4])
+@pytest.mark.parametrize("scale", [1e-3, 1e4, (1e-9, 1e-2, 1.0, 1e6, 1e12)])
+def test_input_density_has_no_unit(scale, zero, n_samples):
+    """Check that a change of units and zeros of inputs adds the same to all scores."""
+    X, y, new = random_problem(n_samples=n_samples)
+    scale = np.resize(scale, X.shape[1])
+    expected = InputDensity().fit(X, y).score_classes(new) - np.log(scale).sum()
+    found = InputDensity().fit(scale * (X + zero), y).score_classes(scale * (new + zero))
+    assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1 / 16, 1.0, 255.0])
+def test_input_density_of_pixels(unit):
+    """Check that inputs of which most have one range are all measured alike."""
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    X = rng.integers(0, 17, size=(120, 6)).astype(float)
+    X[:, 3] = rng.integers(0, 3, size=120)  # a pixel that is seldom black,
+    X[:, 4] = 7  # one that never changes,
+    X[:, 5] *= 100  # and what is no pixel
+    X[:3, :3], X[3:6, :3] = 0, 16
+
+    def assert_ridge(variances):
+        score = InputDensity(max_components=1).fit(unit * X, y)
+        for k in range(3):
+            members = unit * X[y == k]
+            expected = np.cov(members.T, bias=True) + 0.05 * 6 / 40 * np.diag(variances)
+            assert_allclose(
+                score.mixtures_[k].covariances_[0], expected, rtol=1e-9, atol=1e-9 * unit**2
+            )
+
+    variances = np.var(unit * X, axis=0)
+    assert_ridge([*np.full(5, variances[:5].mean()), variances[5]])
+    # Two of five are no majority: each is measured by itself, a constant one by its unit.
+    X[3, 2] = 18
+    assert_ridge(np.where(np.arange(6) == 4, 1, np.var(unit * X, axis=0)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_input_density_of_missing_values():
+    """Check that a missing value counts as the mean of the class that is asked about."""
     X, y, new = random_problem()
-    expected = InputDensity().fit(X, y).score_classes(new) - X.shape[1] * np.log(scale)
-    assert_allclose(
-        InputDensity().fit(scale * X, y).score_classes(scale * new), expected, rtol=1e-6
-    )
+    rng = np.random.default_rng(0)
+    gaps = rng.random(X.shape) < 0.2
+    gaps[y == 1, 0] = True  # a class that never has the first input,
+    gaps[:, 1] = True  # and an input that no sample has
+    X[gaps] = np.nan
+    score = InputDensity(max_components=1).fit(X, y)
+    overall = np.append(np.nanmean(X[:, :1], axis=0), 0)
+    for k in range(N_CLASSES):
+        members = X[y == k].copy()
+        means = np.nanmean(members[:, 2:], axis=0)
+        first = overall[0] if k == 1 else np.nanmean(members[:, 0])
+        means = np.concatenate([[first], overall[1:], means])
+        assert_allclose(score.mixtures_[k].means_, [means], rtol=1e-12, atol=1e-12)
+        holes = rng.random(new.shape) < 0.3
+        found = score.score_classes(np.where(holes, np.nan, new))[:, k]
+        expected = score.score_classes(np.where(holes, means, new))[:, k]
+        assert_allclose(found, expected, rtol=1e-9)
+    # Others say what is wrong, also those that are combined with it.
+    for other in (Mahalanobis(), Combined([InputDensity(), MaxSoftmax()])):
+        with pytest.raises(ValueError, match="contains NaN"):
+            other.fit(np.full((20, 4), np.nan), np.arange(20) % 2)
+    with pytest.raises(ValueError, match="infinity"):
+        score.score_classes(np.where(new == new.max(), np.inf, new))
+
+
+def test_input_density_of_huge_classes():
+    """Check that some samples of a huge class make its density, and tell as much."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30_010, 3)), np.arange(30_010) < 30_000
+    mixture = InputDensity(max_components=1).fit(X, y).mixtures_[1]
+    mean, covariance = mixture.means_[0], mixture.covariances_[0]
+    everything = X[y]
+    assert np.abs(mean - everything.mean(axis=0)).max() > 1e-6
+    error = 5 / np.sqrt(10_000)
+    assert_allclose(mean, everything.mean(axis=0), atol=error)
+    assert_allclose(covariance, np.cov(everything.T), atol=2 * error)
 
 
 @pytest.mark.filterwarnings("error")
