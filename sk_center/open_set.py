@@ -1100,7 +1100,8 @@ def rows_of(X: Any, rows: NDArray[Any] | Sequence[int]) -> Any:
     """Return some rows of X, of a torch Dataset as a Subset."""
     if is_dataset(X):
         return sys.modules["torch.utils.data"].Subset(X, rows)
-    return _safe_indexing(X.tocsr() if issparse(X) else X, rows)  # not all have rows
+    (X,) = indexable(X)  # some sparse formats have no rows, nor have array-likes
+    return _safe_indexing(X, rows)
 
 
 def rows_that_count(labels: NDArray[Any], params: dict[str, Any]) -> NDArray[np.intp]:

@@ -353,6 +353,32 @@ def test_inputs_of_any_form(form):
     assert_allclose(model.p_values(given), expected.p_values(X))
 
 
+class ArrayLike:
+    """What numpy makes an array of, without rows of its own."""
+
+    def __init__(self, values):
+        self.values = values
+        self.shape = values.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype=dtype)
+
+
+@pytest.mark.parametrize("conformity_score", ["auto", "max_softmax"])
+def test_inputs_without_rows(conformity_score):
+    """Check that samples that only numpy can read do, also where some are looked at again."""
+    X, y = clouds()
+    model = OpenSetClassifier(
+        GaussianNB(),
+        conformity_score=conformity_score,
+        false_rejection_rate=0.2,
+        random_state=0,
+    ).fit(ArrayLike(X), y)
+    labels = model.predict(X)
+    assert (labels != model.estimator_.predict(X))[labels != -1].any()
+    assert_array_equal(model.predict(ArrayLike(X)), labels)
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_score_of_held_out_samples(name):
     """Check p-values and scores after a float cv against formulas and brute force."""
