@@ -41,10 +41,7 @@ def split_digits(unknown, seed):
 
 X_train, X_test, y_train, y_test = split_digits([3, 6, 7, 8], seed=0)
 model = OpenSetClassifier(
-    RandomForestClassifier(random_state=0),
-    conformity_score="knn",
-    false_rejection_rate=0.05,
-    cv=5,
+    RandomForestClassifier(random_state=0), false_rejection_rate=0.05, cv=5
 ).fit(X_train, y_train)
 known = np.isin(y_test, model.classes_)
 rejected = model.predict(X_test) == model.outlier_label_
@@ -52,9 +49,9 @@ print(f"known digits rejected: {rejected[known].mean():.1%}, promised at most 5 
 print(f"outsiders rejected:    {rejected[~known].mean():.1%}")
 
 # %%
-# The forest names the digits. How typical a sample looks of a digit is told by the distance
-# to its nearest neighbors, ``conformity_score="knn"``. The default takes the probability of
-# the forest instead, which is all that every classifier has.
+# The forest names the digits. How typical a sample looks of a digit is told by how dense the
+# training samples of the digit are around it, ``conformity_score="input_density"``. That is
+# the default around a classifier without features, where its inputs are a table.
 #
 # Why it says so
 # --------------
@@ -109,8 +106,8 @@ CLASSIFIERS = {
 METHODS = [
     "max probability < 0.5",
     "max probability < 5 % quantile\nof the training samples",
+    "OpenSetClassifier,\nconformity_score='max_softmax'",
     "OpenSetClassifier",
-    "OpenSetClassifier,\nconformity_score='knn'",
 ]
 
 
@@ -121,7 +118,7 @@ def reject(name, seed):
     quantile = np.quantile(classifier.predict_proba(X_train).max(axis=1), 0.05)
     probability = classifier.predict_proba(X_test).max(axis=1)
     rejected = [probability < 0.5, probability < quantile]
-    for score in ("auto", "knn"):
+    for score in ("max_softmax", "auto"):
         model = OpenSetClassifier(CLASSIFIERS[name], conformity_score=score, cv=5)
         rejected.append(model.fit(X_train, y_train).is_outlier(X_test))
     return np.array(rejected), np.where(np.isin(y_test, UNKNOWN[seed]), -1, y_test)
@@ -163,9 +160,9 @@ plt.show()
 # of what it trained on. The promise is kept by all three (the worst of ten digits, with one
 # to two hundred test samples, lies a little above by chance).
 #
-# How many outsiders that turns away is up to the score. Neighbors tell them better than
-# probabilities do, and equally well for each classifier, since they look at the pixels, or
-# at their principal components.
+# How many outsiders that turns away is up to the score. The default tells them better than
+# probabilities do, and equally well for each classifier, since it looks at the pixels, or at
+# their principal components.
 #
 # ``cv=5`` lets every sample calibrate, and the promise is approximate. With the default,
 # ``cv=0.2``, which holds a fifth of the samples out, it is exact.

@@ -109,11 +109,11 @@ class OpenSetClassifier(
         - A list is combined by :class:`~sk_center.scores.Combined`.
         - ``"auto"`` is the sum of ``"mahalanobis"`` and ``"energy"`` where the estimator
           gives features and logits, as a :class:`~sk_center.CenterLossClassifier` does,
-          and of ``"input_density"`` too where the inputs are a table of at most 100
-          columns and there are at most 100 classes;
-          ``["center_distance", "mahalanobis"]`` where it gives features alone or no
-          probabilities, and else ``"max_softmax"``. With ``calibration="gaussian"`` it is
-          ``"mahalanobis"``.
+          and of ``"input_density"`` too where the inputs are a small table: of at most 100
+          columns, all numbers, and 100 classes. Where it gives no features, as a forest,
+          it is ``"input_density"`` alone, or for other inputs ``"max_softmax"``. Without
+          probabilities, or with features alone, it is ``["center_distance",
+          "mahalanobis"]``. With ``calibration="gaussian"`` it is ``"mahalanobis"``.
 
         The bound holds with any of them; how many outsiders are rejected depends on it most
         of all. On digits, LETTER and MNIST the sum had the best mean OSCR of all that were
@@ -904,7 +904,7 @@ class OpenSetClassifier(
                     stacklevel=5,
                 )
             # Only the score trains, if it has something to learn.
-            if not self._make_score(self.estimator).learns:
+            if not self._make_score(self.estimator, X).learns:
                 return [(members, members)], False
             share = self.cv if is_share else 0.5
             return [split_classes(y, members, share, rng)], False
@@ -1036,17 +1036,7 @@ class OpenSetClassifier(
         """Return the score, not fitted, for an estimator and, once that is fitted, X."""
         score, how = self.conformity_score, "min"
         if isinstance(score, str) and score == "auto":
-            features = hasattr(estimator, "transform")
-            if self.calibration == "gaussian":
-                score = "mahalanobis"
-            elif features and gives_logits(estimator):
-                score, how = ["mahalanobis", "energy"], "sum"
-                if X is not None and is_small_table(estimator, X, len(self.classes_)):
-                    score.append("input_density")
-            elif features or not hasattr(estimator, "predict_proba"):
-                score = ["center_distance", "mahalanobis"]
-            else:
-                score = "max_softmax"
+            score, how = self._auto_score(estimator, X)
         if isinstance(score, list):
             made = Combined([named_score(part, estimator) for part in score], how=how)
             if X is not None and {"features", "inputs"} <= {*as_tuple(made.consumes)}:
@@ -1060,6 +1050,20 @@ class OpenSetClassifier(
                 f"'center_distance', the square of which has a known law; got {score!r}."
             )
         return made
+
+    def _auto_score(self, estimator, X):
+        """Return what "auto" stands for, and how the scores are combined."""
+        if self.calibration == "gaussian":
+            return "mahalanobis", "min"
+        is_table = X is not None and is_small_table(estimator, X, len(self.classes_))
+        if hasattr(estimator, "transform"):
+            if gives_logits(estimator):
+                return ["mahalanobis", "energy"] + ["input_density"] * is_table, "sum"
+        elif is_table:
+            return "input_density", "sum"
+        elif hasattr(estimator, "predict_proba"):
+            return "max_softmax", "sum"
+        return ["center_distance", "mahalanobis"], "min"
 
 
 def named_score(score: Any, estimator: Any) -> BaseScore:
@@ -1082,9 +1086,10 @@ def named_score(score: Any, estimator: Any) -> BaseScore:
 
 
 def is_small_table(estimator: Any, X: Samples, n_classes: int) -> bool:
-    """Return whether inputs and classes are few, so that a density tells much."""
-    shape = inputs_of(estimator, rows_of(X, [0])).shape
-    return len(shape) == 2 and max(shape[1], n_classes) <= LARGEST_TABLE
+    """Return whether inputs are numbers and few, as are classes: a density tells much."""
+    row = inputs_of(estimator, rows_of(X, [0]))
+    numbers = row.ndim == 2 and row.dtype.kind in "biuf"
+    return numbers and max(row.shape[1], n_classes) <= LARGEST_TABLE
 
 
 def index_of(

@@ -18,7 +18,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_digits, load_iris, make_blobs
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier, StackingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -229,20 +233,12 @@ ESTIMATORS = {
     ),
     "pipeline, LinearSVC": make_pipeline(StandardScaler(), LinearSVC(random_state=0)),
 }
-FEATURES = ["center_distance", "mahalanobis"]
 FEATURES_AND_LOGITS = Combined(
     [Mahalanobis(), Energy(), InputDensity()], how="sum", n_inputs=3
 )
-AUTO = dict.fromkeys(ESTIMATORS, FEATURES) | {
-    "center loss": FEATURES_AND_LOGITS,
-    "pipeline, center loss": FEATURES_AND_LOGITS,
-    "LDA": FEATURES_AND_LOGITS,
-    "logistic regression": "max_softmax",
-    "random forest": "max_softmax",
-    "decision tree": "max_softmax",
-    "pipeline, logistic": "max_softmax",
-    "pipeline, forest": "max_softmax",
-}
+AUTO = dict.fromkeys(ESTIMATORS, "input_density") | dict.fromkeys(
+    ["center loss", "LDA", "pipeline, center loss"], FEATURES_AND_LOGITS
+)
 
 
 def frozen(estimator, seed=7):
@@ -288,8 +284,7 @@ def test_methods_follow_from_p_values(name, freeze):
     outlier = model.is_outlier(X)
     assert_array_equal(outlier, [not any(row) for row in accepted])
     assert outlier.sum() < len(X)
-    # The probabilities of a grown tree are 0 and 1, also among outsiders: see NEVER.
-    assert outlier.any() == (name != "decision tree")
+    assert outlier.any()
     predicted = model.predict(X)
     assert_array_equal(predicted == -1, outlier)
     assert_array_equal(predicted, reference_predict(model, X, ranking_of(model, X)))
@@ -316,8 +311,7 @@ def test_auto_score(name, freeze):
         expected = Combined(parts, how="sum", n_inputs=3)
     assert_array_equal(found, p_values(expected))
     # Else the equality above would show nothing.
-    others = FEATURES if AUTO[name] == FEATURES else [FEATURES]
-    assert not any(np.array_equal(found, p_values(other)) for other in others)
+    assert not np.array_equal(found, p_values("mahalanobis"))
 
 
 @pytest.mark.parametrize(
@@ -333,6 +327,39 @@ def test_auto_score_of_many_inputs(shape, repeats, has_density):
     assert ("inputs" in model.score_.consumes) == has_density
     assert model.score_.how == "sum"
     assert len(model.score_.scores) == 2 + has_density
+
+
+def test_auto_score_without_a_table():
+    """Check what is left of it where inputs are too many for a density, or words."""
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 1, 2], 40)
+    wide = rng.normal(size=(len(y), 101)) + y[:, None]
+    words = pd.DataFrame({"number": wide[:, 0], "word": pd.Categorical(list("abc" * 40))})
+    distances = ["center_distance", "mahalanobis"]
+    for estimator, X, expected in (
+        (GaussianNB(), wide, "max_softmax"),
+        (Nearest(), wide, distances),
+        (HistGradientBoostingClassifier(max_iter=2), words, "max_softmax"),
+    ):
+        model = OpenSetClassifier(estimator, cv=0.5, random_state=0)
+        found = model.fit(X, y).p_values(X)
+        assert_array_equal(
+            found, model.set_params(conformity_score=expected).fit(X, y).p_values(X)
+        )
+
+
+def test_auto_score_of_missing_values():
+    """Check that outsiders also show around a classifier that takes missing values."""
+    X, y = clouds((200, 200, 200))
+    unknown = np.random.default_rng(1).normal(-4, 1, size=(200, 3))
+    for samples in (X, unknown):
+        samples[np.random.default_rng(2).random(samples.shape) < 0.2] = np.nan
+    forest = RandomForestClassifier(20, random_state=0)
+    model = OpenSetClassifier(forest, random_state=0).fit(X, y)
+    assert isinstance(model.score_, InputDensity)
+    assert model.is_outlier(unknown).mean() > 0.5
+    model.set_params(conformity_score="max_softmax").fit(X, y)
+    assert model.is_outlier(unknown).mean() < 0.1
 
 
 @pytest.mark.parametrize("form", ["images", "sparse", "list"])
@@ -366,7 +393,7 @@ class ArrayLike:
 
 @pytest.mark.parametrize("conformity_score", ["auto", "max_softmax"])
 def test_inputs_without_rows(conformity_score):
-    """Check that samples that only numpy can read do, also where some are looked at again."""
+    """Check that samples that only numpy can read do, also those looked at again."""
     X, y = clouds()
     model = OpenSetClassifier(
         GaussianNB(),
@@ -449,7 +476,7 @@ def test_out_of_fold_scores(name, cv, kind):
 def test_int_cv_against_cross_val_predict():
     """Check cv=5 against scikit-learn's own out-of-fold probabilities."""
     X, y = clouds()
-    model = OpenSetClassifier(GaussianNB(), cv=5).fit(X, y)
+    model = OpenSetClassifier(GaussianNB(), conformity_score="max_softmax", cv=5).fit(X, y)
     own = own_of(cross_val_predict(GaussianNB(), X, y, method="predict_proba"), y)
     scores = GaussianNB().fit(X, y).predict_proba(queries())
     assert_array_equal(model.p_values(queries()), reference_p_values(own, y, scores))
@@ -605,7 +632,7 @@ def test_mahalanobis_sees_the_features_of_the_net():
         ([Mahalanobis()], "mahalanobis"),
         (["mahalanobis"], "mahalanobis"),
         (["max_softmax"], "max_softmax"),
-        ([Mahalanobis(), "center_distance"], FEATURES),
+        ([Mahalanobis(), "center_distance"], ["center_distance", "mahalanobis"]),
     ],
     ids=str,
 )
@@ -936,7 +963,10 @@ def test_thresholds(rate, confidence):
     X, y = clouds(sizes)
     estimator = frozen(GaussianNB())
     model = OpenSetClassifier(
-        estimator, false_rejection_rate=rate, confidence=confidence
+        estimator,
+        conformity_score="max_softmax",
+        false_rejection_rate=rate,
+        confidence=confidence,
     ).fit(X, y)
     probabilities = estimator.predict_proba(X)
     ranks = [reference_rank(n, rate, confidence) for n in sizes]
@@ -955,11 +985,10 @@ def test_confidence_is_stricter_and_takes_more_samples():
     """Check that with confidence fewer samples are rejected and more are needed."""
     X, y = clouds((45, 60, 60))
     # 1 - 0.95**45 is the first power above 0.9.
-    estimator = frozen(GaussianNB())
-    model = OpenSetClassifier(estimator, confidence=0.9).fit(X, y)
+    lax = OpenSetClassifier(frozen(GaussianNB()), conformity_score="max_softmax")
+    model = clone(lax).set_params(confidence=0.9).fit(X, y)
     assert_array_equal(model.calibration_.groups_, [0, 1, 2])
-    lax = OpenSetClassifier(estimator).fit(X, y)
-    accepted, laxly = model.predict_set(queries()), lax.predict_set(queries())
+    accepted, laxly = model.predict_set(queries()), lax.fit(X, y).predict_set(queries())
     assert (accepted >= laxly).all()
     assert accepted.sum() > laxly.sum()
     drop = np.arange(len(y)) != np.flatnonzero(y == 0)[0]
@@ -1068,7 +1097,8 @@ def test_fold_that_holds_all_of_a_class(lone):
     # The second fold trains on two classes and is to score three.
     train, test = splits[1]
     splits[1] = train[y[train] != lone], test
-    model = OpenSetClassifier(Recorder(), cv=splits).fit(X, y)
+    model = OpenSetClassifier(Recorder(), conformity_score="max_softmax", cv=splits)
+    model.fit(X, y)
     splits[1] = splits[1][0], test[y[test] != lone]
     assert len(splits[1][1]) < len(test)
     y_own = np.concatenate([y[test] for _, test in splits])
@@ -1326,7 +1356,8 @@ def test_weights_reach_every_fold():
     """Check out-of-fold scores of a weighted estimator against a loop."""
     X, y = clouds()
     weight = np.random.default_rng(0).uniform(size=len(y)) ** 4
-    model = OpenSetClassifier(GaussianNB(), cv=4).fit(X, y, sample_weight=weight)
+    model = OpenSetClassifier(GaussianNB(), conformity_score="max_softmax", cv=4)
+    model.fit(X, y, sample_weight=weight)
 
     def fitted(train):
         return GaussianNB().fit(X[train], y[train], weight[train])
@@ -1337,8 +1368,7 @@ def test_weights_reach_every_fold():
     scores = fitted(np.arange(len(y))).predict_proba(queries())
     expected = reference_p_values(own, y, scores)
     assert_array_equal(model.p_values(queries()), expected)
-    unweighted = OpenSetClassifier(GaussianNB(), cv=4).fit(X, y)
-    assert not np.array_equal(unweighted.p_values(queries()), expected)
+    assert not np.array_equal(model.fit(X, y).p_values(queries()), expected)
 
 
 def test_metadata_routing():
@@ -1859,8 +1889,8 @@ def test_class_of_a_frozen_estimator_without_samples(score, calibration):
     # Class 2 is the rarer one of the other two: its threshold is that of class 1.
     assert model.score_thresholds_[1] == model.score_thresholds_[2]
     accepted = p_values > model.thresholds_
-    # Logits and probabilities tell of class 1, features do not.
-    assert accepted[:, 1].any() == (score in ("max_softmax", "energy", "auto"))
+    # Logits and probabilities tell of class 1, features and inputs do not.
+    assert accepted[:, 1].any() == (score in ("max_softmax", "energy"))
     expected = reference_predict(model, new, ranking_of(model, new))
     assert_array_equal(model.predict(new), expected)
 
@@ -1880,7 +1910,7 @@ def test_classes_of_a_frozen_estimator():
     X, y = clouds()
     labels = np.array(["a", "b", "c"], dtype=object)
     estimator = FrozenEstimator(GaussianNB().fit(X, labels[y]))
-    model = OpenSetClassifier(estimator).fit(X, labels[y].astype("<U5"))
+    model = OpenSetClassifier(estimator, cv=0.5).fit(X, labels[y].astype("<U5"))
     assert_array_equal(model.classes_, estimator.classes_)
     assert model.classes_.dtype == estimator.classes_.dtype
     assert_array_equal(model.predict(X), reference_predict(model, X, ranking_of(model, X)))
@@ -1908,7 +1938,7 @@ def test_classifier_that_cannot_reject_warns():
     """Check that no threshold of probabilities that is out of reach goes unnoticed."""
     X, y = clouds()
     tree = DecisionTreeClassifier(random_state=0)
-    model = OpenSetClassifier(tree, cv=0.5, random_state=1)
+    model = OpenSetClassifier(tree, conformity_score="max_softmax", cv=0.5, random_state=1)
     with pytest.warns(
         UserWarning, match=f"{NEVER} .*thresholds.*'center_distance'"
     ) as found:
@@ -1918,8 +1948,9 @@ def test_classifier_that_cannot_reject_warns():
     assert not model.is_outlier(queries()).any()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model.set_params(conformity_score="center_distance").fit(X, y)
-        assert model.is_outlier(queries()).any()
+        for score in ("auto", "center_distance"):
+            model.set_params(conformity_score=score).fit(X, y)
+            assert model.is_outlier(queries()).any()
         OpenSetClassifier(tree, false_rejection_rate=0).fit(X, y)
 
 
@@ -1930,7 +1961,12 @@ def test_warning_that_nothing_can_be_rejected():
     y[:40] = (y[:40] + 1) % 3
     warned = []
     for rate in np.linspace(0.1, 0.2, 21):
-        model = OpenSetClassifier(GaussianNB(), false_rejection_rate=rate, cv=5)
+        model = OpenSetClassifier(
+            GaussianNB(),
+            conformity_score="max_softmax",
+            false_rejection_rate=rate,
+            cv=5,
+        )
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
             thresholds = model.fit(X, y).score_thresholds_
