@@ -53,6 +53,13 @@ SCORES = (
     "sum(center_distance, vim)",
 )
 IMAGE_SCORES = tuple(score for score in SCORES if score != "input_density")
+# Around classifiers without features, and what their "auto" was chosen from.
+PEER_SCORES = ("max_softmax", "auto")
+PEER_CHOICE = (
+    *PEER_SCORES,
+    "min(max_softmax, input_density)",
+    "sum(max_softmax, input_density)",
+)
 COMBINATIONS = [
     ("center_distance", "mahalanobis"),
     ("center_distance", "vim"),
@@ -125,7 +132,7 @@ def letter(args):
             split = Split(case, str(i), "letter", draw_letters(n_known, i), i)
             for seed in range(args.seeds or 1):
                 jobs += [Job(split, seed, recipe, SCORES) for recipe in NETWORKS]
-                jobs += [Job(split, seed, recipe, ("max_softmax",)) for recipe in PEERS]
+                jobs += [Job(split, seed, recipe, PEER_SCORES) for recipe in PEERS]
                 outlier_scores = (*OUTLIER_SCORES, *PYOD_SCORES)
                 jobs.append(Job(split, seed, "random forest", outlier_scores))
     return jobs
@@ -154,7 +161,8 @@ def bundled(args):
         for seed in range(args.seeds or 1)
         for job in (
             *(Job(split, seed, recipe, SCORES) for recipe in NETWORKS),
-            Job(split, seed, "random forest", ("max_softmax",)),
+            Job(split, seed, "random forest", PEER_SCORES),
+            Job(split, seed, "logistic regression", PEER_SCORES),
         )
     ]
 
@@ -179,7 +187,7 @@ def promise(args):
             jobs += [replace(base, recipe=name, budget=budget) for name in NETWORKS]
             if data != "mnist":
                 jobs.append(Job(split, 0, "center loss", ("auto",), rules=("cv=5",)))
-                jobs.append(replace(base, scores=("max_softmax",)))
+                jobs.append(replace(base, scores=PEER_SCORES))
             if data == "letter":  # what the parameters of the detectors were chosen for
                 jobs.append(replace(base, scores=(*OUTLIER_SCORES,)))
             if data == "letter" and PYOD_SCORES:
@@ -221,6 +229,10 @@ def defaults(args):
                 for look in looks
                 for recipe in GRID
             ]
+            if data != "mnist":
+                jobs += [
+                    Job(look, i, recipe, PEER_CHOICE) for look in looks for recipe in PEERS
+                ]
             if data == "digits" or (data == "letter" and i < 2):
                 cv_jobs += [
                     Job(looks[0], i, "center loss", ("auto",), rules=(f"cv={cv}",))

@@ -125,9 +125,11 @@ BASE_SCORES = {
     **PYOD_SCORES,
 }
 
-# What conformity_score="auto" stands for where the estimator gives features and logits.
-# The density has no say where inputs are images, here as in OpenSetClassifier.
+# What conformity_score="auto" stands for where the estimator gives features and logits,
+# and where it gives no features. The density has no say where inputs are images, here as
+# in OpenSetClassifier.
 AUTO = "sum(mahalanobis, energy, input_density)"
+AUTO_OF_PEERS = "input_density"
 IMAGES = ("mnist", "mnist, notmnist")
 
 
@@ -147,12 +149,14 @@ def make_estimator(recipe, data, seed, **budget):
     return make_pipeline(SCALERS[data], classifier) if data in SCALERS else classifier
 
 
-def parse_score(name, data):
+def parse_score(name, recipe, data):
     """Return the keys of BASE_SCORES that a name stands for, and how they are combined.
 
     A name is ``"knn"``, ``"min(center_distance, knn)"``, ``"sum(...)"`` or ``"auto"``.
     """
-    combined = re.fullmatch(r"(min|sum)\((.*)\)", AUTO if name == "auto" else name)
+    if name == "auto":
+        name = AUTO_OF_PEERS if recipe in PEERS else AUTO
+    combined = re.fullmatch(r"(min|sum)\((.*)\)", name)
     if not combined:
         return [name], "min"
     names = combined[2].split(", ")

@@ -185,7 +185,7 @@ def run_shared(job, data_dir):
     X = np.concatenate([X_train, X_test])
     outputs = Outputs(estimator, X, y_train[train], [train, held_out, test])
     for name in job.scores:
-        names, how = parse_score(name, job.split.data)
+        names, how = parse_score(name, job.recipe, job.split.data)
         scores = np.hstack([outputs.base_score(name)[1] for name in names])
         each = [
             FunctionScore(itemgetter((slice(None), slice(first, first + len(classes)))))

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.stats import betabinom, binomtest, t
 
+from benchmarks.recipes import GRID, PEERS
 from benchmarks.runs import read
 from sk_center.calibration import rejected_ranks
 
@@ -113,7 +114,8 @@ def defaults_tables(results):
         "the best row, on the data where that is most. Difference: to the default (bold), "
         "paired over the splits of all data, with the 95 % t-interval of the mean."
     )
-    shared = results[results["rule"] == "held out"]
+    held_out = results[results["rule"] == "held out"]
+    shared = held_out[held_out["recipe"].isin(GRID)]
     one_thing = (shared["recipe"] == DEFAULT[0]) | (shared["score"] == DEFAULT[1])
     shared = shared[one_thing]
     is_left_out = shared["case"].str.endswith("left out")
@@ -133,6 +135,7 @@ def defaults_tables(results):
                 order = part.mean(axis=1).sort_values(ascending=False).index
         lines = [[*bold(row, DEFAULT), *cells.loc[row]] for row in order]
         yield f"## {name}\n\n{markdown([*ROW, *cells], lines)}"
+    yield peers_table(held_out[held_out["recipe"].isin(PEERS)])
     columns = {
         "kept": "members rejected",
         "rejected": "outsiders rejected",
@@ -146,6 +149,27 @@ def defaults_tables(results):
     lines = [[*row, *means.loc[row], f"{seconds[row]:.1f}"] for row in means.index]
     header = ["data", "cv", *columns.values(), "seconds"]
     yield f"## cv, at a promise of 5 %\n\n{markdown(header, lines)}"
+
+
+def peers_table(results):
+    """Return a table of the scores around classifiers without features."""
+    is_left_out = results["case"].str.endswith("left out")
+    looks = [by_unit(results[chosen], "oscr") for chosen in (is_left_out, ~is_left_out)]
+    metrics = {"oscr": "OSCR", "auroc": "AUROC", "rejected": "rejected"}
+    means = results.groupby([*ROW, "case"])[[*metrics]].mean().unstack()
+    header = [*ROW, *(f"{case}: {metrics[metric]}" for metric, case in means.columns)]
+    header += ["left out: difference", "unknown: difference"]
+    lines = []
+    for row in means.index:
+        reference = (row[0], "max_softmax")
+        cells = [percent(value) for value in means.loc[row]]
+        cells += [difference(units, row, reference) for units in looks]
+        lines.append([*bold(row, reference), *cells])
+    return (
+        "## Classifiers without features\n\nDifference: of OSCR, to the probabilities of "
+        "the same classifier (bold). Rejected: outsiders, at a promise of 5 %.\n\n"
+        + markdown(header, lines)
+    )
 
 
 def by_unit(results, metric):
