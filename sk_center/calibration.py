@@ -33,6 +33,11 @@ __all__ = [
 # Parametric tails have no smallest p-value, but none is zero: a rate of 0 rejects nothing.
 SMALLEST = np.finfo(np.float64).tiny
 TAIL_SIZE = 20
+# So many interquartile ranges from the median, a score is far out: by a normal law one of a
+# hundred members is 2 from it, and 3 to 12 by long tails.
+FAR = 15
+NEARLY_ALL = 0.9
+FEWEST = 10  # of less the quartiles are chance
 
 
 class BaseCalibration:
@@ -546,6 +551,56 @@ def conformal_p_values(members: NDArray[Any], scores: NDArray[Any]) -> NDArray[n
 def _comparable(scores):
     """Return the scores with -inf where one is no number: nothing looks less typical."""
     return np.where(np.isnan(scores), -np.inf, scores)
+
+
+def loose_thresholds(
+    thresholds: NDArray[Any],
+    own: NDArray[Any],
+    y: NDArray[np.intp],
+    scores: NDArray[Any],
+    labels: NDArray[np.intp],
+) -> NDArray[np.intp]:
+    """Return the classes that some freaks among their members made accept anything.
+
+    Their threshold lies far below what their members usually score, and nearly all samples
+    of other classes score more. Either alone is no fault: probabilities have long tails,
+    and classes may overlap.
+
+    Parameters
+    ----------
+    thresholds : ndarray of shape (n_classes,)
+        What scores below this is turned down.
+
+    own : ndarray of shape (n_samples,)
+        Score of each calibration sample for its own class.
+
+    y : ndarray of shape (n_samples,)
+        Class index of each calibration sample.
+
+    scores : ndarray of shape (n_some, n_classes)
+        Scores of some samples for all classes.
+
+    labels : ndarray of shape (n_some,)
+        Class index of each of these.
+
+    Returns
+    -------
+    loose : ndarray of shape (n_loose,)
+        Class indices.
+    """
+    others = labels[:, None] != np.arange(len(thresholds))
+    # Scores that are the same for all classes do not tell one from the other.
+    others &= np.isfinite(scores) & (scores != scores[:, :1]).any(axis=1)[:, None]
+    accepted = (others & (scores >= thresholds)).sum(axis=0)
+    loose = []
+    accepts_all = accepted > NEARLY_ALL * others.sum(axis=0)
+    for k in np.flatnonzero(accepts_all & np.isfinite(thresholds)):
+        members = own[(y == k) & np.isfinite(own)]
+        if len(members) >= FEWEST:
+            low, middle, high = np.quantile(members, [0.25, 0.5, 0.75])
+            if middle - thresholds[k] > FAR * (high - low) > 0:
+                loose.append(k)
+    return np.array(loose, dtype=np.intp)
 
 
 def samples_needed(false_rejection_rate: float, confidence: float | None = None) -> int:

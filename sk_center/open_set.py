@@ -51,7 +51,7 @@ from sk_center._responses import (
     negative_label_of,
 )
 from sk_center._state import restored_on_error
-from sk_center.calibration import CALIBRATIONS
+from sk_center.calibration import CALIBRATIONS, loose_thresholds
 from sk_center.explanation import explain
 from sk_center.scores import (
     SCORES,
@@ -77,6 +77,8 @@ __all__ = ["OpenSetClassifier"]
 # The density of many inputs, such as pixels, tells less of outsiders than it blurs, and
 # takes memory and time in proportion to the classes and to the square of the columns.
 LARGEST_TABLE = 100
+# Of so many calibration scores at most it is asked whether classes accept one another.
+MOST_SCORES = 1_000_000
 
 
 class OpenSetClassifier(
@@ -828,12 +830,14 @@ class OpenSetClassifier(
             )
             for i, (_, test) in enumerate(splits)
         ]
-        scores, y = self._fit_splits(X, y, labels, params, splits, contexts, negatives, rng)
+        own, y, some, labels = self._fit_splits(
+            X, y, labels, params, splits, contexts, negatives, rng
+        )
         calibration = CALIBRATIONS[self.calibration](rates, self.confidence)
-        self.calibration_ = calibration.fit(scores, y, self.classes_)
+        self.calibration_ = calibration.fit(own, y, self.classes_)
         self.thresholds_ = calibration.thresholds_
         self.score_thresholds_ = calibration.score_thresholds_
-        self._warn_of_thresholds()
+        self._warn_of_thresholds(own, y, some, labels)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -938,7 +942,7 @@ class OpenSetClassifier(
         return splits, self.refit
 
     def _fit_splits(self, X, y, labels, params, splits, contexts, negatives, rng):
-        """Fit on each training part, and return own scores and classes of the rest.
+        """Fit on each training part, and return what ``own_scores`` finds of the rest.
 
         The last split is what is kept; without a test part it is there for that alone.
         """
@@ -949,16 +953,28 @@ class OpenSetClassifier(
             for (train, _), context in zip(splits, contexts)
         )
         own = [
-            own_scores(estimator, score, X, y, test)
+            own_scores(estimator, score, X, y, test, len(self.classes_))
             for (estimator, score), (_, test) in zip(fitted, splits)
             if test is not None
         ]
         self.estimator_, self.score_ = fitted[-1]
         return tuple(np.concatenate(parts) for parts in zip(*own))
 
-    def _warn_of_thresholds(self):
-        """Warn if the thresholds are such that no sample can be turned down by all."""
+    def _warn_of_thresholds(self, own, y, some, labels):
+        """Warn if the thresholds are such that no sample is likely to be turned down."""
         thresholds = self.score_thresholds_
+        loose = loose_thresholds(thresholds, own, y, some, labels)
+        if len(loose):
+            names = shortened([repr(k) for k in self.classes_[loose].tolist()])
+            warnings.warn(
+                f"Hardly any sample will be rejected: the classes [{names}] accept nearly "
+                "all samples of other classes too, since calibration samples far out of "
+                "their own class set the threshold. Look for wrong labels, and for columns "
+                "that are nearly always the same, which a scaler blows up; or let more "
+                "samples calibrate (cv=5), or choose a larger false_rejection_rate.",
+                UserWarning,
+                stacklevel=5,
+            )
         if not (isinstance(self.score_, MaxSoftmax) and np.isfinite(thresholds).all()):
             return
         # Probabilities below the thresholds of all classes sum to less than these do.
@@ -966,8 +982,9 @@ class OpenSetClassifier(
             warnings.warn(
                 "No sample will ever be rejected: true members get probabilities so small "
                 f"that the thresholds of all classes, {thresholds.sum():.3g} together, "
-                "leave no room. Use conformity_score='center_distance' or 'mahalanobis', "
-                "or a larger false_rejection_rate.",
+                "leave no room. Use another conformity_score, such as 'input_density', "
+                "which takes numbers (encode categories in a Pipeline before the "
+                "classifier), or a larger false_rejection_rate.",
                 UserWarning,
                 stacklevel=5,
             )
@@ -1152,18 +1169,28 @@ def class_scores(estimator: Any, score: BaseScore, X: Samples) -> NDArray[np.flo
 
 
 def own_scores(
-    estimator: Any, score: BaseScore, X: Samples, y: NDArray[np.intp], rows: NDArray[Any]
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.intp]]:
+    estimator: Any,
+    score: BaseScore,
+    X: Samples,
+    y: NDArray[np.intp],
+    rows: NDArray[Any],
+    n_classes: int,
+) -> tuple[NDArray[Any], ...]:
     """Return the scores of samples for their own class, and their class indices.
 
     Samples of a class that the score does not know are left out: it happens in folds
-    that hold every sample of a class.
+    that hold every sample of a class. Two more arrays are the scores of some samples for
+    all classes, NaN for those that the score does not know, and their class indices.
     """
     rows = np.asarray(rows)[np.isin(y[rows], score.classes_)]
+    some = slice(None, None, len(rows) * n_classes // MOST_SCORES + 1)
+    for_all = np.full((len(rows[some]), n_classes), np.nan)
     if not len(rows):
-        return np.empty(0), y[rows]
+        return np.empty(0), y[rows], for_all, y[rows]
     scores = class_scores(estimator, score, rows_of(X, rows))
-    return scores[np.arange(len(rows)), np.searchsorted(score.classes_, y[rows])], y[rows]
+    for_all[:, score.classes_] = scores[some]
+    own = scores[np.arange(len(rows)), np.searchsorted(score.classes_, y[rows])]
+    return own, y[rows], for_all, y[rows[some]]
 
 
 def split_classes(

@@ -8,7 +8,12 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.stats import beta, binom, expon, norm
 
-from sk_center.calibration import ConformalCalibration, rejected_ranks, samples_needed
+from sk_center.calibration import (
+    ConformalCalibration,
+    loose_thresholds,
+    rejected_ranks,
+    samples_needed,
+)
 
 # As text, of which Fraction makes the number that is meant, not the nearest float.
 RATES = ["0.5", "0.3", "0.25", "0.2", "0.15", "0.1", "0.07", "0.05"]
@@ -595,3 +600,36 @@ def test_score_that_is_no_number_is_the_least_typical():
     calibration = ConformalCalibration(np.array([0.05])).fit(scores, np.zeros(39, int), "a")
     found = calibration.p_values(np.array([[np.nan], [-1.0], [0.0], [99.0]]))
     assert_array_equal(found[:, 0], np.array([2, 2, 3, 40]) / 40)
+
+
+def loose_of(own, others, y=None):
+    """Return the loose classes of three whose threshold is their least score."""
+    own, others = np.asarray(own, float), np.asarray(others, float)
+    y = np.repeat([0, 1, 2], len(own) // 3) if y is None else y
+    thresholds = np.array([own[y == k].min() for k in range(3)])
+    labels = np.arange(len(others)) % 3
+    return loose_thresholds(thresholds, own, y, others, labels).tolist()
+
+
+def test_loose_thresholds():
+    """Check that a class is loose that one member made accept all others, and only then."""
+    rng = np.random.default_rng(0)
+    typical = rng.normal(size=90)
+    freak = np.where(np.arange(90) == 40, -60, typical)
+    apart = rng.normal(-20, 1, size=(300, 3))  # of every class seen by the others
+    assert loose_of(freak, apart) == [1]
+    assert loose_of(typical, apart) == []
+    # Far out, but no other class is as near; near all others, but not far out.
+    assert loose_of(freak, apart - 60) == []
+    assert loose_of(typical, apart + 20) == []
+    # Two tenths of the others are turned down.
+    assert loose_of(freak, apart - 60 * (np.arange(300) < 60)[:, None]) == []
+    # Scores that are the same for all classes say nothing of the others.
+    assert loose_of(freak, np.repeat(apart[:, :1], 3, axis=1)) == []
+    # A class that a fold does not know, and scores that are not finite.
+    unknown = np.where(np.arange(3) == 1, np.nan, apart)
+    assert loose_of(freak, unknown) == []
+    lost = np.where(np.arange(90) == 41, -np.inf, freak)
+    assert loose_of(lost, apart) == []
+    # Of few members nobody knows what is far.
+    assert loose_of(freak[[0, 1, 2, 39, 40, 41, 60, 61, 62]], apart) == []

@@ -1940,7 +1940,7 @@ def test_classifier_that_cannot_reject_warns():
     tree = DecisionTreeClassifier(random_state=0)
     model = OpenSetClassifier(tree, conformity_score="max_softmax", cv=0.5, random_state=1)
     with pytest.warns(
-        UserWarning, match=f"{NEVER} .*thresholds.*'center_distance'"
+        UserWarning, match=f"{NEVER} .*thresholds.*'input_density'"
     ) as found:
         model.fit(X, y)
     assert [warning.filename for warning in found] == [__file__]
@@ -1952,6 +1952,22 @@ def test_classifier_that_cannot_reject_warns():
             model.set_params(conformity_score=score).fit(X, y)
             assert model.is_outlier(queries()).any()
         OpenSetClassifier(tree, false_rejection_rate=0).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["forest", "center loss"])
+def test_threshold_set_by_a_freak_warns(name):
+    """Check that a scaler that blows up the margin of digits does not go unnoticed."""
+    X, y = load_digits(return_X_y=True)
+    known = y < 6
+    classifier = net() if name == "center loss" else RandomForestClassifier(random_state=0)
+    model = OpenSetClassifier(make_pipeline(StandardScaler(), classifier), random_state=0)
+    with pytest.warns(UserWarning, match=r"Hardly any .* the classes \[\d.*labels.*cv=5"):
+        model.fit(X[known], y[known])
+    assert model.is_outlier(X[~known]).mean() < 0.1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.set_params(estimator=classifier).fit(X[known] / 16, y[known])
+    assert model.is_outlier(X[~known] / 16).mean() > 0.3
 
 
 def test_warning_that_nothing_can_be_rejected():
