@@ -49,9 +49,9 @@ print(f"known digits rejected: {rejected[known].mean():.1%}, promised at most 5 
 print(f"outsiders rejected:    {rejected[~known].mean():.1%}")
 
 # %%
-# The forest names the digits. How typical a sample looks of a digit is told by how dense the
-# training samples of the digit are around it, ``conformity_score="input_density"``. That is
-# the default around a classifier without features, where its inputs are a table.
+# The forest names the digits. How typical a sample looks of a digit is told by how dense
+# the training samples of the digit are around it, ``conformity_score="input_density"``.
+# That is the default around a classifier without features, where its inputs are a table.
 #
 # Why it says so
 # --------------
@@ -161,8 +161,8 @@ plt.show()
 # to two hundred test samples, lies a little above by chance).
 #
 # How many outsiders that turns away is up to the score. The default tells them better than
-# probabilities do, and equally well for each classifier, since it looks at the pixels, or at
-# their principal components.
+# probabilities do, and equally well for each classifier, since it looks at the pixels, or
+# at their principal components.
 #
 # ``cv=5`` lets every sample calibrate, and the promise is approximate. With the default,
 # ``cv=0.2``, which holds a fifth of the samples out, it is exact.
