@@ -72,7 +72,13 @@ def inputs_of(estimator, X):
         from sk_center.batches import sample_of  # which imports torch, as X did
 
         seen = [sample_of(seen[i]) for i in range(len(seen))]
-    return np.asarray(seen)
+    found = np.asarray(seen)
+    if found.dtype == object and hasattr(seen, "to_numpy"):
+        # pandas makes objects of numbers beside booleans, and of its nullable types.
+        kinds = {getattr(dtype, "kind", "O") for dtype in seen.dtypes}
+        if kinds <= set("biuf"):
+            return seen.to_numpy(dtype=np.float64, na_value=np.nan)
+    return found
 
 
 def is_dataset(X):

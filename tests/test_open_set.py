@@ -348,6 +348,24 @@ def test_auto_score_without_a_table():
         )
 
 
+@pytest.mark.parametrize("kind", ["boolean", "nullable", "nullable boolean"])
+def test_auto_score_of_data_frames(kind):
+    """Check that data frames of numbers are tables, however pandas keeps them."""
+    X, y = clouds()
+    X[:, 2] = X[:, 2] > 0
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    if kind == "boolean":
+        frame["c"] = frame["c"].astype(bool)
+    else:
+        frame = frame.convert_dtypes() if kind == "nullable" else frame
+        frame["c"] = frame["c"].astype(bool).astype("boolean")
+    forest = RandomForestClassifier(5, random_state=0)
+    model = OpenSetClassifier(forest, cv=0.5, random_state=0)
+    assert isinstance(model.fit(frame, y).score_, InputDensity)
+    expected = clone(model).fit(X, y).p_values(X)
+    assert_array_equal(model.p_values(frame), expected)
+
+
 def test_auto_score_of_missing_values():
     """Check that outsiders also show around a classifier that takes missing values."""
     X, y = clouds((200, 200, 200))
@@ -1939,9 +1957,7 @@ def test_classifier_that_cannot_reject_warns():
     X, y = clouds()
     tree = DecisionTreeClassifier(random_state=0)
     model = OpenSetClassifier(tree, conformity_score="max_softmax", cv=0.5, random_state=1)
-    with pytest.warns(
-        UserWarning, match=f"{NEVER} .*thresholds.*'input_density'"
-    ) as found:
+    with pytest.warns(UserWarning, match=f"{NEVER} .*thresholds.*'input_density'") as found:
         model.fit(X, y)
     assert [warning.filename for warning in found] == [__file__]
     assert model.score_thresholds_.sum() <= 1
