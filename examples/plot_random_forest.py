@@ -157,8 +157,8 @@ plt.show()
 # A threshold of 0.5 happens to suit the forest, if not each of its digits; where
 # probabilities are sharper, it lets nearly all outsiders pass. A quantile of training
 # samples turns away far more known digits than it says, because every classifier is surer
-# of what it trained on. The promise is kept by all three (the worst of ten digits, with one
-# to two hundred test samples, lies a little above by chance).
+# of what it trained on. The promise is kept by all three (the worst of ten digits, with 54
+# to 220 test samples, lies a little above by chance).
 #
 # How many outsiders that turns away is up to the score. The default tells them better than
 # probabilities do, and equally well for each classifier, since it looks at the pixels, or
