@@ -406,7 +406,7 @@ def test_labels_are_counted_anew_in_each_fit():
 
 
 def test_partial_fit_goes_on():
-    """Check that partial_fit initialises once and then adds epochs."""
+    """Check that partial_fit initializes once and then adds epochs."""
     torch.manual_seed(0)
     net = small(max_epochs=2).partial_fit(X, y)
     module = net.module_
@@ -808,7 +808,7 @@ def test_part_in_evaluation_mode_trains_again():
 
 
 def test_reduction_of_the_criterion():
-    """Check that a sum as criterion is what is minimised."""
+    """Check that a sum as criterion is what is minimized."""
     torch.manual_seed(0)
     mean = fitted(lambda_center=0, max_epochs=1, lr=1e-9)
     torch.manual_seed(0)

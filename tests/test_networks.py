@@ -102,7 +102,7 @@ def test_conv_net_needs_no_scaled_pixels():
     network = ConvNet((1, 8, 8), channels=(4,), hidden_layer_sizes=(16, 3))
     pixels = torch.randint(0, 256, (20, 1, 8, 8)).float()
     raw, scaled = network(pixels), network(pixels / 16 - 5)
-    # The first normalisation undoes the scale up to its eps of 1e-5.
+    # The first normalization undoes the scale up to its eps of 1e-5.
     assert_allclose(raw.detach(), scaled.detach(), rtol=1e-3, atol=1e-5)
 
 
@@ -114,7 +114,7 @@ def test_conv_net_first_block_is_the_formula():
     state = list(network.children())
     conv = next(m for m in state if isinstance(m, nn.Conv2d))
     dense = next(m for m in network.modules() if isinstance(m, nn.Linear))
-    # Fresh running statistics are mean 0 and variance 1: both normalisations divide
+    # Fresh running statistics are mean 0 and variance 1: both normalizations divide
     # by sqrt(1 + eps) only.
     shrink = 1 / np.sqrt(1 + 1e-5)
     block = nn.functional.conv2d(X * shrink, conv.weight, padding=1) * shrink
