@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import Parameter, signature
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -41,7 +41,7 @@ from sk_center.networks import CenterModule, Function, find_feature_dim, widest_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
     from torch.optim import Optimizer
     from torch.utils.data import Dataset
 
@@ -346,9 +346,9 @@ class CenterLossNet(NeuralNetClassifier):
         X : array, tensor, dict or torch Dataset
             The samples; a dict ``{"X": ..., "sample_weight": ...}`` brings weights.
 
-        y : array-like of shape (n_samples,), default=None
-            Class index of each sample. May be None where X is a Dataset that holds
-            the labels and ``n_classes`` is given.
+        y : ndarray or tensor of shape (n_samples,), default=None
+            Class index of each sample, int64 or uint8. May be None where X is a Dataset
+            that holds the labels and ``n_classes`` is given.
 
         **fit_params : dict
             As in skorch.
@@ -361,7 +361,11 @@ class CenterLossNet(NeuralNetClassifier):
         Raises
         ------
         ValueError
-            If a parameter or a label is invalid, or the training loss is not finite.
+            If a parameter or a label in y is invalid, or the training loss is not finite.
+
+        IndexError
+            If a label that a Dataset holds is outside the classes: nobody reads them
+            before the batches come.
         """
         if not (self.warm_start and self.initialized_):
             self.measure(X, y)
@@ -381,8 +385,8 @@ class CenterLossNet(NeuralNetClassifier):
         X : array, tensor, dict or torch Dataset
             As in :meth:`fit`.
 
-        y : array-like of shape (n_samples,), default=None
-            Class index of each sample.
+        y : ndarray or tensor of shape (n_samples,), default=None
+            Class index of each sample, as in :meth:`fit`.
 
         classes : array-like, default=None
             Not used, as in skorch.
@@ -394,8 +398,18 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         self : CenterLossNet
             The trained net.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit` does; the first call finds the classes, and a later one takes no
+            others.
+
+        IndexError
+            As :meth:`fit` does.
         """
         if self.initialized_:
+            self._check_labels(y)
             self.ensure_optimizer()
         else:
             self.measure(X, y)
@@ -412,14 +426,16 @@ class CenterLossNet(NeuralNetClassifier):
         X : array, tensor, dict or torch Dataset
             The samples.
 
-        y : array-like of shape (n_samples,), default=None
+        y : ndarray or tensor of shape (n_samples,), default=None
             Class index of each sample, needed where ``n_classes`` is None.
 
         Raises
         ------
         ValueError
-            If the number of classes can be told neither from ``n_classes`` nor from ``y``.
+            If the number of classes can be told neither from ``n_classes`` nor from ``y``,
+            or ``y`` holds what is no class index.
         """
+        indices = None if y is None else as_indices(y)
         sample, _ = self.get_dataset(X, y)[0]
         if isinstance(sample, dict):
             sample = sample["X"]
@@ -428,11 +444,25 @@ class CenterLossNet(NeuralNetClassifier):
         self.example_ = zero.expand(2, *np.shape(sample))
         self.n_classes_ = self.n_classes  # type: ignore[assignment]
         if self.n_classes_ is None:
-            if y is None or self.negative_loss is not None:
+            if indices is None or self.negative_loss is not None:
                 raise ValueError(
                     "n_classes must be given where y is None, and with negative_loss."
                 )
-            self.n_classes_ = int(np.max(np.asarray(y))) + 1
+            self.n_classes_ = int(indices.max(initial=0)) + 1
+        self._check_labels(y)
+
+    def _check_labels(self, y):
+        """Raise ValueError unless labels that are given are those of the classes."""
+        if y is None:
+            return
+        indices = as_indices(y)
+        n_labels = self.n_classes_ + (self.negative_loss is not None)
+        for label in (indices.min(initial=0), indices.max(initial=0)):
+            if not 0 <= label < n_labels:
+                last = "" if n_labels == self.n_classes_ else ", the last for negatives"
+                raise ValueError(
+                    f"y must hold class indices in [0, {n_labels}){last}; got {label}."
+                )
 
     def initialize_module(self) -> Self:
         """Build the feature extractor and add the head and the centers to it.
@@ -812,7 +842,16 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         self : CenterLossNet
             The net.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the training is invalid, or the training loss is not finite.
         """
+        for name in ("lambda_center", "lambda_norm"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and float(value) >= 0):
+                raise ValueError(f"{name} must be a number >= 0; got {value!r}.")
         n_batches = self.gradient_accumulation_steps
         if not (isinstance(n_batches, Integral) and n_batches >= 1):
             raise ValueError(
@@ -1167,6 +1206,17 @@ class CenterLossNet(NeuralNetClassifier):
             super().__setstate__(state)
         else:
             vars(self).update(state)
+
+
+def as_indices(y: ArrayLike | Tensor) -> NDArray[Any]:
+    """Return labels as an array, or raise ValueError if they are no integers."""
+    indices = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
+    if indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"y must hold class indices, integers from 0 on; got dtype {indices.dtype}. "
+            "CenterLossClassifier takes labels of any kind."
+        )
+    return indices
 
 
 class GivenUp(BaseException):
