@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,11 +33,17 @@ class MLP(nn.Sequential):
         Number of input features.
 
     hidden_layer_sizes : sequence of int, default=(512, 128)
-        Size of each layer; the last one is the number of features D.
+        Size of each layer, at least one; the last one is the number of features D.
 
     dropout : float, default=0.0
-        Share of the units before the feature layer that a training step switches off.
-        There are none where ``hidden_layer_sizes`` is a single layer.
+        Share of the units before the feature layer that a training step switches off, in
+        [0, 1]. There are none where ``hidden_layer_sizes`` is a single layer.
+
+    Raises
+    ------
+    ValueError
+        If ``hidden_layer_sizes`` is empty or holds anything but positive integers, or
+        ``dropout`` is out of range.
 
     See Also
     --------
@@ -58,8 +64,14 @@ class MLP(nn.Sequential):
         hidden_layer_sizes: Sequence[int] = (512, 128),
         dropout: float = 0.0,
     ) -> None:
+        sizes = list(hidden_layer_sizes)
+        if not sizes or any(not isinstance(n, Integral) or n < 1 for n in sizes):
+            raise ValueError(
+                "hidden_layer_sizes must hold at least one integer, all >= 1; got "
+                f"{hidden_layer_sizes!r}."
+            )
         layers: list[nn.Module] = []
-        for size in hidden_layer_sizes:
+        for size in sizes:
             layers += [nn.Linear(in_features, size), nn.ReLU()]
             in_features = size
         layers.pop()  # the features themselves are not rectified: clouds may lie anywhere
@@ -84,14 +96,20 @@ class ConvNet(nn.Sequential):
         Number of channels of each block. More blocks see larger parts of an image.
 
     hidden_layer_sizes : sequence of int, default=(512, 128)
-        Size of each dense layer; the last one is the number of features D.
+        Size of each dense layer, at least one; the last one is the number of features D.
 
     dropout : float, default=0.0
-        Share of the units before the feature layer that a training step switches off.
+        Share of the units before the feature layer that a training step switches off, in
+        [0, 1].
 
     augment : torch.nn.Module, default=None
         What training, and nothing else, does to each batch of images, such as
         :class:`RandomAffine` or a transform of torchvision.
+
+    Raises
+    ------
+    ValueError
+        As :class:`MLP` does.
 
     See Also
     --------

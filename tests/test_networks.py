@@ -2,6 +2,7 @@
 
 import pickle
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -37,6 +38,19 @@ def test_mlp_is_the_formula(sizes):
         expected = expected @ W.T + b
     assert mlp(X).shape == (7, sizes[-1])
     assert_allclose(mlp(X).detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(), [], (0,), (8, -1), (8.0, 2), np.array([], dtype=int)]
+)
+def test_sizes_are_validated(sizes):
+    """Check that networks need a layer of features, and layers a width."""
+    for build in (partial(MLP, 3), partial(ConvNet, (1, 4, 4))):
+        with pytest.raises(
+            ValueError, match=r"hidden_layer_sizes must hold .* all >= 1; got"
+        ):
+            build(hidden_layer_sizes=sizes)
+    assert len(MLP(3, np.array([8, 2]))) == 3
 
 
 @pytest.mark.parametrize("build", [lambda: MLP(3), lambda: ConvNet((1, 4, 4))])
