@@ -94,21 +94,22 @@ class CenterLossNet(NeuralNetClassifier):
         Further positional arguments of :class:`skorch.NeuralNetClassifier`.
 
     lambda_center : float, default=0.1
-        Weight of the center loss. Larger makes the clouds of the classes more compact, too
-        large a weight costs accuracy. Zero is plain softmax training.
+        Weight of the center loss, at least 0. Larger makes the clouds of the classes more
+        compact, too large a weight costs accuracy. Zero is plain softmax training.
 
     alpha : float, default=0.9
-        Share of the old center that an update retains. Larger makes centers calmer, and
-        lets them lag behind the features, see :class:`~sk_center.Center`. Unlike those of a
-        :class:`~sk_center.CenterLossClassifier` they stay these moving averages when
-        training ends.
+        Share of the old center that an update retains, in [0, 1). Larger makes centers
+        calmer, and lets them lag behind the features, see :class:`~sk_center.Center`.
+        Unlike those of a :class:`~sk_center.CenterLossClassifier` they stay these moving
+        averages when training ends.
 
     center_update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
         Update rule of the centers, see :class:`~sk_center.Center`. ``"fixed"`` makes
         anchors of the first centers.
 
     center : array-like of shape (n_classes, D), "simplex" or callable, default=None
-        The first centers, see :class:`~sk_center.Center`.
+        The first centers, see :class:`~sk_center.Center`. To be given with
+        ``center_update="fixed"``, of which anchors else are random points near zero.
 
     head : {"linear", "distance"}, default="linear"
         What the cross entropy is of: a dense layer, or minus the distances to the centers,
@@ -116,18 +117,22 @@ class CenterLossNet(NeuralNetClassifier):
 
     metric : {"euclidean", "cosine"}, default="euclidean"
         ``"cosine"`` brings features to length one, so that only directions count. It takes
-        a larger ``lambda_center``, about 1.
+        a larger ``lambda_center``, about 1 to 10.
 
     precision : {"float32", "bf16"}, default="float32"
         Precision the module computes features in; ``"bf16"`` is torch's autocast. It is
         faster where the processor has instructions for it.
 
     lambda_norm : float, default=0.0
-        Weight of the penalty on the norm of features. Larger makes them shorter.
+        Weight of the penalty on the norm of features, at least 0. Larger makes them
+        shorter.
 
     negative_loss : {"background", "entropic", "objectosphere"}, default=None
         What negative samples, those of the label ``n_classes``, are trained for, see
-        :class:`~sk_center.CenterLossClassifier`. None: there are none.
+        :class:`~sk_center.CenterLossClassifier`. None: there are none. ``"background"``
+        takes ``head="linear"``; logits then have one column more, and ``predict`` returns
+        ``n_classes`` where it is the largest. ``"objectosphere"`` takes
+        ``negative_loss__weight`` and ``negative_loss__min_norm``.
 
     n_classes : int, default=None
         Number of classes; by default one more than the largest label of the first fit.
@@ -168,8 +173,8 @@ class CenterLossNet(NeuralNetClassifier):
         The optimizer; it gets the ``optimizer__`` parameters.
 
     lr : float, default=0.001
-        Learning rate. Larger learns in fewer epochs and ends less exact; far too large, the
-        loss becomes infinite. Another optimizer takes another one.
+        Learning rate, above 0. Larger learns in fewer epochs and ends less exact; far too
+        large, the loss becomes infinite. Another optimizer takes another one.
 
     train_split : callable, default=None
         As in skorch, but by default all data train.
@@ -199,7 +204,10 @@ class CenterLossNet(NeuralNetClassifier):
         Whether skorch prints a line an epoch.
 
     **kwargs : dict
-        Every other parameter of :class:`skorch.NeuralNetClassifier`.
+        Every other parameter of :class:`skorch.NeuralNetClassifier`, with its defaults and
+        not those of :class:`~sk_center.CenterLossClassifier`: ``max_epochs=10``, of which
+        more take longer and learn more, ``batch_size=128``, of which larger makes fewer
+        and faster steps of an epoch, and ``device="cpu"``.
 
     Attributes
     ----------
@@ -471,6 +479,12 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         self : CenterLossNet
             The net.
+
+        Raises
+        ------
+        ValueError
+            If the data are not known, neither by ``fit`` nor by :meth:`measure`, the module
+            does not give features (n_samples, D), or a parameter is invalid.
         """
         if not hasattr(self, "example_"):
             raise ValueError(
@@ -589,7 +603,8 @@ class CenterLossNet(NeuralNetClassifier):
         Returns
         -------
         output : tuple of (tensor, tensor)
-            Logits of shape (n_samples, n_classes), features of shape (n_samples, D).
+            Logits of shape (n_samples, n_classes), with one column more if
+            ``negative_loss="background"``, and features of shape (n_samples, D).
         """
         if isinstance(x, dict):
             x = x["X"]
@@ -622,6 +637,11 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         loss : tensor of shape ()
             The loss of the batch.
+
+        Raises
+        ------
+        IndexError
+            If a label is outside the classes; by compiled code and on a GPU, RuntimeError.
         """
         logits, features = y_pred
         y_true = to_tensor(y_true, device=self.device)
@@ -735,6 +755,11 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         step : dict
             The ``loss`` and the output of the module, ``y_pred``.
+
+        Raises
+        ------
+        ValueError
+            If the batch is a single sample, and the module has batch normalization.
         """
         if not (self.module_.training and self.criterion_.training):
             self._set_training(True)  # a callback may have predicted
@@ -779,6 +804,11 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         step : dict
             The ``loss`` and the output of the module, ``y_pred``.
+
+        Raises
+        ------
+        ValueError
+            If the batch is a single sample, and the module has batch normalization.
         """
         if self.gradient_accumulation_steps == 1:
             if not self._steps_alone() or self._listens("on_grad_computed"):

@@ -175,6 +175,11 @@ class RandomAffine(nn.Module):
     shear : float, default=0.0
         Largest horizontal offset, in pixels for each pixel up or down from the middle.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is negative or not finite, or ``scale`` is not less than 1.
+
     See Also
     --------
     ConvNet : Takes it as ``augment``.
@@ -370,7 +375,8 @@ class CenterModule(nn.Module):
         ``"cosine"`` brings features to length one.
 
     background : bool, default=False
-        Whether the dense layer has one logit more, for samples of no class.
+        Whether the dense layer has one logit more, for samples of no class. It takes
+        ``head="linear"``.
 
     precision : {"float32", "bf16"}, default="float32"
         Precision the body computes in; ``"bf16"`` is torch's autocast to bfloat16. Head,
@@ -386,6 +392,12 @@ class CenterModule(nn.Module):
 
     center : Center
         The centers.
+
+    Raises
+    ------
+    ValueError
+        If ``head``, ``metric`` or ``precision`` is none of those above, ``background``
+        does not go with ``head``, or :class:`~sk_center.Center` refuses a parameter.
 
     See Also
     --------
@@ -449,7 +461,8 @@ class CenterModule(nn.Module):
         Returns
         -------
         logits : tensor of shape (n_samples, n_classes) or None
-            What the head makes of the features.
+            What the head makes of the features; one column more, the last, with
+            ``background=True``.
 
         features : tensor of shape (n_samples, D)
             What the body makes of the batch.
@@ -478,7 +491,7 @@ class CenterModule(nn.Module):
         Returns
         -------
         logits : tensor of shape (n_samples, n_classes)
-            Logits.
+            Logits; one column more, the last, with ``background=True``.
         """
         if self.head is None:
             # A copy, since the update of a training step comes before its gradient.

@@ -175,8 +175,8 @@ class ShardedCenter(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the shapes do not match or a label of any process is outside
-            [0, center_num), on every process.
+            If the shapes do not match or labels are no integers, and on every process if a
+            label of any is outside [0, center_num).
         """
         return self.pull(features, labels, sample_weight)[0]
 
