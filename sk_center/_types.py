@@ -20,7 +20,7 @@ Metric: TypeAlias = Literal["euclidean", "cosine"]
 Precision: TypeAlias = Literal["float32", "bf16"]
 NegativeLoss: TypeAlias = Literal["background", "entropic", "objectosphere"]
 
-# Not any array-like, which a misspelt "simplex" would be too.
+# Not any array-like, which a misspelled "simplex" would be too.
 Points: TypeAlias = NDArray[Any] | Tensor | Sequence[Sequence[float]]
 FirstCenters: TypeAlias = Points | Literal["simplex"] | Callable[[tuple[int, int]], Points]
 # A module that maps a batch to features, its class, a function that does so or makes one.

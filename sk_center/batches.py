@@ -43,6 +43,14 @@ class ArrayDataset(skorch.dataset.Dataset):
     dtype : torch.dtype, default=torch.float32
         What a batch of X is converted to, whatever its dtype at rest. None leaves it.
 
+    Raises
+    ------
+    ValueError
+        If X and y differ in length.
+
+    TypeError
+        If y is not of numbers.
+
     See Also
     --------
     TensorBatches : Slices it.
@@ -161,8 +169,8 @@ class TensorBatches:
         The samples.
 
     batch_size : int
-        Number of samples of a batch. A last batch of a single sample joins the batch
-        before it, because batch normalization cannot train on one.
+        Number of samples of a batch, at least 1. A last batch of a single sample joins the
+        batch before it, because batch normalization cannot train on one.
 
     shuffle : bool, default=False
         Whether each pass has an order of its own, drawn from torch's global random
@@ -181,6 +189,12 @@ class TensorBatches:
         Further arguments of ``torch.utils.data.DataLoader``, such as ``num_workers``, but
         none that chooses the samples of a batch. Given any, the ``DataLoader`` is used
         for every dataset.
+
+    Raises
+    ------
+    ValueError
+        If ``resident`` is something else. What is wrong with ``batch_size`` or ``loader``
+        is told by the first pass.
 
     See Also
     --------

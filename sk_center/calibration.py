@@ -612,8 +612,8 @@ def samples_needed(false_rejection_rate: float, confidence: float | None = None)
         The bound, in [0, 1). Half of it takes twice the samples.
 
     confidence : float, default=None
-        None: the bound holds on average over calibration sets. Otherwise it holds with at
-        least this probability, which takes more samples.
+        None: the bound holds on average over calibration sets. A float in (0, 1): it holds
+        with at least this probability, which takes more samples.
 
     Returns
     -------

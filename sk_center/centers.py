@@ -55,19 +55,29 @@ class Center(torch.nn.Module):
 
     alpha : float, default=0.9
         Share of the old center that an update retains, in [0, 1). Larger makes centers
-        calmer, and lets them lag behind features that move: a center is about the mean of
-        the last ``1 / (1 - alpha)`` batches that held its class. 0 puts it at the mean of
-        the last one. With ``update="sum"`` a small alpha diverges. Not used by
-        ``"cumulative"`` and ``"fixed"``.
+        calmer, and lets them lag behind features that move. With ``update="ema"`` a center
+        is about the mean of the last ``1 / (1 - alpha)`` batches that held its class, and 0
+        puts it at the mean of the last one. ``"sum"`` and ``"wen"`` take other steps, see
+        ``update``, and with ``"sum"`` a small alpha diverges. Not used by ``"cumulative"``
+        and ``"fixed"``.
 
     center : array-like or tensor of shape (center_num, feature_dim), "simplex" or \
             callable, default=None
-        The first centers. An array or a tensor is taken as knowledge: the first
-        batch moves it by the ordinary step. So is ``"simplex"``, the corners of a regular
-        simplex, see :func:`~sk_center.centers.simplex_etf`. A callable gets the shape
-        ``(center_num, feature_dim)`` and returns such an array; like the default,
-        Glorot uniform with bound ``sqrt(6 / (center_num + feature_dim))``, it is a
-        mere starting point, which the first batch of a class replaces.
+        The first centers.
+
+        - An array or a tensor is taken as knowledge: the first batch moves it by the
+          ordinary step.
+        - So is ``"simplex"``, the corners of a regular simplex of radius 10. For another
+          radius give the array, ``simplex_etf((center_num, feature_dim), radius=3)``, of
+          :func:`~sk_center.centers.simplex_etf`.
+        - A callable gets the shape ``(center_num, feature_dim)`` and returns such an array.
+          Like the default, Glorot uniform with bound
+          ``sqrt(6 / (center_num + feature_dim))``, it is a mere starting point, which the
+          first batch of a class replaces; only :meth:`forward` with ``"sum"`` and ``"wen"``
+          moves it by their step.
+
+        With ``update="fixed"`` nothing moves or replaces any of them. Give anchors then,
+        an array or ``"simplex"``: the default leaves random points near zero.
 
     name : str, default=None
         A name for the representation and the warnings of this module.
@@ -89,7 +99,7 @@ class Center(torch.nn.Module):
           whose alpha is the step ``1 - alpha``.
         - ``"cumulative"``: ``n / N * (m - c)``, where N counts the samples of the
           class so far: the exact running mean of features that do not change.
-        - ``"fixed"``: none. The centers are anchors.
+        - ``"fixed"``: none. The centers are anchors, which ``center`` is to give.
 
     Attributes
     ----------
@@ -101,13 +111,19 @@ class Center(torch.nn.Module):
         Batches (``"cumulative"``: samples) of each class so far, int64.
 
     informed : tensor of shape ()
-        Whether the first centers were given as an array.
+        Whether the first centers were given, as an array or ``"simplex"``.
 
     process_group : torch.distributed.ProcessGroup, default=None
         Processes of which each has a part of every batch, as in data-parallel training. Set
         on all of them, an update is that of one process with the joint batch, and leaves
         the same centers everywhere, to the bit. None: this process is alone. Copies and
         pickles are.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, ``center`` is of another shape or not finite,
+        or ``feature_dim`` too small for ``"simplex"``, which takes ``center_num - 1``.
 
     See Also
     --------
@@ -228,7 +244,8 @@ class Center(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the shapes do not match or a label is outside [0, center_num).
+            If the shapes do not match, labels are no integers, or one is outside
+            [0, center_num). What is compiled raises RuntimeError for the latter.
         """
         labels = check_batch(features, labels, self.center.shape)
         before = self.center.clone()
@@ -282,7 +299,8 @@ class Center(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the shapes do not match or a label is outside [0, center_num).
+            If the shapes do not match, labels are no integers, or one is outside
+            [0, center_num). What is compiled raises RuntimeError for the latter.
         """
         return self.pull(features, labels, sample_weight)[0]
 
@@ -313,7 +331,8 @@ class Center(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the shapes do not match or a label is outside [0, center_num).
+            If the shapes do not match, labels are no integers, or one is outside
+            [0, center_num). What is compiled raises RuntimeError for the latter.
         """
         labels = check_batch(features, labels, self.center.shape, sample_weight)
         if sample_weight is not None:
@@ -851,8 +870,11 @@ def simplex_etf(shape: tuple[int, int], radius: float = 10.0) -> Tensor:
         Number of classes C >= 2 and number of features D >= C - 1.
 
     radius : float, default=10.0
-        Norm of every center. Larger sets the anchors further apart, and takes more epochs
+        Norm of every center, and the one that ``"simplex"`` takes; 10 is about the ``a`` of
+        the program of [2]_. Larger sets the anchors further apart, and takes more epochs
         to reach them: after 40 of LETTER, 10 was less accurate than 3, and 30 than 10.
+        A classifier with ``center_update="fixed"`` takes another by
+        ``center=lambda shape: simplex_etf(shape, radius=3)``.
 
     Returns
     -------

@@ -121,10 +121,10 @@ class CenterLossClassifier(
         them to make the module. Modules get float32.
 
     lambda_center : float, default=0.1
-        Weight of the center loss. Larger makes clouds more compact, at some size at the
-        price of accuracy; 0 is plain softmax training. On digits, LETTER and MNIST 0.01 to
-        0.3 did alike, 0 lost 1 to 3 points of OSCR and 1 up to 1.5: search it on a log
-        scale, with :class:`~sk_center.LeaveClassesOut`.
+        Weight of the center loss, at least 0. Larger makes clouds more compact, at some
+        size at the price of accuracy; 0 is plain softmax training. On digits, LETTER and
+        MNIST 0.01 to 0.3 did alike, 0 lost 1 to 3 points of OSCR and 1 up to 1.5: search it
+        on a log scale, with :class:`~sk_center.LeaveClassesOut`.
 
     alpha : float, default=0.9
         Share of the old center that each batch retains, in [0, 1). Larger makes centers
@@ -136,9 +136,9 @@ class CenterLossClassifier(
         How batches move the centers during training, see :class:`~sk_center.Center`.
         ``"sum"`` and ``"wen"`` did as well as ``"ema"``, but the former diverges with large
         batches; ``"cumulative"`` remembers early features and lost accuracy. ``"fixed"``
-        makes anchors of ``center``.
+        makes anchors of ``center``, which is to be given then.
 
-    hidden_layer_sizes : tuple of int, default=(512, 128)
+    hidden_layer_sizes : sequence of int, default=(512, 128)
         Sizes of the dense layers of the ``"auto"`` networks; the last is the number of
         features D. Wider and more layers learn more and take more time: (2048, 128) and
         (512, 512, 128) 2.5 times the default on 16 columns. One layer alone is a linear map
@@ -147,9 +147,12 @@ class CenterLossClassifier(
 
     center : array-like of shape (n_classes, D), "simplex" or callable, default=None
         The first centers, see :class:`~sk_center.Center`. With ``center_update="fixed"``
-        they are anchors, for which ``"simplex"`` gives the corners of a regular simplex;
-        it takes D of at least n_classes - 1. Otherwise no need to give any: the first batch
-        of a class finds its center.
+        they are anchors: ``"simplex"`` gives the corners of a regular simplex of radius 10,
+        which takes D of at least n_classes - 1, and
+        ``lambda shape: simplex_etf(shape, radius=3)`` those of another radius, see
+        :func:`~sk_center.centers.simplex_etf`. None would make anchors of random points
+        near zero. Otherwise no need to give any: the first batch of a class finds its
+        center, also in place of what a callable gave.
 
     head : {"linear", "distance"}, default="linear"
         What the cross entropy is of: a dense layer on the features, or minus the distances
@@ -169,9 +172,10 @@ class CenterLossClassifier(
         distances and logits stay in float32.
 
     lambda_norm : float, default=0.0
-        Weight of ``1/2 * mean(|features|^2)``, center loss with all centers at zero; larger
-        makes features smaller. With ``lambda_center=0`` it tells how much of what center
-        loss gains comes from small features alone; beside center loss it gained nothing.
+        Weight of ``1/2 * mean(|features|^2)``, center loss with all centers at zero, at
+        least 0; larger makes features smaller. With ``lambda_center=0`` it tells how much
+        of what center loss gains comes from small features alone; beside center loss it
+        gained nothing.
 
     negative_label : int, float or str, default=None
         Label of negative samples: of none of the classes, but of the kind to be rejected.
@@ -183,11 +187,12 @@ class CenterLossClassifier(
         What negative samples are trained for.
 
         - ``"background"``: a logit of their own. It is subtracted from the others in
-          :meth:`logits`.
+          :meth:`logits`. It takes ``head="linear"``.
         - ``"entropic"``: equal probabilities for all classes [3]_.
         - ``"objectosphere"``: the same, features of length zero, and of at least
           ``negative_loss__min_norm=50`` for known samples, with
-          ``negative_loss__weight=1e-4`` [3]_.
+          ``negative_loss__weight=1e-4`` [3]_. A larger weight pushes negatives nearer to
+          the origin and known samples further from it, a larger norm the latter.
 
     predict_with : {"center", "softmax"}, default="center"
         What predictions come from: the distances to the centers, or the softmax head. With
@@ -195,20 +200,20 @@ class CenterLossClassifier(
         the softmax head is the honest baseline.
 
     max_epochs : int, default=100
-        Passes over the data; time grows with them. Too few cost accuracy and leave clouds
-        wide, more gain ever less: OSCR on LETTER was 88.3 % after 5 epochs, 94.5 after 40,
-        95.1 after 100 and 95.5 after 200. See ``early_stopping``.
+        Passes over the data, at least 1; time grows with them. Too few cost accuracy and
+        leave clouds wide, more gain ever less: OSCR on LETTER was 88.3 % after 5 epochs,
+        94.5 after 40, 95.1 after 100 and 95.5 after 200. See ``early_stopping``.
 
     lr : float, default=0.001
-        Learning rate of the optimizer. Larger learns faster and ends less exact, or in a
-        loss that is not finite, which is an error; smaller takes more epochs. Of 0.0001 and
-        0.01 each lost 6 points of OSCR on LETTER after 40 epochs: tune it first.
+        Learning rate of the optimizer, above 0. Larger learns faster and ends less exact,
+        or in a loss that is not finite, which is an error; smaller takes more epochs. Of
+        0.0001 and 0.01 each lost 6 points of OSCR on LETTER after 40 epochs: tune it first.
 
     batch_size : int, default=64
-        Samples of a training step. Larger makes fewer and faster steps of an epoch, and
-        so takes more epochs or a larger ``lr``: 256 took 0.6 of the time and lost a point
-        of accuracy on LETTER, but nothing with ``lr=0.004``; 16 took 2.6 times as long.
-        Prediction chooses a size of its own.
+        Samples of a training step, at least 1. Larger makes fewer and faster steps of an
+        epoch, and so takes more epochs or a larger ``lr``: 256 took 0.6 of the time and
+        lost a point of accuracy on LETTER, but nothing with ``lr=0.004``; 16 took 2.6 times
+        as long. Prediction chooses a size of its own.
 
     optimizer : torch optimizer class, default=torch.optim.Adam
         Takes the ``optimizer__`` parameters, such as ``optimizer__weight_decay``. Another
@@ -223,8 +228,10 @@ class CenterLossClassifier(
         Positive weights of the classes in both terms of the loss, multiplied with
         ``sample_weight``. ``"balanced"`` makes every class weigh the same, which the
         nearest center does by nature. A dict states what mistakes cost: since distances
-        know nothing of costs, it also multiplies the probabilities of the classes and
-        so moves the decision by ``tau_ * log(weight)``.
+        know nothing of costs, it also multiplies the probabilities of the classes, which
+        become ``softmax(log(weight) - distance / tau_)``. The most probable class is then
+        not always that of the nearest center. With ``predict_with="softmax"`` it counts in
+        training alone.
 
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the data, stop when their loss no
@@ -232,19 +239,21 @@ class CenterLossClassifier(
         do, and costs that share of the training data. Otherwise all data train.
 
     validation_fraction : float, default=0.1
-        Share of the data held out, stratified by class, with ``early_stopping=True``.
-        Larger stops less by chance, and leaves less to train: 0.3 lost half a point of OSCR
-        on digits and LETTER.
+        Share of the data held out, in (0, 1), stratified by class, with
+        ``early_stopping=True``. Larger stops less by chance, and leaves less to train: 0.3
+        lost half a point of OSCR on digits and LETTER.
 
     n_iter_no_change : int, default=10
-        Epochs without a smaller validation loss after which early stopping stops. Larger
-        trains longer, smaller may stop at a chance: 3, 10 and 30 stopped after 41, 86 and
-        148 epochs of digits, and 10 and 30 did alike.
+        Epochs without a smaller validation loss after which early stopping stops, at least
+        1. Larger trains longer, smaller may stop by chance: 3, 10 and 30 stopped after 41,
+        86 and 148 epochs of digits, and 10 and 30 did alike.
 
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit instead of starting anew. ``lr``,
         ``max_epochs``, ``batch_size``, ``lambda_center``, ``lambda_norm`` and ``verbose``
-        may change in between; changes of the others wait for a fit that starts anew.
+        may change in between, and so may what is no parameter of the network:
+        ``class_weight``, ``predict_with``, and ``negative_label`` where there was one.
+        Changes of others, such as ``alpha``, wait for a fit that starts anew.
         Copies and pickles keep the optimizer only with it, or after ``partial_fit``.
 
     device : str or torch.device, default="auto"
@@ -255,9 +264,9 @@ class CenterLossClassifier(
         split. With an int, two fits on one CPU are equal to the last bit, and the global
         generators of torch and numpy are left as they were.
 
-    verbose : int, default=0
-        Whether to print a line an epoch; 1 does. In any case the logger ``"sk_center"`` of
-        :mod:`logging` gets such a line at level INFO.
+    verbose : int or bool, default=0
+        Whether to print a line an epoch: 0, the least, does not, 1 does. In any case the
+        logger ``"sk_center"`` of :mod:`logging` gets such a line at level INFO.
 
     **skorch_params : dict
         Every other parameter of :class:`~sk_center.CenterLossNet` by its skorch name:
@@ -495,6 +504,9 @@ class CenterLossClassifier(
         Warns
         -----
         UserWarning
+            If y holds no sample of a ``negative_label`` that is given.
+
+        UserWarning
             If training was interrupted. Ctrl-C ends the epoch at hand after the batch at
             hand and training with it, and the classifier is fitted all the same:
             ``n_iter_`` tells the number of epochs. Before the first batch is trained, and a
@@ -610,6 +622,9 @@ class CenterLossClassifier(
     def predict(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[Any]:
         """Return the class of the nearest center, or of the softmax head.
 
+        With a dict as ``class_weight``, and ``predict_with="center"``, it is the most
+        probable class of :meth:`predict_proba`, which may be another.
+
         Parameters
         ----------
         X : array-like, tensor or Dataset
@@ -619,6 +634,14 @@ class CenterLossClassifier(
         -------
         y : ndarray of shape (n_samples,)
             Class labels.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+
+        ValueError
+            If X is empty, of another shape than in ``fit``, or not finite.
         """
         self._check_is_fitted()
         if self.predict_with == "softmax" or self._log_costs.any():
@@ -631,7 +654,8 @@ class CenterLossClassifier(
     ) -> NDArray[np.float32]:
         """Return minus the distance to each center; larger is closer.
 
-        A dict as ``class_weight`` adds ``tau_ * log(weight / max(weight))``.
+        A dict as ``class_weight`` adds ``tau_ * log(weight / max(weight))``, but not with
+        ``predict_with="softmax"``.
 
         Parameters
         ----------
@@ -644,6 +668,14 @@ class CenterLossClassifier(
             For two classes the distance to the first minus the distance to the second,
             positive for the second. With ``predict_with="softmax"`` the logits, and for
             two classes their difference.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+
+        ValueError
+            If X is empty, of another shape than in ``fit``, or not finite.
         """
         scores = self._scores(X)
         if scores.shape[1] > 2:
@@ -656,6 +688,9 @@ class CenterLossClassifier(
     def predict_proba(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
         """Return ``softmax(-distance / tau_)``, or the probabilities of the softmax head.
 
+        A dict as ``class_weight`` makes the former
+        ``softmax(log(weight) - distance / tau_)`` and leaves the latter as they are.
+
         Parameters
         ----------
         X : array-like, tensor or Dataset
@@ -665,6 +700,14 @@ class CenterLossClassifier(
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
             Probability of each class.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+
+        ValueError
+            If X is empty, of another shape than in ``fit``, or not finite.
         """
         scores = self._scores(X)
         if self.predict_with == "center":
@@ -686,6 +729,14 @@ class CenterLossClassifier(
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
             Log-probability of each class.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+
+        ValueError
+            If X is empty, of another shape than in ``fit``, or not finite.
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
@@ -701,7 +752,16 @@ class CenterLossClassifier(
         Returns
         -------
         logits : ndarray of shape (n_samples, n_classes)
-            Logits, whatever ``predict_with`` is; of a background class, minus its own.
+            Logits, whatever ``predict_with`` is; where there is a background class, minus
+            its own.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+
+        ValueError
+            If X is empty, of another shape than in ``fit``, or not finite.
         """
         return self._infer(X, self._known_logits, with_logits=True)
 
@@ -717,6 +777,14 @@ class CenterLossClassifier(
         -------
         distances : ndarray of shape (n_samples, n_classes)
             Distances in feature space, whatever ``predict_with`` is.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+
+        ValueError
+            If X is empty, of another shape than in ``fit``, or not finite.
         """
         self._check_is_fitted()
         centers = torch.from_numpy(self.centers_)
@@ -737,6 +805,14 @@ class CenterLossClassifier(
         -------
         features : ndarray of shape (n_samples, D)
             Features, float32.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+
+        ValueError
+            If X is empty, of another shape than in ``fit``, or not finite.
         """
         return self._infer(X, lambda features: features)
 

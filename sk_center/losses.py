@@ -83,7 +83,8 @@ def center_loss(
     Raises
     ------
     ValueError
-        If the shapes do not match or a label is outside the classes of ``centers``.
+        If the shapes do not match, labels are no integers, or one is outside the classes
+        of ``centers``. What is compiled raises RuntimeError for the latter.
 
     See Also
     --------

@@ -91,7 +91,7 @@ def auroc_score(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample.
+        If there is no known or no unknown sample, or ``y_score`` holds NaN.
 
     See Also
     --------
@@ -149,7 +149,8 @@ def aupr_score(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, or ``positive`` is something else.
+        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``positive`` is
+        something else.
 
     See Also
     --------
@@ -188,8 +189,8 @@ def fpr_at_tpr(
     """Share of the unknown samples accepted where ``tpr`` of the known ones are.
 
     Known is the positive side: the threshold is the highest score at which at least
-    ``tpr`` of the known samples score as high or higher. With the default it is what papers
-    call FPR95.
+    ``tpr`` of the known samples score as high or higher. With the default it is the false
+    positive rate at 95 % true positive rate of [1]_, for short FPR95.
 
     Parameters
     ----------
@@ -217,12 +218,18 @@ def fpr_at_tpr(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, or ``tpr`` is out of range.
+        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``tpr`` is out
+        of range.
 
     See Also
     --------
     auroc_score : Over all thresholds.
     ccr_at_fpr : The other way round, and counts only samples that are named right.
+
+    References
+    ----------
+    .. [1] S. Liang, Y. Li, R. Srikant. "Enhancing the reliability of out-of-distribution
+       image detection in neural networks". ICLR 2018.
 
     Examples
     --------
@@ -271,7 +278,7 @@ def detection_error(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample.
+        If there is no known or no unknown sample, or ``y_score`` holds NaN.
 
     See Also
     --------
@@ -346,7 +353,7 @@ def oscr_curve(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample.
+        If there is no known or no unknown sample, or ``y_score`` holds NaN.
 
     See Also
     --------
@@ -427,7 +434,7 @@ def oscr_score(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample.
+        If there is no known or no unknown sample, or ``y_score`` holds NaN.
 
     See Also
     --------
@@ -490,7 +497,8 @@ def ccr_at_fpr(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, or ``fpr`` is out of range.
+        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``fpr`` is out
+        of range.
 
     See Also
     --------
@@ -557,7 +565,8 @@ def open_set_f1_score(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, or ``y_pred`` holds other labels.
+        If there is no known or no unknown sample, ``y_pred`` holds other labels, or
+        ``outlier_label`` is among ``labels``.
 
     See Also
     --------
@@ -648,8 +657,8 @@ def normalized_accuracy_score(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, ``y_pred`` holds other labels, or
-        ``lambda_r`` is out of range.
+        If there is no known or no unknown sample, ``y_pred`` holds other labels,
+        ``outlier_label`` is among ``labels``, or ``lambda_r`` is out of range.
 
     See Also
     --------

@@ -67,6 +67,11 @@ class LeaveClassesOut(BaseCrossValidator):
         Seed of which classes and which samples are held out. An int gives the same splits
         at every call.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or two are given of which only one may be.
+
     See Also
     --------
     sk_center.OpenSetClassifier : What to tune with it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import Parameter, signature
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -41,7 +41,7 @@ from sk_center.networks import CenterModule, Function, find_feature_dim, widest_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
     from torch.optim import Optimizer
     from torch.utils.data import Dataset
 
@@ -94,21 +94,22 @@ class CenterLossNet(NeuralNetClassifier):
         Further positional arguments of :class:`skorch.NeuralNetClassifier`.
 
     lambda_center : float, default=0.1
-        Weight of the center loss. Larger makes the clouds of the classes more compact, too
-        large a weight costs accuracy. Zero is plain softmax training.
+        Weight of the center loss, at least 0. Larger makes the clouds of the classes more
+        compact, too large a weight costs accuracy. Zero is plain softmax training.
 
     alpha : float, default=0.9
-        Share of the old center that an update retains. Larger makes centers calmer, and
-        lets them lag behind the features, see :class:`~sk_center.Center`. Unlike those of a
-        :class:`~sk_center.CenterLossClassifier` they stay these moving averages when
-        training ends.
+        Share of the old center that an update retains, in [0, 1). Larger makes centers
+        calmer, and lets them lag behind the features, see :class:`~sk_center.Center`.
+        Unlike those of a :class:`~sk_center.CenterLossClassifier` they stay these moving
+        averages when training ends.
 
     center_update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
         Update rule of the centers, see :class:`~sk_center.Center`. ``"fixed"`` makes
         anchors of the first centers.
 
     center : array-like of shape (n_classes, D), "simplex" or callable, default=None
-        The first centers, see :class:`~sk_center.Center`.
+        The first centers, see :class:`~sk_center.Center`. To be given with
+        ``center_update="fixed"``, of which anchors else are random points near zero.
 
     head : {"linear", "distance"}, default="linear"
         What the cross entropy is of: a dense layer, or minus the distances to the centers,
@@ -116,18 +117,22 @@ class CenterLossNet(NeuralNetClassifier):
 
     metric : {"euclidean", "cosine"}, default="euclidean"
         ``"cosine"`` brings features to length one, so that only directions count. It takes
-        a larger ``lambda_center``, about 1.
+        a larger ``lambda_center``, about 1 to 10.
 
     precision : {"float32", "bf16"}, default="float32"
         Precision the module computes features in; ``"bf16"`` is torch's autocast. It is
         faster where the processor has instructions for it.
 
     lambda_norm : float, default=0.0
-        Weight of the penalty on the norm of features. Larger makes them shorter.
+        Weight of the penalty on the norm of features, at least 0. Larger makes them
+        shorter.
 
     negative_loss : {"background", "entropic", "objectosphere"}, default=None
         What negative samples, those of the label ``n_classes``, are trained for, see
-        :class:`~sk_center.CenterLossClassifier`. None: there are none.
+        :class:`~sk_center.CenterLossClassifier`. None: there are none. ``"background"``
+        takes ``head="linear"``; logits then have one column more, and ``predict`` returns
+        ``n_classes`` where it is the largest. ``"objectosphere"`` takes
+        ``negative_loss__weight`` and ``negative_loss__min_norm``.
 
     n_classes : int, default=None
         Number of classes; by default one more than the largest label of the first fit.
@@ -168,8 +173,8 @@ class CenterLossNet(NeuralNetClassifier):
         The optimizer; it gets the ``optimizer__`` parameters.
 
     lr : float, default=0.001
-        Learning rate. Larger learns in fewer epochs and ends less exact; far too large, the
-        loss becomes infinite. Another optimizer takes another one.
+        Learning rate, above 0. Larger learns in fewer epochs and ends less exact; far too
+        large, the loss becomes infinite. Another optimizer takes another one.
 
     train_split : callable, default=None
         As in skorch, but by default all data train.
@@ -199,7 +204,10 @@ class CenterLossNet(NeuralNetClassifier):
         Whether skorch prints a line an epoch.
 
     **kwargs : dict
-        Every other parameter of :class:`skorch.NeuralNetClassifier`.
+        Every other parameter of :class:`skorch.NeuralNetClassifier`, with its defaults and
+        not those of :class:`~sk_center.CenterLossClassifier`: ``max_epochs=10``, of which
+        more take longer and learn more, ``batch_size=128``, of which larger makes fewer
+        and faster steps of an epoch, and ``device="cpu"``.
 
     Attributes
     ----------
@@ -346,9 +354,9 @@ class CenterLossNet(NeuralNetClassifier):
         X : array, tensor, dict or torch Dataset
             The samples; a dict ``{"X": ..., "sample_weight": ...}`` brings weights.
 
-        y : array-like of shape (n_samples,), default=None
-            Class index of each sample. May be None where X is a Dataset that holds
-            the labels and ``n_classes`` is given.
+        y : ndarray or tensor of shape (n_samples,), default=None
+            Class index of each sample, int64 or uint8. May be None where X is a Dataset
+            that holds the labels and ``n_classes`` is given.
 
         **fit_params : dict
             As in skorch.
@@ -361,7 +369,11 @@ class CenterLossNet(NeuralNetClassifier):
         Raises
         ------
         ValueError
-            If a parameter or a label is invalid, or the training loss is not finite.
+            If a parameter or a label in y is invalid, or the training loss is not finite.
+
+        IndexError
+            If a label that a Dataset holds is outside the classes: nobody reads them
+            before the batches come.
         """
         if not (self.warm_start and self.initialized_):
             self.measure(X, y)
@@ -381,8 +393,8 @@ class CenterLossNet(NeuralNetClassifier):
         X : array, tensor, dict or torch Dataset
             As in :meth:`fit`.
 
-        y : array-like of shape (n_samples,), default=None
-            Class index of each sample.
+        y : ndarray or tensor of shape (n_samples,), default=None
+            Class index of each sample, as in :meth:`fit`.
 
         classes : array-like, default=None
             Not used, as in skorch.
@@ -394,8 +406,18 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         self : CenterLossNet
             The trained net.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit` does; the first call finds the classes, and a later one takes no
+            others.
+
+        IndexError
+            As :meth:`fit` does.
         """
         if self.initialized_:
+            self._check_labels(y)
             self.ensure_optimizer()
         else:
             self.measure(X, y)
@@ -412,14 +434,16 @@ class CenterLossNet(NeuralNetClassifier):
         X : array, tensor, dict or torch Dataset
             The samples.
 
-        y : array-like of shape (n_samples,), default=None
+        y : ndarray or tensor of shape (n_samples,), default=None
             Class index of each sample, needed where ``n_classes`` is None.
 
         Raises
         ------
         ValueError
-            If the number of classes can be told neither from ``n_classes`` nor from ``y``.
+            If the number of classes can be told neither from ``n_classes`` nor from ``y``,
+            or ``y`` holds what is no class index.
         """
+        indices = None if y is None else as_indices(y)
         sample, _ = self.get_dataset(X, y)[0]
         if isinstance(sample, dict):
             sample = sample["X"]
@@ -428,11 +452,25 @@ class CenterLossNet(NeuralNetClassifier):
         self.example_ = zero.expand(2, *np.shape(sample))
         self.n_classes_ = self.n_classes  # type: ignore[assignment]
         if self.n_classes_ is None:
-            if y is None or self.negative_loss is not None:
+            if indices is None or self.negative_loss is not None:
                 raise ValueError(
                     "n_classes must be given where y is None, and with negative_loss."
                 )
-            self.n_classes_ = int(np.max(np.asarray(y))) + 1
+            self.n_classes_ = int(indices.max(initial=0)) + 1
+        self._check_labels(y)
+
+    def _check_labels(self, y):
+        """Raise ValueError unless labels that are given are those of the classes."""
+        if y is None:
+            return
+        indices = as_indices(y)
+        n_labels = self.n_classes_ + (self.negative_loss is not None)
+        for label in (indices.min(initial=0), indices.max(initial=0)):
+            if not 0 <= label < n_labels:
+                last = "" if n_labels == self.n_classes_ else ", the last for negatives"
+                raise ValueError(
+                    f"y must hold class indices in [0, {n_labels}){last}; got {label}."
+                )
 
     def initialize_module(self) -> Self:
         """Build the feature extractor and add the head and the centers to it.
@@ -441,6 +479,12 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         self : CenterLossNet
             The net.
+
+        Raises
+        ------
+        ValueError
+            If the data are not known, neither by ``fit`` nor by :meth:`measure`, the module
+            does not give features (n_samples, D), or a parameter is invalid.
         """
         if not hasattr(self, "example_"):
             raise ValueError(
@@ -559,7 +603,8 @@ class CenterLossNet(NeuralNetClassifier):
         Returns
         -------
         output : tuple of (tensor, tensor)
-            Logits of shape (n_samples, n_classes), features of shape (n_samples, D).
+            Logits of shape (n_samples, n_classes), with one column more if
+            ``negative_loss="background"``, and features of shape (n_samples, D).
         """
         if isinstance(x, dict):
             x = x["X"]
@@ -592,6 +637,11 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         loss : tensor of shape ()
             The loss of the batch.
+
+        Raises
+        ------
+        IndexError
+            If a label is outside the classes; by compiled code and on a GPU, RuntimeError.
         """
         logits, features = y_pred
         y_true = to_tensor(y_true, device=self.device)
@@ -705,6 +755,11 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         step : dict
             The ``loss`` and the output of the module, ``y_pred``.
+
+        Raises
+        ------
+        ValueError
+            If the batch is a single sample, and the module has batch normalization.
         """
         if not (self.module_.training and self.criterion_.training):
             self._set_training(True)  # a callback may have predicted
@@ -749,6 +804,11 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         step : dict
             The ``loss`` and the output of the module, ``y_pred``.
+
+        Raises
+        ------
+        ValueError
+            If the batch is a single sample, and the module has batch normalization.
         """
         if self.gradient_accumulation_steps == 1:
             if not self._steps_alone() or self._listens("on_grad_computed"):
@@ -812,7 +872,16 @@ class CenterLossNet(NeuralNetClassifier):
         -------
         self : CenterLossNet
             The net.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the training is invalid, or the training loss is not finite.
         """
+        for name in ("lambda_center", "lambda_norm"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and float(value) >= 0):
+                raise ValueError(f"{name} must be a number >= 0; got {value!r}.")
         n_batches = self.gradient_accumulation_steps
         if not (isinstance(n_batches, Integral) and n_batches >= 1):
             raise ValueError(
@@ -1167,6 +1236,17 @@ class CenterLossNet(NeuralNetClassifier):
             super().__setstate__(state)
         else:
             vars(self).update(state)
+
+
+def as_indices(y: ArrayLike | Tensor) -> NDArray[Any]:
+    """Return labels as an array, or raise ValueError if they are no integers."""
+    indices = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
+    if indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"y must hold class indices, integers from 0 on; got dtype {indices.dtype}. "
+            "CenterLossClassifier takes labels of any kind."
+        )
+    return indices
 
 
 class GivenUp(BaseException):

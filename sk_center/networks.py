@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,11 +33,17 @@ class MLP(nn.Sequential):
         Number of input features.
 
     hidden_layer_sizes : sequence of int, default=(512, 128)
-        Size of each layer; the last one is the number of features D.
+        Size of each layer, at least one; the last one is the number of features D.
 
     dropout : float, default=0.0
-        Share of the units before the feature layer that a training step switches off.
-        There are none where ``hidden_layer_sizes`` is a single layer.
+        Share of the units before the feature layer that a training step switches off, in
+        [0, 1]. There are none where ``hidden_layer_sizes`` is a single layer.
+
+    Raises
+    ------
+    ValueError
+        If ``hidden_layer_sizes`` is empty or holds anything but positive integers, or
+        ``dropout`` is out of range.
 
     See Also
     --------
@@ -58,8 +64,14 @@ class MLP(nn.Sequential):
         hidden_layer_sizes: Sequence[int] = (512, 128),
         dropout: float = 0.0,
     ) -> None:
+        sizes = list(hidden_layer_sizes)
+        if not sizes or any(not isinstance(n, Integral) or n < 1 for n in sizes):
+            raise ValueError(
+                "hidden_layer_sizes must hold at least one integer, all >= 1; got "
+                f"{hidden_layer_sizes!r}."
+            )
         layers: list[nn.Module] = []
-        for size in hidden_layer_sizes:
+        for size in sizes:
             layers += [nn.Linear(in_features, size), nn.ReLU()]
             in_features = size
         layers.pop()  # the features themselves are not rectified: clouds may lie anywhere
@@ -84,14 +96,20 @@ class ConvNet(nn.Sequential):
         Number of channels of each block. More blocks see larger parts of an image.
 
     hidden_layer_sizes : sequence of int, default=(512, 128)
-        Size of each dense layer; the last one is the number of features D.
+        Size of each dense layer, at least one; the last one is the number of features D.
 
     dropout : float, default=0.0
-        Share of the units before the feature layer that a training step switches off.
+        Share of the units before the feature layer that a training step switches off, in
+        [0, 1].
 
     augment : torch.nn.Module, default=None
         What training, and nothing else, does to each batch of images, such as
         :class:`RandomAffine` or a transform of torchvision.
+
+    Raises
+    ------
+    ValueError
+        As :class:`MLP` does.
 
     See Also
     --------
@@ -156,6 +174,11 @@ class RandomAffine(nn.Module):
 
     shear : float, default=0.0
         Largest horizontal offset, in pixels for each pixel up or down from the middle.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is negative or not finite, or ``scale`` is not less than 1.
 
     See Also
     --------
@@ -352,7 +375,8 @@ class CenterModule(nn.Module):
         ``"cosine"`` brings features to length one.
 
     background : bool, default=False
-        Whether the dense layer has one logit more, for samples of no class.
+        Whether the dense layer has one logit more, for samples of no class. It takes
+        ``head="linear"``.
 
     precision : {"float32", "bf16"}, default="float32"
         Precision the body computes in; ``"bf16"`` is torch's autocast to bfloat16. Head,
@@ -368,6 +392,12 @@ class CenterModule(nn.Module):
 
     center : Center
         The centers.
+
+    Raises
+    ------
+    ValueError
+        If ``head``, ``metric`` or ``precision`` is none of those above, ``background``
+        does not go with ``head``, or :class:`~sk_center.Center` refuses a parameter.
 
     See Also
     --------
@@ -431,7 +461,8 @@ class CenterModule(nn.Module):
         Returns
         -------
         logits : tensor of shape (n_samples, n_classes) or None
-            What the head makes of the features.
+            What the head makes of the features; one column more, the last, with
+            ``background=True``.
 
         features : tensor of shape (n_samples, D)
             What the body makes of the batch.
@@ -460,7 +491,7 @@ class CenterModule(nn.Module):
         Returns
         -------
         logits : tensor of shape (n_samples, n_classes)
-            Logits.
+            Logits; one column more, the last, with ``background=True``.
         """
         if self.head is None:
             # A copy, since the update of a training step comes before its gradient.

@@ -48,8 +48,9 @@ def save(estimator: Estimator, path: StrPath) -> None:
 
     Parameters
     ----------
-    estimator : CenterLossClassifier, OpenSetClassifier or Pipeline
-        Fitted; of a Pipeline the last step is one of the two.
+    estimator : CenterLossClassifier, OpenSetClassifier, Pipeline or FrozenEstimator
+        Fitted. The steps of a Pipeline and what is frozen may be any of these, and other
+        estimators of scikit-learn. Alone, such an estimator is refused.
 
     path : str or path-like
         Where to write. The file appears when it is complete; one that is there is replaced
@@ -163,7 +164,7 @@ def load(
 
     Returns
     -------
-    estimator : CenterLossClassifier, OpenSetClassifier or Pipeline
+    estimator : CenterLossClassifier, OpenSetClassifier, Pipeline or FrozenEstimator
         The fitted estimator. On a machine without GPU it computes on the CPU.
 
     Raises

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -12,10 +13,9 @@ from sk_center._processes import gather_rows, gather_sizes
 from sk_center.centers import Center, check_batch, sum_of_squares
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch.distributed import ProcessGroup
 
-    from sk_center._types import UpdateRule
+    from sk_center._types import Points, UpdateRule
 
 __all__ = ["ShardedCenter"]
 
@@ -43,8 +43,9 @@ class ShardedCenter(torch.nn.Module):
 
     center : array-like or tensor of shape (center_num, feature_dim), default=None
         The first centers, of which a process reads its own rows: a ``np.memmap`` need not
-        fit in memory. By default each process draws a mere starting point, see
-        :class:`Center`.
+        fit in memory. ``"simplex"`` and callables, which make all rows at once, are for
+        :class:`Center` only. By default each process draws random points near zero, which
+        are a mere starting point but with ``update="fixed"``, see :class:`Center`.
 
     name : str, default=None
         A name for the representation and the warnings of this module.
@@ -62,6 +63,12 @@ class ShardedCenter(torch.nn.Module):
 
     start, stop : int
         Which those are, ``rank * C // n_processes`` and the first of the next process.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is invalid, see :class:`Center`, there are fewer classes than
+        processes, or ``torch.distributed`` is not initialized and no group is given.
 
     See Also
     --------
@@ -107,7 +114,7 @@ class ShardedCenter(torch.nn.Module):
         feature_dim: int,
         center_num: int,
         alpha: float = 0.9,
-        center: NDArray[Any] | Tensor | None = None,
+        center: Points | None = None,
         name: str | None = None,
         *,
         update: UpdateRule = "ema",
@@ -127,12 +134,19 @@ class ShardedCenter(torch.nn.Module):
         self.start = rank * self.center_num // size
         self.stop = (rank + 1) * self.center_num // size
         if center is not None:
-            if tuple(center.shape) != (self.center_num, self.feature_dim):
+            if isinstance(center, str) or callable(center):
+                raise ValueError(
+                    "center must be an array or None, of a ShardedCenter, which makes only "
+                    f"rows of its own; got {center!r}."
+                )
+            # What has a shape may be on disk, and only rows of it are read.
+            rows: Any = center if hasattr(center, "shape") else np.asarray(center)
+            if tuple(rows.shape) != (self.center_num, self.feature_dim):
                 raise ValueError(
                     "center must have the shape (center_num, feature_dim) = "
-                    f"{(self.center_num, self.feature_dim)}; got {tuple(center.shape)}."
+                    f"{(self.center_num, self.feature_dim)}; got {tuple(rows.shape)}."
                 )
-            center = center[self.start : self.stop]
+            center = rows[self.start : self.stop]
         self.own = Center(
             feature_dim, self.stop - self.start, alpha, center, name, update=update
         )
@@ -161,8 +175,8 @@ class ShardedCenter(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the shapes do not match or a label of any process is outside
-            [0, center_num), on every process.
+            If the shapes do not match or labels are no integers, and on every process if a
+            label of any is outside [0, center_num).
         """
         return self.pull(features, labels, sample_weight)[0]
 

@@ -340,11 +340,11 @@ def test_callable_centers_are_forgotten():
     """Check that a callable gets (C, D) and that its centers are debiased away."""
     shapes = []
 
-    def initialise(shape):
+    def initialize(shape):
         shapes.append(tuple(shape))
         return np.full(shape, 0.5)
 
-    module = Center(N_FEATURES, N_CLASSES, 0.9, initialise)
+    module = Center(N_FEATURES, N_CLASSES, 0.9, initialize)
     assert shapes == [(N_CLASSES, N_FEATURES)]
     assert (module.predict() == 0.5).all()
     assert not module.known.any()
@@ -916,7 +916,7 @@ def test_simplex_etf_without_room_raises(shape):
 
 
 def test_simplex_etf_as_fixed_centers():
-    """Check that the simplex can initialise a module of anchors."""
+    """Check that the simplex can initialize a module of anchors."""
     module = Center(4, 5, center="simplex", update="fixed")
     assert torch.equal(module.predict(), simplex_etf((5, 4)))
     # By name it is knowledge: the first batch does not replace it.

@@ -659,7 +659,7 @@ def test_net_parameters_come_by_their_skorch_names():
         ({"modul__width": 3}, "module__width"),
     ],
 )
-def test_misspelt_parameter(params, nearest):
+def test_misspelled_parameter(params, nearest):
     """Check that an unknown name is an error at once that names the nearest right one."""
     with pytest.raises(TypeError, match=f"did you mean '{nearest}'"):
         CenterLossClassifier(**params)
@@ -678,7 +678,7 @@ def test_misspelt_parameter(params, nearest):
         ({"module__dropuot": 0.1}, "module__dropout"),
     ],
 )
-def test_misspelt_parameter_of_a_part(params, nearest):
+def test_misspelled_parameter_of_a_part(params, nearest):
     """Check that fit names the nearest right parameter of module, optimizer and so on."""
     with pytest.raises(ValueError, match=f"did you mean '{nearest}'"):
         small(**params).fit(X, y)

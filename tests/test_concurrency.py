@@ -54,7 +54,7 @@ def stream_job(seed):
 
 
 def image_job(seed):
-    """Fit a convolutional net, with batch normalisation."""
+    """Fit a convolutional net, with batch normalization."""
     model = CenterLossClassifier(max_epochs=1, random_state=seed)
     model.fit(images, y[:60])
     return [model.centers_, model.transform(images)]

@@ -470,7 +470,7 @@ def test_autocast_overflow(dtype):
     assert_sane(model.fit(1e5 * X, y), 1e5 * X)
 
 
-def test_batch_normalisation_of_one_sample():
+def test_batch_normalization_of_one_sample():
     """Check that one sample is an error that names batch_size, and two are none."""
     module = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.BatchNorm1d(2))
     with pytest.raises(ValueError, match=r"at least 2 \(batch_size=1\)"):

@@ -426,7 +426,7 @@ def test_only_the_order_of_scores_counts():
 
 
 def test_scores_that_differ_in_the_last_bit_are_no_ties():
-    """Check that neighbouring floats count as ordered, as the thresholds see them."""
+    """Check that neighboring floats count as ordered, as the thresholds see them."""
     above = np.nextafter(0.5, 1)
     assert auroc_score([0, 3], [above, 0.5], labels=LABELS) == 1
     assert fpr_at_tpr([0, 3], [above, 0.5], labels=LABELS) == 0

@@ -129,7 +129,7 @@ def test_openness(n_classes, openness):
     """Check that no other number of unknown classes comes nearer to the openness."""
 
     def openness_of(n_unknown):
-        # Scheirer et al. 2013, where the classes to recognise are those of training.
+        # Scheirer et al. 2013, where the classes to recognize are those of training.
         n_train = n_target = n_classes - n_unknown
         return 1 - sqrt(2 * n_train / (n_classes + n_target))
 

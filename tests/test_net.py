@@ -1,6 +1,7 @@
 """Tests of the skorch net: its loss, its epoch loop, its life beside skorch."""
 
 import pickle
+import re
 from collections import Counter
 from contextlib import nullcontext
 from functools import partial
@@ -406,7 +407,7 @@ def test_labels_are_counted_anew_in_each_fit():
 
 
 def test_partial_fit_goes_on():
-    """Check that partial_fit initialises once and then adds epochs."""
+    """Check that partial_fit initializes once and then adds epochs."""
     torch.manual_seed(0)
     net = small(max_epochs=2).partial_fit(X, y)
     module = net.module_
@@ -808,7 +809,7 @@ def test_part_in_evaluation_mode_trains_again():
 
 
 def test_reduction_of_the_criterion():
-    """Check that a sum as criterion is what is minimised."""
+    """Check that a sum as criterion is what is minimized."""
     torch.manual_seed(0)
     mean = fitted(lambda_center=0, max_epochs=1, lr=1e-9)
     torch.manual_seed(0)
@@ -822,10 +823,60 @@ def test_reduction_of_the_criterion():
 @pytest.mark.parametrize("track", [True, False])
 def test_no_label_is_passed_over(label, track):
     """Check that the label which torch's cross entropy skips is an error too."""
-    labels = y.copy()
+    labels = torch.tensor(y)
     labels[5] = label
+    samples = TensorDataset(torch.tensor(X), labels)  # whose labels nobody reads before
     with pytest.raises((ValueError, IndexError)):
-        fitted(y=labels, lambda_center=0, track_centers=track, n_classes=3)
+        fitted(samples, None, lambda_center=0, track_centers=track, n_classes=3)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+@pytest.mark.parametrize(
+    ("label", "params", "accepted"),
+    [
+        (-1, {}, "[0, 2)"),
+        (3, {"n_classes": 3}, "[0, 3)"),
+        (2, {"n_classes": 2, "lambda_center": 0, "track_centers": False}, "[0, 2)"),
+        (
+            3,
+            {"n_classes": 2, "negative_loss": "entropic"},
+            "[0, 3), the last for negatives",
+        ),
+    ],
+)
+def test_labels_outside_the_classes_are_refused(label, params, accepted, kind):
+    """Check that fit and partial_fit name such a label before they train."""
+    labels = np.where(y == 2, 1, y)
+    net = fitted(y=labels, **params)
+    before = net.module_.head.weight.detach().clone()
+    labels[5] = label
+    match = re.escape(f"y must hold class indices in {accepted}; got {label}.")
+    with pytest.raises(ValueError, match=match):
+        fitted(y=kind(labels), **params)
+    with pytest.raises(ValueError, match=match):
+        net.fit(X, kind(labels))
+    with pytest.raises(ValueError, match=match):
+        net.partial_fit(X, kind(labels))
+    assert_array_equal(net.module_.head.weight.detach(), before)
+
+
+@pytest.mark.parametrize("labels", [y.astype(str), y.astype(float), y == 0])
+def test_labels_that_are_no_integers_are_refused(labels):
+    """Check that the error says who takes such labels."""
+    with pytest.raises(ValueError, match=r"integers from 0 on; got dtype .*Classifier"):
+        fitted(y=labels)
+
+
+@pytest.mark.parametrize("name", ["lambda_center", "lambda_norm"])
+@pytest.mark.parametrize("value", [-0.1, np.nan, "0.1", None])
+def test_weights_of_the_loss_are_validated(name, value):
+    """Check that a negative weight, which would blow features up, is refused."""
+    match = re.escape(f"{name} must be a number >= 0; got {value!r}.")
+    with pytest.raises(ValueError, match=match):
+        fitted(**{name: value})
+    net = fitted().set_params(**{name: value})
+    with pytest.raises(ValueError, match=match):
+        net.partial_fit(X, y)
 
 
 def test_net_pickled_before_a_parameter_came():

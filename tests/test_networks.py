@@ -2,6 +2,7 @@
 
 import pickle
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -37,6 +38,19 @@ def test_mlp_is_the_formula(sizes):
         expected = expected @ W.T + b
     assert mlp(X).shape == (7, sizes[-1])
     assert_allclose(mlp(X).detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(), [], (0,), (8, -1), (8.0, 2), np.array([], dtype=int)]
+)
+def test_sizes_are_validated(sizes):
+    """Check that networks need a layer of features, and layers a width."""
+    for build in (partial(MLP, 3), partial(ConvNet, (1, 4, 4))):
+        with pytest.raises(
+            ValueError, match=r"hidden_layer_sizes must hold .* all >= 1; got"
+        ):
+            build(hidden_layer_sizes=sizes)
+    assert len(MLP(3, np.array([8, 2]))) == 3
 
 
 @pytest.mark.parametrize("build", [lambda: MLP(3), lambda: ConvNet((1, 4, 4))])
@@ -102,7 +116,7 @@ def test_conv_net_needs_no_scaled_pixels():
     network = ConvNet((1, 8, 8), channels=(4,), hidden_layer_sizes=(16, 3))
     pixels = torch.randint(0, 256, (20, 1, 8, 8)).float()
     raw, scaled = network(pixels), network(pixels / 16 - 5)
-    # The first normalisation undoes the scale up to its eps of 1e-5.
+    # The first normalization undoes the scale up to its eps of 1e-5.
     assert_allclose(raw.detach(), scaled.detach(), rtol=1e-3, atol=1e-5)
 
 
@@ -114,7 +128,7 @@ def test_conv_net_first_block_is_the_formula():
     state = list(network.children())
     conv = next(m for m in state if isinstance(m, nn.Conv2d))
     dense = next(m for m in network.modules() if isinstance(m, nn.Linear))
-    # Fresh running statistics are mean 0 and variance 1: both normalisations divide
+    # Fresh running statistics are mean 0 and variance 1: both normalizations divide
     # by sqrt(1 + eps) only.
     shrink = 1 / np.sqrt(1 + 1e-5)
     block = nn.functional.conv2d(X * shrink, conv.weight, padding=1) * shrink

@@ -141,6 +141,9 @@ def refused():
     for params in (
         {"center_num": dist.get_world_size() - 1},
         {"center_num": 5, "center": np.zeros((4, N_FEATURES))},
+        {"center_num": 5, "center": np.zeros((4, N_FEATURES)).tolist()},
+        {"center_num": 5, "center": "simplex"},
+        {"center_num": 5, "center": torch.zeros},
     ):
         with pytest.raises(ValueError, match="center") as error:
             ShardedCenter(N_FEATURES, **params)
@@ -149,10 +152,26 @@ def refused():
 
 
 def test_parameters_are_validated(team):
-    """Check that a process without rows, and centers of another shape, are refused."""
-    for few, shape in team.run(refused):
+    """Check that a process without rows, and centers of no such shape, are refused."""
+    for few, *shapes, name, function in team.run(refused):
         assert "center_num must be an integer >= " in few
-        assert "center must have the shape" in shape
+        assert all("center must have the shape" in shape for shape in shapes)
+        assert "center must be an array or None" in name
+        assert "center must be an array or None" in function
+
+
+def own_rows_of(center):
+    """Return the first centers of this process, and where they lie among all."""
+    sharded = ShardedCenter(N_FEATURES, N_CLASSES, center=center)
+    return sharded.own.predict(), slice(sharded.start, sharded.stop)
+
+
+@pytest.mark.parametrize("kind", [np.ndarray.tolist, torch.tensor, np.asarray])
+def test_first_centers_of_every_kind(kind, team):
+    """Check that each process takes its rows of a list, a tensor and an array."""
+    center = np.random.default_rng(0).normal(size=(N_CLASSES, N_FEATURES))
+    for own, rows in team.run(own_rows_of, kind(center)):
+        assert_allclose(own, center[rows], rtol=1e-6)
 
 
 class Embedding(torch.nn.Module):

@@ -45,7 +45,7 @@ def batch(n_samples=12, n_classes=3, n_features=4, n_logits=None, seed=0):
 
 
 def net(**params):
-    """Return an initialised net of three classes and four features."""
+    """Return an initialized net of three classes and four features."""
     torch.manual_seed(0)
     made = CenterLossNet(
         MLP,
