@@ -562,7 +562,7 @@ def loose_thresholds(
 ) -> NDArray[np.intp]:
     """Return the classes that some freaks among their members made accept anything.
 
-    Their threshold lies far below what their members usually score, and nearly all samples
+    Their threshold is the score of members far below what is usual, and nearly all samples
     of other classes score more. Either alone is no fault: probabilities have long tails,
     and classes may overlap.
 
@@ -598,7 +598,9 @@ def loose_thresholds(
         members = own[(y == k) & np.isfinite(own)]
         if len(members) >= FEWEST:
             low, middle, high = np.quantile(members, [0.25, 0.5, 0.75])
-            if middle - thresholds[k] > FAR * (high - low) > 0:
+            # A parametric tail puts thresholds of tiny rates below all members.
+            least = max(thresholds[k], members.min())
+            if middle - least > FAR * (high - low) > 0:
                 loose.append(k)
     return np.array(loose, dtype=np.intp)
 

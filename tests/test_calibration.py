@@ -631,5 +631,9 @@ def test_loose_thresholds():
     assert loose_of(freak, unknown) == []
     lost = np.where(np.arange(90) == 41, -np.inf, freak)
     assert loose_of(lost, apart) == []
+    # A threshold below all members is no freak's doing.
+    far = np.full(3, -100.0)
+    y, labels = np.repeat([0, 1, 2], 30), np.arange(300) % 3
+    assert loose_thresholds(far, typical, y, apart, labels).tolist() == []
     # Of few members nobody knows what is far.
     assert loose_of(freak[[0, 1, 2, 39, 40, 41, 60, 61, 62]], apart) == []
