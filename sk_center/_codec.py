@@ -216,7 +216,8 @@ class Encoder:
             named = io.get_untrusted_types(data=data)
         except Exception as error:  # whatever skops does not know
             raise ValueError(
-                f"{where} cannot be saved: skops knows no {type(value).__name__} ({error})."
+                f"{where} cannot be saved: skops knows no {type(value).__name__} ({error})"
+                ". joblib.dump writes what a pickle can hold."
             ) from error
         ours = [name for name in named if name.startswith(("torch.", "skorch."))]
         if ours or any(name in KINDS for name in named):
