@@ -40,7 +40,12 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    StandardScaler,
+)
 from sklearn.svm import OneClassSVM
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, load, save
@@ -112,6 +117,15 @@ def doubled(X):
 def minus_norm(X):
     """Return a score."""
     return -np.linalg.norm(X, axis=1)
+
+
+def local_function():
+    """Return a function that has no name in its module."""
+
+    def hidden(X):
+        return X
+
+    return hidden
 
 
 def small(**params):
@@ -556,11 +570,29 @@ def test_set_output_and_requests(tmp_path):
         ),
         (
             make_pipeline(CalibratedClassifierCV(small(), cv=2)),
-            r"Pipeline.steps.0.1 cannot be saved: skops knows no CalibratedClassifierCV \("
-            r".*\)\. joblib\.dump writes what a pickle can hold\.",
+            "Pipeline.steps.0.1 cannot be saved: skops knows no CalibratedClassifierCV "
+            r"\(.*\)\. joblib\.dump writes what a pickle can hold\.",
+        ),
+        (
+            make_pipeline(FunctionTransformer(lambda X: X), small()),
+            "Pipeline.steps.0.1 cannot be saved: it holds "
+            r"\['test_persistence.<lambda>'\], which load could not import .* top level",
+        ),
+        (
+            make_pipeline(FunctionTransformer(local_function()), small()),
+            r"it holds \['test_persistence.hidden'\], which load could not import",
         ),
     ],
-    ids=["scaler", "search", "compiler", "torch.load", "PCG64", "hidden net"],
+    ids=[
+        "scaler",
+        "search",
+        "compiler",
+        "torch.load",
+        "PCG64",
+        "hidden net",
+        "lambda",
+        "local function",
+    ],
 )
 def test_what_cannot_be_saved(model, message, tmp_path):
     """Check that save names what it cannot save, and writes nothing."""
