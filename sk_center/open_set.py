@@ -38,7 +38,7 @@ from sklearn.utils.validation import (
 )
 
 from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
-from sk_center._labels import equals_label, shortened
+from sk_center._labels import check_no_label_missing, equals_label, shortened
 from sk_center._pickling import versions, warn_of_versions
 from sk_center._responses import (
     centers_of,
@@ -790,8 +790,9 @@ class OpenSetClassifier(
             raise ValueError(f"estimator must be a classifier; got {self.estimator!r}.")
         # What is wrong with the score is told before training.
         self._make_score(self.estimator)
+        check_no_label_missing(y)
         X, labels = indexable(X, column_or_1d(y, warn=True))
-        assert_all_finite(labels, input_name="y")  # objects too, which do not sort with NaN
+        assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         counted = rows_that_count(labels, params)
         negative = equals_label(labels, negative_label_of(self.estimator))

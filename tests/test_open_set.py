@@ -1831,7 +1831,7 @@ def test_number_of_features_is_checked():
     [
         (lambda y: y[:-1], r"inconsistent numbers of samples: \[150, 149\]"),
         (lambda y: y + 0.5, "continuous"),
-        (lambda y: np.where(y == 1, np.nan, y), "NaN"),
+        (lambda y: np.where(y == 1, np.nan, y), "y holds a missing label, nan"),
         (lambda y: np.column_stack([y, y]), "1d array"),
     ],
     ids=["short", "continuous", "NaN", "two columns"],
@@ -2238,13 +2238,26 @@ def test_predict_ranks_again_only_where_it_must():
     assert 3 * len(X) < CountingRows.n_rows < 3.5 * len(X)
 
 
-@pytest.mark.parametrize("dtype", [object, float])
-def test_missing_labels(dtype):
-    """Check that a label that is missing is named, also among strings."""
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("names", [["a", "b", "c"], [0, 1, 2]])
+@pytest.mark.parametrize("container", [np.asarray, list, pd.Series])
+@pytest.mark.parametrize("model", [OpenSetClassifier(GaussianNB()), CenterLossClassifier()])
+def test_missing_labels(model, container, names, missing):
+    """Check that a label that is missing is named, with where it is and what to do."""
     X, y = load_iris(return_X_y=True)
-    labels = (np.array(["a", "b", "c"], dtype=object)[y] if dtype is object else y).astype(
-        dtype
-    )
-    labels[3] = np.nan
-    with pytest.raises(ValueError, match="contains NaN"):
-        OpenSetClassifier(GaussianNB()).fit(X, labels)
+    labels = np.array(names, dtype=object)[y]
+    labels[[3, 5]] = missing
+    found = f"y holds a missing label, ({missing}|nan) at sample 3, the first of 2. Every"
+    with pytest.raises(ValueError, match=found):
+        model.fit(X, container(labels))
+
+
+@pytest.mark.parametrize("dtype", ["string", "category", "Int64", float])
+def test_missing_labels_by_dtype(dtype):
+    """Check that a label that is missing is named, whatever holds the labels."""
+    X, y = load_iris(return_X_y=True)
+    labels = pd.Series(np.where(np.arange(150) == 3, np.nan, y))
+    if dtype == "string":
+        labels = labels.map({0: "a", 1: "b", 2: "c"})
+    with pytest.raises(ValueError, match=r"y holds a missing label, .* at sample 3,"):
+        OpenSetClassifier(GaussianNB()).fit(X, labels.astype(dtype))
