@@ -1,4 +1,6 @@
-"""Labels of any kind."""
+"""Labels and names of any kind."""
+
+from difflib import get_close_matches
 
 import numpy as np
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
@@ -55,6 +57,25 @@ def is_missing(label):
     if isinstance(label, str):
         return False
     return label is None or is_scalar_nan(label) or is_pandas_na(label)
+
+
+def nearest_name(name, known):
+    """Return the known name that a misspelled one probably means, or None.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+
+    known : iterable of str
+        What is accepted.
+
+    Returns
+    -------
+    nearest : str or None
+        The name.
+    """
+    return next(iter(get_close_matches(name, known, n=1, cutoff=0.4)), None)
 
 
 def shortened(names, limit=20):

@@ -1,5 +1,6 @@
 """Tests of OpenSetClassifier, against brute force on what its estimator returns."""
 
+import re
 import threading
 import warnings
 from math import ceil
@@ -685,7 +686,23 @@ def test_unknown_score_raises(score):
         OpenSetClassifier(GaussianNB(), conformity_score=score).fit(*clouds())
 
 
-@pytest.mark.parametrize("score", ["distance", 3, ["mahalanobis"]])
+@pytest.mark.parametrize(
+    ("score", "nearest"),
+    [("mahalanobs", "mahalanobis"), ("distance", "center_distance"), ("KNN", None)],
+)
+def test_misspelled_score(score, nearest):
+    """Check that the error lists the names of scores in order, and the nearest one."""
+    hint = f"; did you mean {nearest!r}?" if nearest else "."
+    for given in (score, [score]):
+        with pytest.raises(ValueError, match="conformity_score must be one of ") as raised:
+            OpenSetClassifier(GaussianNB(), conformity_score=given).fit(*clouds())
+        names = re.findall(r"'(\w+)'", str(raised.value).partition("]")[0])
+        assert len(names) > 8
+        assert names == sorted(names)
+        assert str(raised.value).endswith(f"got {score!r}{hint}")
+
+
+@pytest.mark.parametrize("score", ["KNN", 3, ["mahalanobis"]])
 def test_unknown_score_in_a_list_raises(score):
     """Check that what is no score in a list is an error that shows it."""
     model = OpenSetClassifier(GaussianNB(), conformity_score=["mahalanobis", score], cv=0.5)
