@@ -130,6 +130,7 @@ class Schema:
         self._nodes = {}  # the form of each node, by its id
         self._files = {}  # the id of the node that reads each file
         self._of_dtypes = set()  # the ids of the empty arrays that dtypes are taken from
+        self._of_generators = set()  # where the nodes of long numbers lie in memory
         self._visit(root)
 
     def gives_dtype(self, file):
@@ -152,6 +153,8 @@ class Schema:
         if isinstance(value, list):
             form = tuple(self._visit(part) for part in value)
         elif isinstance(value, dict):
+            if value.get("__loader__") == "RandomGeneratorNode":
+                self._of_generators.update(id(node) for node in pcg64_state(value))
             form = frozenset(
                 (name, self._visit(part))
                 for name, part in value.items()
@@ -185,7 +188,8 @@ class Schema:
             unnamed = id_ is None or id_ == 0  # by which nothing is remembered
             if self._files.setdefault(node["file"], id_) != id_ or unnamed:
                 raise ValueError(f"an archive reads {node['file']!r:.50} several times")
-        if loader == "JsonNode" and is_long_integer(node["content"]):
+        n_bits = 128 if id(node) in self._of_generators else 64
+        if loader == "JsonNode" and is_long_integer(node["content"], n_bits):
             raise ValueError("an archive holds an integer of more than 64 bits")
         if loader == "SetNode" and any(
             part["__loader__"] != "JsonNode" for part in node["content"]
@@ -231,12 +235,18 @@ def is_none_or_number(node):
         return False
 
 
-def is_long_integer(text):
-    """Return whether a text is an integer of more than 64 bits."""
+def is_long_integer(text, n_bits=64):
+    """Return whether a text is an integer of more than so many bits."""
     try:
-        return len(text) > 20 and abs(int(text)) >= 2**64
+        return len(text) > 20 and abs(int(text)) >= 2**n_bits
     except ValueError:
         return False
+
+
+def pcg64_state(generator):
+    """Return the nodes of the two numbers of 128 bits in a random generator of numpy."""
+    state = generator["content"]["bit_generator"]["content"]["state"]["content"]
+    return [state[name] for name in ("state", "inc") if name in state]
 
 
 def is_checked(name):

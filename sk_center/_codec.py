@@ -216,7 +216,8 @@ class Encoder:
             named = io.get_untrusted_types(data=data)
         except Exception as error:  # whatever skops does not know
             raise ValueError(
-                f"{where} cannot be saved: skops knows no {type(value).__name__} ({error})."
+                f"{where} cannot be saved: skops knows no {type(value).__name__} ({error})"
+                ". joblib.dump writes what a pickle can hold."
             ) from error
         ours = [name for name in named if name.startswith(("torch.", "skorch."))]
         if ours or any(name in KINDS for name in named):
@@ -224,6 +225,13 @@ class Encoder:
                 f"{where} cannot be saved: a {type(value).__name__} that holds a network. "
                 "A Pipeline may hold a CenterLossClassifier or an OpenSetClassifier as its "
                 "last step; of a search, save best_estimator_."
+            )
+        lost = sorted(name for name in named if not is_importable(name))
+        if lost:
+            raise ValueError(
+                f"{where} cannot be saved: it holds {lost}, which load could not import by "
+                "that name. Define a function or class at the top level of a module, not "
+                "as a lambda, in a function or in another class."
             )
         return np.frombuffer(data, dtype=np.uint8)
 
@@ -547,6 +555,15 @@ def imported(name):
         f"{name} is not to be found here; make it importable, or pass the class itself: "
         "module=... for the module, trusted=[...] for others"
     )
+
+
+def is_importable(name):
+    """Return whether there is a class or function of that full name."""
+    try:
+        imported(name)
+    except ValueError:
+        return False
+    return True
 
 
 def built_in(name):

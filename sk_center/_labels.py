@@ -1,6 +1,9 @@
-"""Labels of any kind."""
+"""Labels and names of any kind."""
+
+from difflib import get_close_matches
 
 import numpy as np
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 
 def equals_label(y, label):
@@ -23,6 +26,56 @@ def equals_label(y, label):
         return np.zeros(len(y), dtype=bool)
     # As objects of Python: numpy would compare numbers with strings as strings.
     return np.asarray(y.astype(object) == label, dtype=bool)
+
+
+def check_no_label_missing(y):
+    """Raise ValueError if a label is None, NaN or the NA of pandas.
+
+    Parameters
+    ----------
+    y : array-like
+        Labels, of any kind and not checked yet.
+    """
+    # Of a list of strings with a NaN, numpy would make the string "nan".
+    y = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
+    if y.ndim == 0 or y.dtype.kind not in "fO":
+        return
+    labels = y.ravel()
+    if y.dtype.kind == "f":
+        missing = np.flatnonzero(np.isnan(labels))
+    else:
+        missing = [i for i, label in enumerate(labels) if is_missing(label)]
+    if len(missing):
+        raise ValueError(
+            f"y holds a missing label, {labels[missing[0]]} at sample {missing[0]}, the "
+            f"first of {len(missing)}. Every sample needs a label; drop those without."
+        )
+
+
+def is_missing(label):
+    """Return whether a label is None, NaN or the NA of pandas."""
+    if isinstance(label, str):
+        return False
+    return label is None or is_scalar_nan(label) or is_pandas_na(label)
+
+
+def nearest_name(name, known):
+    """Return the known name that a misspelled one probably means, or None.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+
+    known : iterable of str
+        What is accepted.
+
+    Returns
+    -------
+    nearest : str or None
+        The name.
+    """
+    return next(iter(get_close_matches(name, known, n=1, cutoff=0.4)), None)
 
 
 def shortened(names, limit=20):

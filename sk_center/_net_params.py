@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from difflib import get_close_matches
 from typing import Any, Self
 
 from torch.utils.data import DataLoader
 
+from sk_center._labels import nearest_name
 from sk_center.batches import TensorBatches
 
 # Parameters of CenterLossNet that the classifier passes on as they are.
@@ -176,5 +176,5 @@ def _is_net_param(name):
 
 
 def _did_you_mean(name, known):
-    nearest = get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean {nearest[0]!r}?" if nearest else f"; it takes {sorted(known)}."
+    nearest = nearest_name(name, known)
+    return f"; did you mean {nearest!r}?" if nearest else f"; it takes {sorted(known)}."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
+from decimal import ROUND_UP, Context
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,7 @@ from sk_center._labels import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from numpy.typing import NDArray
 
@@ -139,12 +141,19 @@ class BaseCalibration:
         if not rare.any():
             return groups
         if counts.sum() < needed.max():
+            n_samples = int(counts.sum())
             at = "" if self.confidence is None else f" at confidence={self.confidence:g}"
+            advice = "Give more data, or let more of it calibrate (cv=5: all of it)."
+            smallest = self._smallest_rate(n_samples)
+            if smallest is not None:
+                advice = (
+                    f"With {n_samples} in all the smallest rate is {smallest}. Give more "
+                    "data, let more of it calibrate (cv=5: all of it), or allow a larger "
+                    "false_rejection_rate, which does no harm in a search by OSCR or AUROC."
+                )
             raise ValueError(
-                f"{counts.sum()} calibration samples are too few: false_rejection_rate="
-                f"{rates[np.argmax(needed)]:g}{at} takes at least {needed.max()}. Give "
-                "more data, a larger share (cv), cv=5 (every sample calibrates), or a "
-                "larger false_rejection_rate."
+                f"{n_samples} calibration samples are too few: false_rejection_rate="
+                f"{rates[np.argmax(needed)]:g}{at} takes at least {needed.max()}. {advice}"
             )
         # Rare classes may be too few even together: then the next larger ones join.
         for class_ in np.argsort(counts, kind="stable"):
@@ -238,6 +247,9 @@ class ConformalCalibration(BaseCalibration):
     def _samples_needed(self, rate):
         return samples_needed(rate, self.confidence)
 
+    def _smallest_rate(self, n_samples):
+        return smallest_rate(n_samples, self.confidence)
+
     def _fit(self, rates):
         ranks = [
             rejected_ranks(n, rate, self.confidence)
@@ -267,6 +279,9 @@ class ParametricCalibration(BaseCalibration):
 
     def _samples_needed(self, rate):
         return 2 if rate else 0  # one sample tells nothing of a shape
+
+    def _smallest_rate(self, n_samples):
+        return None
 
     def _fit(self, rates):
         if self.confidence is not None:
@@ -645,6 +660,31 @@ def samples_needed(false_rejection_rate: float, confidence: float | None = None)
     while rejected_ranks(n, false_rejection_rate, confidence) == 0:
         n += 1
     return n
+
+
+def smallest_rate(n_samples: int, confidence: float | None = None) -> Decimal | None:
+    """Return the smallest bound that some samples are enough for, rounded up.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of calibration samples.
+
+    confidence : float, default=None
+        As in :func:`samples_needed`.
+
+    Returns
+    -------
+    rate : decimal.Decimal or None
+        Of two digits; None where no bound below one is large enough.
+    """
+    if not n_samples:
+        return None
+    context = Context(prec=2, rounding=ROUND_UP)
+    if confidence is None:
+        return context.divide(1, n_samples + 1)
+    rate = context.create_decimal(-np.expm1(np.log1p(-confidence) / n_samples))
+    return rate if rate < 1 else None
 
 
 def rejected_ranks(

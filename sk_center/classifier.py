@@ -34,7 +34,7 @@ from torch.utils.data import Dataset, Subset
 
 from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
 from sk_center._epochs import EpochTasks, snapshot, telling
-from sk_center._labels import equals_label
+from sk_center._labels import check_no_label_missing, equals_label
 from sk_center._net_params import (
     NetParamsMixin,
     check_callback_names,
@@ -957,6 +957,7 @@ class CenterLossClassifier(
             y = labels_of(check_dataset(X))
         if isinstance(y, torch.Tensor):
             y = y.cpu().numpy()
+        check_no_label_missing(y)
         X, y = self._check_inputs(X, y, reset=reset)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)

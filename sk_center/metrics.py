@@ -930,12 +930,16 @@ def _check_sides(y_true, labels, sample_weight):
             sample_weight, y_true, dtype=np.float64, ensure_non_negative=True
         )
         counts = sample_weight > 0
-    for missing, those in (("known", known), ("unknown", ~known)):
+    advice = (
+        " In a search or cross-validation, split with cv=LeaveClassesOut(...), so that the "
+        "test part holds classes that are unknown."
+    )
+    for missing, those, hint in (("known", known, ""), ("unknown", ~known, advice)):
         if not (those & counts).any():
             raise ValueError(
                 f"y_true holds no {missing} sample (of positive weight): its labels are "
                 f"{np.unique(y_true)[:10].tolist()}, the known ones "
-                f"{labels[:10].tolist()}."
+                f"{labels[:10].tolist()}.{hint}"
             )
     return known, sample_weight
 

@@ -38,7 +38,7 @@ from sklearn.utils.validation import (
 )
 
 from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
-from sk_center._labels import equals_label, shortened
+from sk_center._labels import check_no_label_missing, equals_label, nearest_name, shortened
 from sk_center._pickling import versions, warn_of_versions
 from sk_center._responses import (
     centers_of,
@@ -308,12 +308,7 @@ class OpenSetClassifier(
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
-        "conformity_score": [
-            StrOptions({"auto", *SCORES}),
-            HasMethods(["fit", "score_samples"]),
-            callable,
-            list,
-        ],
+        "conformity_score": "no_validation",  # named_score knows the nearest name
         "calibration": [StrOptions(set(CALIBRATIONS))],
         "false_rejection_rate": [Interval(Real, 0, 1, closed="left"), dict],
         "confidence": [Interval(Real, 0, 1, closed="neither"), None],
@@ -931,8 +926,9 @@ class OpenSetClassifier(
             raise ValueError(f"estimator must be a classifier; got {self.estimator!r}.")
         # What is wrong with the score is told before training.
         self._make_score(self.estimator)
+        check_no_label_missing(y)
         X, labels = indexable(X, column_or_1d(y, warn=True))
-        assert_all_finite(labels, input_name="y")  # objects too, which do not sort with NaN
+        assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         counted = rows_that_count(labels, params)
         negative = equals_label(labels, negative_label_of(self.estimator))
@@ -1232,9 +1228,11 @@ def named_score(score: Any, estimator: Any) -> BaseScore:
         if callable(score):
             return FunctionScore(score)
     if not isinstance(score, str) or score not in SCORES:
+        nearest = nearest_name(score, SCORES) if isinstance(score, str) else None
         raise ValueError(
             f"conformity_score must be one of {[*SCORES]}, a score, an estimator with "
-            f"score_samples, a callable, a list of those, or 'auto' alone; got {score!r}."
+            f"score_samples, a callable, a list of those, or 'auto' alone; got {score!r}"
+            + (f"; did you mean {nearest!r}?" if nearest else ".")
         )
     if score in ("center_distance", "mahalanobis"):
         return SCORES[score](centers=centers_of(estimator))

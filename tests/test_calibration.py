@@ -1,5 +1,6 @@
 """Tests of the calibration: its arithmetic exactly, its guarantee by simulation."""
 
+import re
 import warnings
 from fractions import Fraction
 
@@ -436,6 +437,34 @@ def test_too_few_samples_raise(rates, confidence, counts, numbers):
     assert f"at least {numbers[2]}." in message
     assert ("confidence" in message) == (confidence is not None)
     assert all(number in message for number in numbers)
+
+
+@pytest.mark.parametrize("confidence", [None, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("n", [1, 2, 9, 12, 19, 40, 63, 98, 99])
+def test_too_few_samples_name_the_smallest_rate(n, confidence):
+    """Check that the rate in the error is the smallest of two digits that would do."""
+    members = [np.arange(n, dtype=float)]
+    with pytest.raises(ValueError, match="are too few") as caught:
+        calibrated(members, [1e-9], confidence)
+    found = re.search(r"With (\d+) in all the smallest rate is (\S+)\. ", str(caught.value))
+    if found is None:
+        assert (n, confidence) == (1, 0.999)
+        with pytest.raises(ValueError, match="are too few"):
+            calibrated(members, [0.99], confidence)
+        return
+    rate = float(found[2])
+    assert int(found[1]) == n
+    assert np.isfinite(calibrated(members, [rate], confidence).score_thresholds_).all()
+    unit = 10 ** (np.floor(np.log10(rate)) - 1)
+    with pytest.raises(ValueError, match="are too few"):
+        calibrated(members, [rate - 1.001 * unit], confidence)
+
+
+def test_too_few_samples_for_any_rate():
+    """Check that no rate is named where none would do."""
+    with pytest.raises(ValueError, match=r"are too few.*more data") as caught:
+        calibrated([np.empty(0)], [0.05])
+    assert "smallest rate" not in str(caught.value)
 
 
 @pytest.mark.parametrize("decimals", [None, 1, 0])

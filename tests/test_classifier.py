@@ -982,7 +982,7 @@ BAD = {
     "no features": (X[:, :0], y, "0 feature"),
     "one row": (X[0], y[:1], "Expected 2D array|1D array"),
     "strings": (np.full((150, 4), "a"), y, "could not convert string to float"),
-    "y with NaN": (X, np.where(y == 0, np.nan, y), "Input y contains NaN"),
+    "y with NaN": (X, np.where(y == 0, np.nan, y), "y holds a missing label, nan at"),
     "empty dataset": (Samples(X[:0], y[:0]), y[:0], "empty Dataset"),
     "dataset of samples in tuples": (TensorDataset(torch.zeros(9, 4)), None, "y is needed"),
     "iterable dataset": (

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
 from sk_center import OpenSetClassifier
-from sk_center.metrics import oscr_score
+from sk_center.metrics import oscr_score, oscr_scorer
 from sk_center.model_selection import LeaveClassesOut
 
 
@@ -367,6 +367,17 @@ def test_grid_search():
     assert search.n_splits_ == 3
     assert (search.cv_results_["mean_test_score"] > 0.5).all()
     assert search.best_estimator_.classes_.tolist() == sorted(set(names))
+
+
+def test_search_without_unknown_samples():
+    """Check that a search by folds of known classes is told how to split."""
+    X, y = load_iris(return_X_y=True)
+    model = OpenSetClassifier(LogisticRegression(max_iter=1000), false_rejection_rate=0.2)
+    search = GridSearchCV(
+        model, {"cv": [0.3]}, cv=5, scoring=oscr_scorer, error_score="raise"
+    )
+    with pytest.raises(ValueError, match=r"no unknown .* split with cv=LeaveClassesOut\("):
+        search.fit(X, y)
 
 
 def test_cross_validate():

@@ -1,5 +1,6 @@
 """Tests of OpenSetClassifier, against brute force on what its estimator returns."""
 
+import re
 import threading
 import warnings
 from math import ceil
@@ -703,7 +704,23 @@ def test_unknown_score_raises(score):
         OpenSetClassifier(GaussianNB(), conformity_score=score).fit(*clouds())
 
 
-@pytest.mark.parametrize("score", ["distance", 3, ["mahalanobis"]])
+@pytest.mark.parametrize(
+    ("score", "nearest"),
+    [("mahalanobs", "mahalanobis"), ("distance", "center_distance"), ("KNN", None)],
+)
+def test_misspelled_score(score, nearest):
+    """Check that the error lists the names of scores in order, and the nearest one."""
+    hint = f"; did you mean {nearest!r}?" if nearest else "."
+    for given in (score, [score]):
+        with pytest.raises(ValueError, match="conformity_score must be one of ") as raised:
+            OpenSetClassifier(GaussianNB(), conformity_score=given).fit(*clouds())
+        names = re.findall(r"'(\w+)'", str(raised.value).partition("]")[0])
+        assert len(names) > 8
+        assert names == sorted(names)
+        assert str(raised.value).endswith(f"got {score!r}{hint}")
+
+
+@pytest.mark.parametrize("score", ["KNN", 3, ["mahalanobis"]])
 def test_unknown_score_in_a_list_raises(score):
     """Check that what is no score in a list is an error that shows it."""
     model = OpenSetClassifier(GaussianNB(), conformity_score=["mahalanobis", score], cv=0.5)
@@ -1849,7 +1866,7 @@ def test_number_of_features_is_checked():
     [
         (lambda y: y[:-1], r"inconsistent numbers of samples: \[150, 149\]"),
         (lambda y: y + 0.5, "continuous"),
-        (lambda y: np.where(y == 1, np.nan, y), "NaN"),
+        (lambda y: np.where(y == 1, np.nan, y), "y holds a missing label, nan"),
         (lambda y: np.column_stack([y, y]), "1d array"),
     ],
     ids=["short", "continuous", "NaN", "two columns"],
@@ -2270,13 +2287,26 @@ def test_predict_ranks_again_only_where_it_must():
     assert 3 * len(X) < CountingRows.n_rows < 3.5 * len(X)
 
 
-@pytest.mark.parametrize("dtype", [object, float])
-def test_missing_labels(dtype):
-    """Check that a label that is missing is named, also among strings."""
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("names", [["a", "b", "c"], [0, 1, 2]])
+@pytest.mark.parametrize("container", [np.asarray, list, pd.Series])
+@pytest.mark.parametrize("model", [OpenSetClassifier(GaussianNB()), CenterLossClassifier()])
+def test_missing_labels(model, container, names, missing):
+    """Check that a label that is missing is named, with where it is and what to do."""
     X, y = load_iris(return_X_y=True)
-    labels = (np.array(["a", "b", "c"], dtype=object)[y] if dtype is object else y).astype(
-        dtype
-    )
-    labels[3] = np.nan
-    with pytest.raises(ValueError, match="contains NaN"):
-        OpenSetClassifier(GaussianNB()).fit(X, labels)
+    labels = np.array(names, dtype=object)[y]
+    labels[[3, 5]] = missing
+    found = f"y holds a missing label, ({missing}|nan) at sample 3, the first of 2. Every"
+    with pytest.raises(ValueError, match=found):
+        model.fit(X, container(labels))
+
+
+@pytest.mark.parametrize("dtype", ["string", "category", "Int64", float])
+def test_missing_labels_by_dtype(dtype):
+    """Check that a label that is missing is named, whatever holds the labels."""
+    X, y = load_iris(return_X_y=True)
+    labels = pd.Series(np.where(np.arange(150) == 3, np.nan, y))
+    if dtype == "string":
+        labels = labels.map({0: "a", 1: "b", 2: "c"})
+    with pytest.raises(ValueError, match=r"y holds a missing label, .* at sample 3,"):
+        OpenSetClassifier(GaussianNB()).fit(X, labels.astype(dtype))

@@ -26,7 +26,11 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.ensemble import IsolationForest, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -36,7 +40,12 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    StandardScaler,
+)
 from sklearn.svm import OneClassSVM
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, load, save
@@ -108,6 +117,15 @@ def doubled(X):
 def minus_norm(X):
     """Return a score."""
     return -np.linalg.norm(X, axis=1)
+
+
+def local_function():
+    """Return a function that has no name in its module."""
+
+    def hidden(X):
+        return X
+
+    return hidden
 
 
 def small(**params):
@@ -411,9 +429,22 @@ KD_TREE = [
             small_open_set(RandomForestClassifier(2)),
             [RandomForestClassifier, "sklearn.tree._classes.DecisionTreeClassifier", TREE],
         ),
+        (
+            small_open_set(HistGradientBoostingClassifier(max_iter=2, max_features=0.5)),
+            [
+                HistGradientBoostingClassifier,
+                "numpy.random._generator.Generator",
+                "sklearn._loss._loss.CyHalfMultinomialLoss",  # of skops 0.13
+                "sklearn._loss.link.Interval",
+                "sklearn._loss.link.MultinomialLogit",
+                "sklearn._loss.loss.HalfMultinomialLoss",
+                "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+                "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+            ],
+        ),
         (small_open_set(conformity_score=FunctionScore(minus_norm)), [minus_norm]),
     ],
-    ids=["svm", "density", "neighbors", "isolation", "forest", "function"],
+    ids=["svm", "density", "neighbors", "isolation", "forest", "boosting", "function"],
 )
 def test_trusted(model, trusted, tmp_path):
     """Check that what could harm is loaded if the caller says so, by class or by name."""
@@ -539,10 +570,29 @@ def test_set_output_and_requests(tmp_path):
         ),
         (
             make_pipeline(CalibratedClassifierCV(small(), cv=2)),
-            "Pipeline.steps.0.1 cannot be saved: skops knows no CalibratedClassifierCV",
+            "Pipeline.steps.0.1 cannot be saved: skops knows no CalibratedClassifierCV "
+            r"\(.*\)\. joblib\.dump writes what a pickle can hold\.",
+        ),
+        (
+            make_pipeline(FunctionTransformer(lambda X: X), small()),
+            "Pipeline.steps.0.1 cannot be saved: it holds "
+            r"\['test_persistence.<lambda>'\], which load could not import .* top level",
+        ),
+        (
+            make_pipeline(FunctionTransformer(local_function()), small()),
+            r"it holds \['test_persistence.hidden'\], which load could not import",
         ),
     ],
-    ids=["scaler", "search", "compiler", "torch.load", "PCG64", "hidden net"],
+    ids=[
+        "scaler",
+        "search",
+        "compiler",
+        "torch.load",
+        "PCG64",
+        "hidden net",
+        "lambda",
+        "local function",
+    ],
 )
 def test_what_cannot_be_saved(model, message, tmp_path):
     """Check that save names what it cannot save, and writes nothing."""
@@ -777,11 +827,15 @@ def list_of(*nodes, **parts):
     return node("ListNode", "builtins.list", [*nodes], **parts)
 
 
+def dict_of(**parts):
+    """Return the node of a dict."""
+    names = list_of(*(node("TypeNode", "builtins.str") for _ in parts))
+    return node("DictNode", "builtins.dict", parts, key_types=names)
+
+
 def estimator(class_, **attributes):
     """Return the node of an estimator."""
-    names = list_of(*(node("TypeNode", "builtins.str") for _ in attributes))
-    state = node("DictNode", "builtins.dict", attributes, key_types=names)
-    return node("ObjectNode", class_, state)
+    return node("ObjectNode", class_, dict_of(**attributes))
 
 
 SCALER = "sklearn.preprocessing._data.StandardScaler"
@@ -856,6 +910,38 @@ def test_untrusted_in_an_archive(part, files, tmp_path):
     made = archive(schema, {"1": b""})
     (tmp_path / "model").write_bytes(with_archive(files[3], made))
     with pytest.raises(ValueError, match="which are not trusted"):
+        load(tmp_path / "model")
+
+
+GENERATOR = "numpy.random._generator.Generator"
+LONG = number(2**128 - 1)
+
+
+def generator(**state):
+    """Return the node of a random generator."""
+    bits = dict_of(bit_generator=number("PCG64"), state=dict_of(**state))
+    content = {"bit_generator": bits, "seed_seq": dict_of()}
+    return node("RandomGeneratorNode", GENERATOR, content)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (generator(state=LONG, inc=LONG), f"it names .*{GENERATOR}"),
+        (generator(state=number(2**128), inc=LONG), "more than 64 bits"),
+        (generator(state=number(-(2**128)), inc=LONG), "more than 64 bits"),
+        (generator(state=LONG, inc=LONG, pos=LONG), "more than 64 bits"),
+        (generator(state=list_of(LONG)), "more than 64 bits"),
+        (list_of(generator(state=LONG, inc=LONG), LONG), "more than 64 bits"),
+        (dict_of(state=dict_of(state=LONG)), "more than 64 bits"),
+        (node("RandomGeneratorNode", GENERATOR, "state"), "cannot be loaded"),
+    ],
+)
+def test_long_integers_of_a_generator(part, message, files, tmp_path):
+    """Check that an archive holds integers of 128 bits as state of PCG64 only."""
+    made = archive(estimator(SCALER, mean_=part, n_features_in_=number(3)))
+    (tmp_path / "model").write_bytes(with_archive(files[3], made))
+    with pytest.raises(ValueError, match=message):
         load(tmp_path / "model")
 
 

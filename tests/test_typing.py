@@ -14,6 +14,8 @@ import typed_use
 from sklearn.utils._param_validation import StrOptions, make_constraint
 
 import sk_center
+from sk_center import OpenSetClassifier
+from sk_center.scores import SCORES
 
 MODULES = [
     import_module(f"sk_center.{module.name}")
@@ -120,12 +122,20 @@ def test_hints_are_what_is_checked(cls):
     for name, constraints in cls._parameter_constraints.items():
         if name not in hints:
             continue  # of a base class
+        if constraints == "no_validation":
+            continue  # the class checks it by itself
         options = [part.options for part in constraints if isinstance(part, StrOptions)]
         accepted = {option for part in options for option in part}
         if any(make_constraint(part).is_satisfied_by(None) for part in constraints):
             accepted.add(None)
         if str not in constraints:
             assert literals(hints[name]) == accepted, name
+
+
+def test_hint_of_a_score():
+    """Check that the hint names the scores that there are, which fit looks up."""
+    hint = hints_of(OpenSetClassifier.__init__)["conformity_score"]
+    assert literals(hint) == {"auto", *SCORES}
 
 
 def test_names_load_as_checkers_read_them():
