@@ -575,7 +575,7 @@ def loose_thresholds(
     scores: NDArray[Any],
     labels: NDArray[np.intp],
 ) -> NDArray[np.intp]:
-    """Return the classes that some freaks among their members made accept anything.
+    """Return the classes that odd members made accept nearly anything.
 
     Their threshold is the score of members far below what is usual, and nearly all samples
     of other classes score more. Either alone is no fault: probabilities have long tails,

@@ -388,7 +388,9 @@ class OpenSetClassifier(
         UserWarning
             If classes of few calibration samples share one threshold; if no sample will
             ever be rejected, for a rate of 0 for one class, or for thresholds on
-            probabilities that leave no room; if y lacks classes of a frozen estimator.
+            probabilities that leave no room; if hardly any will, because calibration
+            samples far out of their class set its threshold; if y lacks classes of a
+            frozen estimator.
 
         Notes
         -----

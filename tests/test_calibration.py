@@ -644,25 +644,25 @@ def test_loose_thresholds():
     """Check that a class is loose that one member made accept all others, and only then."""
     rng = np.random.default_rng(0)
     typical = rng.normal(size=90)
-    freak = np.where(np.arange(90) == 40, -60, typical)
+    odd = np.where(np.arange(90) == 40, -60, typical)
     apart = rng.normal(-20, 1, size=(300, 3))  # of every class seen by the others
-    assert loose_of(freak, apart) == [1]
+    assert loose_of(odd, apart) == [1]
     assert loose_of(typical, apart) == []
     # Far out, but no other class is as near; near all others, but not far out.
-    assert loose_of(freak, apart - 60) == []
+    assert loose_of(odd, apart - 60) == []
     assert loose_of(typical, apart + 20) == []
     # Two tenths of the others are turned down.
-    assert loose_of(freak, apart - 60 * (np.arange(300) < 60)[:, None]) == []
+    assert loose_of(odd, apart - 60 * (np.arange(300) < 60)[:, None]) == []
     # Scores that are the same for all classes say nothing of the others.
-    assert loose_of(freak, np.repeat(apart[:, :1], 3, axis=1)) == []
+    assert loose_of(odd, np.repeat(apart[:, :1], 3, axis=1)) == []
     # A class that a fold does not know, and scores that are not finite.
     unknown = np.where(np.arange(3) == 1, np.nan, apart)
-    assert loose_of(freak, unknown) == []
-    lost = np.where(np.arange(90) == 41, -np.inf, freak)
+    assert loose_of(odd, unknown) == []
+    lost = np.where(np.arange(90) == 41, -np.inf, odd)
     assert loose_of(lost, apart) == []
-    # A threshold below all members is no freak's doing.
+    # A threshold below all members is not the doing of one.
     far = np.full(3, -100.0)
     y, labels = np.repeat([0, 1, 2], 30), np.arange(300) % 3
     assert loose_thresholds(far, typical, y, apart, labels).tolist() == []
     # Of few members nobody knows what is far.
-    assert loose_of(freak[[0, 1, 2, 39, 40, 41, 60, 61, 62]], apart) == []
+    assert loose_of(odd[[0, 1, 2, 39, 40, 41, 60, 61, 62]], apart) == []

@@ -1988,7 +1988,7 @@ def test_classifier_that_cannot_reject_warns():
 
 
 @pytest.mark.parametrize("name", ["forest", "center loss"])
-def test_threshold_set_by_a_freak_warns(name):
+def test_threshold_set_by_an_odd_member_warns(name):
     """Check that a scaler that blows up the margin of digits does not go unnoticed."""
     X, y = load_digits(return_X_y=True)
     known = y < 6
