@@ -21,6 +21,7 @@ import torch
 from fuzz_load import change_bytes, joined, mutated, samples, seeds, split
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
+from sklearn._loss._loss import CyHalfMultinomialLoss
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -434,7 +435,8 @@ KD_TREE = [
             [
                 HistGradientBoostingClassifier,
                 "numpy.random._generator.Generator",
-                "sklearn._loss._loss.CyHalfMultinomialLoss",  # of skops 0.13
+                # Of skops 0.13; scikit-learn 1.6 calls the module "_loss".
+                f"{CyHalfMultinomialLoss.__module__}.CyHalfMultinomialLoss",
                 "sklearn._loss.link.Interval",
                 "sklearn._loss.link.MultinomialLogit",
                 "sklearn._loss.loss.HalfMultinomialLoss",
