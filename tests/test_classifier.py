@@ -934,6 +934,7 @@ print((copy.deepcopy(function).predict(X) == function.predict(X)).all())
 """
 
 
+@pytest.mark.slow
 def test_modules_of_a_script_travel():
     """Check that workers return nets whose module is defined in a script or notebook."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)

@@ -600,9 +600,8 @@ def torchrun(folder, how, kill="0 0"):
     return done, time.monotonic() - start
 
 
-@pytest.mark.parametrize(
-    "rank", [1, pytest.param(0, marks=pytest.mark.slow)], ids=["other", "writer"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [1, 0], ids=["other", "writer"])
 def test_a_killed_process_ends_all_and_training_goes_on(rank, pair, tmp_path):
     """Check that no process waits for a dead one, and what the next run comes to."""
     done, seconds = torchrun(tmp_path, "killed", kill=f"4 {rank}")

@@ -1216,6 +1216,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_hostile_files_take_no_memory(hostile, files, tmp_path):
     """Check that files of a few megabytes, made to take much memory, take none."""

@@ -267,6 +267,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_class_of_a_script(tmp_path):
     """Check that workers get a class that only the script has, but no other process."""
     (tmp_path / "script.py").write_text(LOKY)
