@@ -100,9 +100,9 @@ test = pd.concat([test, table[outsiders]])
 # %%
 # Each kind of column gets what it needs, and a last scaler brings all to one scale.
 # Columns that no transformer asks for, such as the name, are dropped. Gaps are filled
-# without a column that marks them, and rare categories are joined: a column that is nearly
-# always the same would be blown up by the scaler, and the few members that differ in it
-# would lie farther out than any outsider.
+# without a column that marks them, among categories too, and rare categories are joined: a
+# column that is nearly always the same would be blown up by the scaler, and the few members
+# that differ in it would lie farther out than any outsider.
 #
 # The OpenSetClassifier goes around the whole Pipeline, so that transformers learn nothing
 # of the samples that calibrate. Libraries are broad classes, each with a few members that
@@ -112,10 +112,11 @@ test = pd.concat([test, table[outsiders]])
 WORD = r"\b[^\W\d]{2,}\b"  # no numbers: those of some examples are random
 numbers = ["parameters", "required", "lines", "examples"]
 words = TfidfVectorizer(token_pattern=WORD, min_df=5, sublinear_tf=True)
+kinds = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=0.05)
 columns = make_column_transformer(
     (make_pipeline(words, TruncatedSVD(200, random_state=0)), "text"),
     (make_pipeline(SimpleImputer(), PowerTransformer()), numbers),
-    (OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=0.05), ["kind"]),
+    (make_pipeline(SimpleImputer(strategy="most_frequent"), kinds), ["kind"]),
 )
 pipe = make_pipeline(columns, StandardScaler(), CenterLossClassifier(max_epochs=30))
 model = OpenSetClassifier(pipe, false_rejection_rate=0.1, cv=0.3, random_state=0)
