@@ -21,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, OneClassSVM
 
 from sk_center import CenterLossClassifier
-from sk_center.scores import SCORES, BaseScore, Mahalanobis, PerClass
+from sk_center.scores import BaseScore, Mahalanobis, PerClass
+from sk_center.scores.registry import SCORES
 
 # Pixels have one scale already.
 SCALERS = {

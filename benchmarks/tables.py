@@ -5,7 +5,7 @@ from scipy.stats import betabinom, binomtest, t
 
 from benchmarks.recipes import GRID, PEERS
 from benchmarks.runs import read
-from sk_center.calibration import rejected_ranks
+from sk_center.calibration.conformal import rejected_ranks
 
 ROW = ["recipe", "score"]
 BASELINE = ("softmax", "max_softmax")

@@ -11,7 +11,7 @@ _SOURCES = {
     "CenterLossClassifier": "classifier",
     "CenterLossNet": "net",
     "DistanceDisplay": "plotting",
-    "Explanation": "explanation",
+    "Explanation": "open_set",
     "FalseRejectionDisplay": "plotting",
     "FeatureSpaceDisplay": "plotting",
     "LeaveClassesOut": "model_selection",
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from sk_center import scores as scores
     from sk_center.centers import Center as Center
     from sk_center.classifier import CenterLossClassifier as CenterLossClassifier
-    from sk_center.explanation import Explanation as Explanation
     from sk_center.model_selection import LeaveClassesOut as LeaveClassesOut
     from sk_center.net import CenterLossNet as CenterLossNet
     from sk_center.onnx_export import to_onnx as to_onnx
     from sk_center.open_set import OpenSetClassifier as OpenSetClassifier
+    from sk_center.open_set.explanation import Explanation as Explanation
     from sk_center.persistence import load as load
     from sk_center.persistence import save as save
     from sk_center.plotting import DistanceDisplay as DistanceDisplay

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from sk_center._processes import part_sizes
+from sk_center._utils.processes import part_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sk_center._types import Batch
+    from sk_center._utils.types import Batch
 
 __all__ = ["ArrayDataset", "TensorBatches"]
 

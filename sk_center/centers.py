@@ -12,7 +12,7 @@ import torch.distributed as dist
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from sk_center._processes import gather_rows, gather_sizes
+from sk_center._utils.processes import gather_rows, gather_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.distributed import ProcessGroup
 
-    from sk_center._types import FirstCenters, UpdateRule
+    from sk_center._utils.types import FirstCenters, UpdateRule
 
 __all__ = ["Center", "simplex_etf"]
 

@@ -32,18 +32,18 @@ from skorch.dataset import ValidSplit
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
-from sk_center._epochs import EpochTasks, snapshot, telling
-from sk_center._labels import check_no_label_missing, equals_label
-from sk_center._net_params import (
+from sk_center._training.epochs import EpochTasks, snapshot, telling
+from sk_center._training.net_params import (
     NetParamsMixin,
     check_callback_names,
     check_prefixed,
 )
-from sk_center._pickling import Required
-from sk_center._processes import check_agreement, from_rank_0, joint_sum, own_rows
-from sk_center._state import restored_on_error
-from sk_center._training_state import WARM_PARAMETERS, seeded, unchanged_on_error
+from sk_center._training.state import WARM_PARAMETERS, seeded, unchanged_on_error
+from sk_center._utils.callbacks import CallbackSupportMixin, Task, with_callbacks
+from sk_center._utils.labels import check_no_label_missing, equals_label
+from sk_center._utils.processes import check_agreement, from_rank_0, joint_sum, own_rows
+from sk_center._utils.state import restored_on_error
+from sk_center._utils.versions import Required
 from sk_center.batches import (
     LabelledDataset,
     TensorBatches,
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from skorch.history import History
     from torch.optim import Optimizer
 
-    from sk_center._types import (
+    from sk_center._utils.types import (
         FirstCenters,
         Head,
         Label,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sk_center._types import Samples
+    from sk_center._utils.types import Samples
 
 __all__ = ["LeaveClassesOut"]
 

@@ -23,12 +23,12 @@ from skorch.utils import to_device, to_tensor
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from sk_center._checkpoints import Checkpoints
-from sk_center._distributed import trained_together
-from sk_center._epochs import log_epoch
-from sk_center._pickling import Required, versions, warn_of_versions
-from sk_center._saved_net import without_batches
-from sk_center._training_state import deterministic_algorithms
+from sk_center._persistence.saved_net import without_batches
+from sk_center._training.checkpoints import Checkpoints
+from sk_center._training.distributed import trained_together
+from sk_center._training.epochs import log_epoch
+from sk_center._training.state import deterministic_algorithms
+from sk_center._utils.versions import Required, versions, warn_of_versions
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.losses import (
     add_center_loss,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.utils.data import Dataset
 
-    from sk_center._types import (
+    from sk_center._utils.types import (
         Batch,
         FirstCenters,
         Head,

@@ -19,13 +19,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sk_center import __version__
-from sk_center._extras import import_extra
-from sk_center._files import atomic_write
-from sk_center._nested import last_step
-from sk_center._onnx_scores import distances, lowest_accepted, p_values, score_classes
+from sk_center._onnx.scores import distances, lowest_accepted, p_values, score_classes
+from sk_center._utils.extras import import_extra
+from sk_center._utils.files import atomic_write
+from sk_center._utils.nested import last_step
 from sk_center.classifier import CenterLossClassifier
-from sk_center.open_set import OpenSetClassifier, label_dtype
-from sk_center.scores import as_tuple
+from sk_center.open_set import OpenSetClassifier
+from sk_center.open_set.classifier import label_dtype
+from sk_center.scores.base import as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto
 
-    from sk_center._onnx_graph import Value
-    from sk_center._types import Estimator, Steps, StrPath
+    from sk_center._onnx.graph import Value
+    from sk_center._utils.types import Estimator, Steps, StrPath
 
 __all__ = ["to_onnx"]
 
@@ -166,7 +167,7 @@ def make_model(
 ) -> ModelProto:
     """Return the model of ONNX."""
     import_extra("onnx", "onnx", "to_onnx needs")
-    from sk_center._onnx_graph import Graph, check_size
+    from sk_center._onnx.graph import Graph, check_size
 
     state = [*classifier.module_.parameters(), *classifier.module_.buffers()]
     check_size(sum(part.numel() * part.element_size() for part in state))
@@ -256,7 +257,7 @@ class Features(torch.nn.Module):
 
 def convert_network(module: torch.nn.Module, shape: tuple[int, ...]) -> ModelProto:
     """Return the model of ONNX that maps a batch of samples to features."""
-    from sk_center._onnx_graph import OPSET
+    from sk_center._onnx.graph import OPSET
 
     import_extra("onnxscript", "onnx", "to_onnx needs")
     # A copy, whatever device and mode the network is in.
@@ -296,7 +297,7 @@ def convert_steps(steps: Steps, n_columns: int) -> ModelProto:
     """Return the model of ONNX of scikit-learn transformers, in float64."""
     from onnx import checker
 
-    from sk_center._onnx_graph import OPSET
+    from sk_center._onnx.graph import OPSET
 
     skl2onnx = import_extra("skl2onnx", "onnx", "to_onnx needs")
     double = skl2onnx.common.data_types.DoubleTensorType

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from sk_center._codec import Decoder, Encoder
-from sk_center._extras import import_extra
-from sk_center._files import atomic_write
-from sk_center._pickling import versions, warn_of_versions
+from sk_center._persistence.codec import Decoder, Encoder
+from sk_center._utils.extras import import_extra
+from sk_center._utils.files import atomic_write
+from sk_center._utils.versions import versions, warn_of_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from sk_center._types import Estimator, Module, StrPath
+    from sk_center._utils.types import Estimator, Module, StrPath
 
 __all__ = ["load", "save"]
 
@@ -32,7 +32,7 @@ LARGEST_JSON = 2**23
 LARGEST_HEADER = 3 * LARGEST_JSON
 ESTIMATORS = (
     "sk_center.classifier.CenterLossClassifier",
-    "sk_center.open_set.OpenSetClassifier",
+    "sk_center.open_set.classifier.OpenSetClassifier",
     "sklearn.frozen._frozen.FrozenEstimator",
     "sklearn.pipeline.Pipeline",
 )

@@ -9,13 +9,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sk_center._processes import gather_rows, gather_sizes
+from sk_center._utils.processes import gather_rows, gather_sizes
 from sk_center.centers import Center, check_batch, sum_of_squares
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-    from sk_center._types import Points, UpdateRule
+    from sk_center._utils.types import Points, UpdateRule
 
 __all__ = ["ShardedCenter"]
 

@@ -12,9 +12,8 @@ from sk_center.calibration import (
     ConformalCalibration,
     GaussianCalibration,
     WeibullCalibration,
-    gamma_shape,
-    weibull_shape,
 )
+from sk_center.calibration.tails import gamma_shape, weibull_shape
 
 KINDS = [GaussianCalibration, WeibullCalibration]
 

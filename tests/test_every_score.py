@@ -18,8 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
-from sk_center.calibration import CALIBRATIONS
-from sk_center.scores import SCORES, Combined, KNeighbors, Mahalanobis, ViM
+from sk_center.calibration.registry import CALIBRATIONS
+from sk_center.scores import Combined, KNeighbors, Mahalanobis, ViM
+from sk_center.scores.registry import SCORES
 
 EVERY = {
     **{name: name for name in ("auto", *SCORES)},

@@ -34,9 +34,8 @@ from sklearn.preprocessing import (
 )
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
-from sk_center.calibration import CALIBRATIONS
+from sk_center.calibration.registry import CALIBRATIONS
 from sk_center.scores import (
-    SCORES,
     Combined,
     Energy,
     InputDensity,
@@ -46,6 +45,7 @@ from sk_center.scores import (
     PerClass,
     ViM,
 )
+from sk_center.scores.registry import SCORES
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

@@ -53,7 +53,6 @@ from sk_center import CenterLossClassifier, OpenSetClassifier, load, save
 from sk_center.centers import glorot_uniform
 from sk_center.networks import ConvNet, RandomAffine
 from sk_center.scores import (
-    SCORES,
     CenterDistance,
     Combined,
     Energy,
@@ -64,6 +63,7 @@ from sk_center.scores import (
     OpenMax,
     ViM,
 )
+from sk_center.scores.registry import SCORES
 
 DATA = Path(__file__).parent / "data"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="takes pipes, links and modes")

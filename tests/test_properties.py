@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from sk_center import Center, CenterLossClassifier, LeaveClassesOut, OpenSetClassifier
-from sk_center.calibration import CALIBRATIONS
+from sk_center.calibration.registry import CALIBRATIONS
 from sk_center.losses import center_loss
 from sk_center.metrics import (
     aupr_score,
@@ -25,7 +25,7 @@ from sk_center.metrics import (
     oscr_curve,
     oscr_score,
 )
-from sk_center.scores import SCORES
+from sk_center.scores.registry import SCORES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

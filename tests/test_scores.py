@@ -25,7 +25,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from sk_center.scores import (
-    SCORES,
     BaseScore,
     CenterDistance,
     Combined,
@@ -39,8 +38,9 @@ from sk_center.scores import (
     OpenMax,
     PerClass,
     ViM,
-    class_means,
 )
+from sk_center.scores.distances import class_means
+from sk_center.scores.registry import SCORES
 
 N_CLASSES, N_FEATURES, N_SAMPLES = 3, 4, 60
 FEATURE_SCORES = {

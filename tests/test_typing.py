@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import StrOptions, make_constraint
 
 import sk_center
 from sk_center import OpenSetClassifier
-from sk_center.scores import SCORES
+from sk_center.scores.registry import SCORES
 
 MODULES = [
     import_module(f"sk_center.{module.name}")

@@ -38,7 +38,7 @@ from sk_center import (
     scores,
     to_onnx,
 )
-from sk_center._types import Scorer
+from sk_center._utils.types import Scorer
 
 
 def held(values: NDArray[Any], dtype: type[np.generic]) -> None:

@@ -8,15 +8,15 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Subset
 
-from sk_center._checkpoints import FREE_PARAMETERS, HASHED_ROWS, described
-from sk_center._processes import (
+from sk_center._persistence.saved_net import params_of
+from sk_center._training.checkpoints import FREE_PARAMETERS, HASHED_ROWS, described
+from sk_center._utils.processes import (
     check_agreement,
     from_rank_0,
     is_team,
     linger_at_exit,
     part_sizes,
 )
-from sk_center._saved_net import params_of
 from sk_center.batches import ArrayDataset, LabelledDataset, TensorBatches
 
 

@@ -5,8 +5,8 @@ import torch
 from skorch.history import History
 from torch.overrides import TorchFunctionMode
 
-from sk_center._kinds import OF_TRAINING
-from sk_center._training_state import seeded
+from sk_center._persistence.kinds import OF_TRAINING
+from sk_center._training.state import seeded
 
 CPU = torch.device("cpu")
 # What tensors that are computed anew may take beyond those that the file holds.

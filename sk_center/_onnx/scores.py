@@ -5,11 +5,11 @@ from scipy.special import betaln
 from sklearn.mixture import GaussianMixture
 
 from sk_center.calibration import (
-    SMALLEST,
     ConformalCalibration,
     GaussianCalibration,
     WeibullCalibration,
 )
+from sk_center.calibration.base import SMALLEST
 from sk_center.scores import (
     CenterDistance,
     Combined,
@@ -22,8 +22,8 @@ from sk_center.scores import (
     OpenMax,
     PerClass,
     ViM,
-    as_tuple,
 )
+from sk_center.scores.base import as_tuple
 
 # A continued fraction takes rounds in proportion to the square root of the degrees of
 # freedom; these are enough for the most that a calibration finds, 2e6 times 1000 samples.

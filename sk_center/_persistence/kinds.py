@@ -171,17 +171,17 @@ class NetKind(Kind):
     validates = False  # skorch does when it initializes
 
     def all_params_of(self, value):
-        from sk_center._saved_net import params_of
+        from sk_center._persistence.saved_net import params_of
 
         return params_of(value)
 
     def state_of(self, value, params):
-        from sk_center._saved_net import state_of
+        from sk_center._persistence.saved_net import state_of
 
         return state_of(value)
 
     def restore(self, value, state):
-        from sk_center._saved_net import restore
+        from sk_center._persistence.saved_net import restore
 
         self.check(state)
         restore(value, state)
@@ -564,12 +564,12 @@ KINDS = {
             check_params=check_net_params,
         ),
         Kind(
-            "sk_center.open_set.OpenSetClassifier",
+            "sk_center.open_set.classifier.OpenSetClassifier",
             {
                 "classes_": labels,
                 "estimator_": having("predict"),
-                "score_": is_a("sk_center.scores.BaseScore"),
-                "calibration_": is_a("sk_center.calibration.BaseCalibration"),
+                "score_": is_a("sk_center.scores.base.BaseScore"),
+                "calibration_": is_a("sk_center.calibration.base.BaseCalibration"),
                 "outlier_label_": label,
                 "thresholds_": bounded(array("f", "K"), 0, BELOW_ONE),
                 "score_thresholds_": bounded(array("f", "K")),
@@ -579,9 +579,9 @@ KINDS = {
         ),
         Kind("sklearn.pipeline.Pipeline", dropped=("memory",)),
         Kind("sklearn.frozen._frozen.FrozenEstimator"),
-        _score("CenterDistance", {"centers_": array("f", "K", "columns")}),
+        _score("distances.CenterDistance", {"centers_": array("f", "K", "columns")}),
         _score(
-            "Mahalanobis",
+            "distances.Mahalanobis",
             {
                 "means_": array("f", "K", "columns"),
                 "covariance_": either(
@@ -598,7 +598,7 @@ KINDS = {
             },
         ),
         _score(
-            "KNeighbors",
+            "neighbors.KNeighbors",
             {
                 "neighbors_": by_class(
                     either(
@@ -611,31 +611,31 @@ KINDS = {
                 "_origins": either(array("f", "K"), array("f", "K", "columns")),
             },
         ),
-        _score("MaxSoftmax"),
-        _score("MaxLogit"),
-        _score("Energy"),
+        _score("logits.MaxSoftmax"),
+        _score("logits.MaxLogit"),
+        _score("logits.Energy"),
         _score(
-            "OpenMax",
+            "logits.OpenMax",
             {
                 "means_": array("f", "K", "columns"),
                 "weibulls_": by_class(law("weibull_min")),
             },
         ),
         _score(
-            "ViM",
+            "logits.ViM",
             {
                 "origin_": array("f", "D"),
                 "residual_space_": array("f", "D", "residual"),
                 "alpha_": number,
             },
         ),
-        _score("PerClass", {"estimators_": by_class(having("score_samples"))}),
-        _score("InputDensity", {"mixtures_": by_class(having("score_samples"))}),
-        _score("FunctionScore"),
+        _score("density.PerClass", {"estimators_": by_class(having("score_samples"))}),
+        _score("density.InputDensity", {"mixtures_": by_class(having("score_samples"))}),
+        _score("combined.FunctionScore"),
         _score(
-            "Combined",
+            "combined.Combined",
             {
-                "scores_": each(is_a("sk_center.scores.BaseScore"), "scores"),
+                "scores_": each(is_a("sk_center.scores.base.BaseScore"), "scores"),
                 "known_": array("b", "scores", "K"),
                 "medians_": array("f", "scores"),
                 "spreads_": bounded(array("f", "scores"), SMALLEST),
@@ -661,9 +661,9 @@ KINDS = {
             copied=("_fit_X",),
             finish=finish_neighbors,
         ),
-        _calibration("ConformalCalibration"),
+        _calibration("conformal.ConformalCalibration"),
         _calibration(
-            "GaussianCalibration",
+            "tails.GaussianCalibration",
             {
                 "_means": each(positive, "groups"),
                 "degrees_of_freedom_": positive,
@@ -671,7 +671,7 @@ KINDS = {
             },
         ),
         _calibration(
-            "WeibullCalibration",
+            "tails.WeibullCalibration",
             {
                 "shape_": positive,
                 "_tails": each(tail, "groups"),

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sk_center._types import Method
+    from sk_center._utils.types import Method
 
 try:
     from sklearn.callback import CallbackSupportMixin

@@ -10,13 +10,13 @@ from scipy.sparse import issparse
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _estimator_has
 
-from sk_center._nested import last_step, transformed
-from sk_center.scores import as_tuple
+from sk_center._utils.nested import last_step, transformed
+from sk_center.scores.base import as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sk_center._types import Method
+    from sk_center._utils.types import Method
 
 
 def if_estimator_has(name: str) -> Callable[[Method], Method]:

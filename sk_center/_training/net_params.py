@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from torch.utils.data import DataLoader
 
-from sk_center._labels import nearest_name
+from sk_center._utils.labels import nearest_name
 from sk_center.batches import TensorBatches
 
 # Parameters of CenterLossNet that the classifier passes on as they are.

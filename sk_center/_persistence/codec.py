@@ -14,9 +14,9 @@ from numbers import Real
 import numpy as np
 import scipy.stats
 
-from sk_center._archive import DTYPE, LARGEST_SCHEMA, check_archive
-from sk_center._extras import import_extra
-from sk_center._kinds import KINDS, OUTPUT_CONFIG, REQUESTS, kind_of
+from sk_center._persistence.archive import DTYPE, LARGEST_SCHEMA, check_archive
+from sk_center._persistence.kinds import KINDS, OUTPUT_CONFIG, REQUESTS, kind_of
+from sk_center._utils.extras import import_extra
 
 ARRAY_KINDS = "biuf"
 LAWS = ("f", "weibull_min")
@@ -251,8 +251,8 @@ class Encoder:
 class Decoder:
     """Make objects of JSON and arrays.
 
-    Nothing is imported and nothing called but what :mod:`sk_center._kinds` lists and what
-    the caller trusts.
+    Nothing is imported and nothing called but what
+    :mod:`sk_center._persistence.kinds` lists and what the caller trusts.
 
     Parameters
     ----------

@@ -37,10 +37,19 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from sk_center._callbacks import CallbackSupportMixin, Task, with_callbacks
-from sk_center._labels import check_no_label_missing, equals_label, nearest_name, shortened
-from sk_center._pickling import versions, warn_of_versions
-from sk_center._responses import (
+from sk_center._utils.callbacks import CallbackSupportMixin, Task, with_callbacks
+from sk_center._utils.labels import (
+    check_no_label_missing,
+    equals_label,
+    nearest_name,
+    shortened,
+)
+from sk_center._utils.state import restored_on_error
+from sk_center._utils.versions import versions, warn_of_versions
+from sk_center.calibration.loose import loose_thresholds
+from sk_center.calibration.registry import CALIBRATIONS
+from sk_center.open_set.explanation import explain
+from sk_center.open_set.outputs import (
     centers_of,
     consumed,
     flat,
@@ -50,27 +59,18 @@ from sk_center._responses import (
     is_dataset,
     negative_label_of,
 )
-from sk_center._state import restored_on_error
-from sk_center.calibration import CALIBRATIONS, loose_thresholds
-from sk_center.explanation import explain
-from sk_center.scores import (
-    SCORES,
-    BaseScore,
-    Combined,
-    FunctionScore,
-    MaxSoftmax,
-    PerClass,
-    as_tuple,
-)
+from sk_center.scores import BaseScore, Combined, FunctionScore, MaxSoftmax, PerClass
+from sk_center.scores.base import as_tuple
+from sk_center.scores.registry import SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sk_center._types import ConformityScore, Estimator, Label, Samples, Splitter
-    from sk_center.calibration import BaseCalibration
-    from sk_center.explanation import Explanation
+    from sk_center._utils.types import ConformityScore, Estimator, Label, Samples, Splitter
+    from sk_center.calibration.base import BaseCalibration
+    from sk_center.open_set.explanation import Explanation
 
 __all__ = ["OpenSetClassifier"]
 
@@ -631,7 +631,7 @@ class OpenSetClassifier(
         explanations : list of Explanation
             One for each sample, with the p-value, the threshold and the score of each
             class, the distance to its center, and the nearest training samples, see
-            :class:`~sk_center.explanation.Explanation`. Centers are those of the
+            :class:`~sk_center.open_set.explanation.Explanation`. Centers are those of the
             estimator, else the means of the training samples; distances are those of the
             features that scores see.
 

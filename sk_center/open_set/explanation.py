@@ -11,13 +11,13 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length
 
-from sk_center._responses import centers_of, features_of
+from sk_center.open_set.outputs import centers_of, features_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from sk_center._types import Samples
+    from sk_center._utils.types import Samples
     from sk_center.open_set import OpenSetClassifier
 
 __all__ = ["Explanation"]

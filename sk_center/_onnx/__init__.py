@@ -1,0 +1,1 @@
+"""What `to_onnx` is made of."""

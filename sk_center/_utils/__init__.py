@@ -1,0 +1,1 @@
+"""Helpers of all other modules; they know none of them."""

@@ -1,0 +1,494 @@
+"""Metrics of how scores rank known samples and outsiders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.utils import check_consistent_length, column_or_1d
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+from sk_center.metrics.checks import _check, _ranks, _roc
+
+__all__ = [
+    "aupr_score",
+    "auroc_score",
+    "ccr_at_fpr",
+    "detection_error",
+    "fpr_at_tpr",
+    "oscr_curve",
+    "oscr_score",
+]
+
+
+def auroc_score(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Area under the ROC curve of known against unknown samples.
+
+    The probability that a known sample scores higher than an unknown one, ties
+    counting half. It needs no threshold and ignores which known class is right.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_score : array-like of shape (n_samples,)
+        How known each sample looks, larger is more known: ``score_samples``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    auroc : float
+        Between 0 and 1; 0.5 is chance, larger is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, or ``y_score`` holds NaN.
+
+    See Also
+    --------
+    oscr_score : Counts only the known samples that are named right.
+    fpr_at_tpr : At one threshold.
+    sk_center.OpenSetRocDisplay : Draws the curve.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import auroc_score
+    >>> auroc_score(["cat", "dog", "fox"], [0.9, 0.4, 0.5], labels=["cat", "dog"])
+    0.5
+    """
+    known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
+    return float(roc_auc_score(known, _ranks(y_score), sample_weight=sample_weight))
+
+
+def aupr_score(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    positive: Literal["known", "unknown"] = "known",
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Area under the precision-recall curve of known and unknown samples.
+
+    It is scikit-learn's average precision, without interpolation. Unlike
+    :func:`auroc_score` it depends on how many samples are unknown: chance is the share of
+    the positive side.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_score : array-like of shape (n_samples,)
+        How known each sample looks, larger is more known: ``score_samples``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    positive : {"known", "unknown"}, default="known"
+        The side to find. ``"known"`` is what the literature calls AUPR-in,
+        ``"unknown"`` is AUPR-out.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    aupr : float
+        Between 0 and 1; larger is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``positive`` is
+        something else.
+
+    See Also
+    --------
+    sklearn.metrics.average_precision_score : The sum that is taken.
+
+    References
+    ----------
+    .. [1] D. Hendrycks, K. Gimpel. "A baseline for detecting misclassified and
+       out-of-distribution examples in neural networks". ICLR 2017.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import aupr_score
+    >>> y_true, y_score = ["cat", "dog", "fox", "fox"], [4, 2, 3, 1]
+    >>> round(aupr_score(y_true, y_score, labels=["cat", "dog"]), 3)
+    0.833
+    >>> aupr_score(["cat", "fox"], [2, 1], labels=["cat"], positive="unknown")
+    1.0
+    """
+    if not (isinstance(positive, str) and positive in ("known", "unknown")):
+        raise ValueError(f"positive must be 'known' or 'unknown'; got {positive!r}.")
+    known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
+    ranks = _ranks(y_score)
+    side, ranks = (known, ranks) if positive == "known" else (~known, -ranks)
+    return float(average_precision_score(side, ranks, sample_weight=sample_weight))
+
+
+def fpr_at_tpr(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    tpr: float = 0.95,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Share of the unknown samples accepted where ``tpr`` of the known ones are.
+
+    Known is the positive side: the threshold is the highest score at which at least
+    ``tpr`` of the known samples score as high or higher. With the default it is the false
+    positive rate at 95 % true positive rate of [1]_, for short FPR95.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_score : array-like of shape (n_samples,)
+        How known each sample looks, larger is more known: ``score_samples``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    tpr : float, default=0.95
+        Share of the known samples to accept, in (0, 1]. Larger accepts more unknown ones,
+        too.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    fpr : float
+        Between 0 and 1; smaller is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``tpr`` is out
+        of range.
+
+    See Also
+    --------
+    auroc_score : Over all thresholds.
+    ccr_at_fpr : The other way round, and counts only samples that are named right.
+
+    References
+    ----------
+    .. [1] S. Liang, Y. Li, R. Srikant. "Enhancing the reliability of out-of-distribution
+       image detection in neural networks". ICLR 2018.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import fpr_at_tpr
+    >>> fpr_at_tpr([0, 0, 1, 7, 7], [3, 2, 1, 2.5, 0], labels=[0, 1], tpr=0.6)
+    0.5
+    """
+    if not 0 < tpr <= 1:
+        raise ValueError(f"tpr must be in (0, 1]; got {tpr!r}.")
+    fprs, tprs = _roc(y_true, y_score, labels, sample_weight)
+    # Sums of weights round: 0.95 may have become 0.9499999999999999.
+    return float(fprs[np.flatnonzero(tprs >= tpr - 1e-12)[0]])
+
+
+def detection_error(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Smallest share of errors of telling known from unknown, both sides counting half.
+
+    The least that any threshold t reaches of ``(1 - TPR(t)) / 2 + FPR(t) / 2``, with the
+    share TPR of the known samples and FPR of the unknown ones that are accepted.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_score : array-like of shape (n_samples,)
+        How known each sample looks, larger is more known: ``score_samples``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    error : float
+        Between 0 and 0.5, which accepting all samples gives; smaller is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, or ``y_score`` holds NaN.
+
+    See Also
+    --------
+    fpr_at_tpr : The errors at a threshold that is given.
+
+    Notes
+    -----
+    [1]_ defines the error, as the probability of a mistake where half of the samples are
+    unknown. Its tables give it at a TPR of 95 %, which is ``0.025 + fpr / 2`` with ``fpr``
+    of :func:`fpr_at_tpr`; the program of its authors takes the least value over all
+    thresholds, as here. That is one minus the "detection accuracy" of [2]_.
+
+    References
+    ----------
+    .. [1] S. Liang, Y. Li, R. Srikant. "Enhancing the reliability of out-of-distribution
+       image detection in neural networks". ICLR 2018.
+    .. [2] K. Lee, K. Lee, H. Lee, J. Shin. "A simple unified framework for detecting
+       out-of-distribution samples and adversarial attacks". NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import detection_error
+    >>> detection_error([0, 0, 1, 1, 7, 7], [6, 5, 4, 2, 3, 1], labels=[0, 1])
+    0.125
+    """
+    fprs, tprs = _roc(y_true, y_score, labels, sample_weight)
+    return float(((1 - tprs) / 2 + fprs / 2).min())
+
+
+def oscr_curve(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Correct classification rate against false positive rate, over all thresholds.
+
+    At a threshold, the correct classification rate is the share of the known samples
+    that score as high or higher *and* are given their class; the false positive rate
+    is the share of the unknown samples that score as high or higher [1]_.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_pred : array-like of shape (n_samples,)
+        Class given to each sample without rejection.
+
+    y_score : array-like of shape (n_samples,)
+        How known each sample looks, larger is more known: ``score_samples``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    ccr : ndarray of shape (n_thresholds + 1,)
+        Correct classification rates, rising from 0 to the accuracy on known samples.
+
+    fpr : ndarray of shape (n_thresholds + 1,)
+        False positive rates, rising from 0 to 1.
+
+    thresholds : ndarray of shape (n_thresholds + 1,)
+        Falling scores, the first one infinite.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, or ``y_score`` holds NaN.
+
+    See Also
+    --------
+    oscr_score : The area under the curve.
+    sk_center.OSCRCurveDisplay : Draws it.
+
+    Notes
+    -----
+    [1]_ counts the known samples that score higher than the threshold, and the unknown
+    ones that score as high or higher. That curve is lower than the one here, but only
+    where known and unknown samples have the same score.
+
+    References
+    ----------
+    .. [1] A. R. Dhamija, M. Günther, T. E. Boult. "Reducing network agnostophobia".
+       NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import oscr_curve
+    >>> ccr, fpr, thresholds = oscr_curve(
+    ...     [0, 1, 7, 7], [0, 0, 0, 1], [4, 3, 2, 1], labels=[0, 1])
+    >>> ccr
+    array([0. , 0.5, 0.5, 0.5, 0.5])
+    >>> fpr
+    array([0. , 0. , 0. , 0.5, 1. ])
+    """
+    known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
+    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
+    check_consistent_length(y_true, y_pred)
+    correct = known & (y_pred == y_true)
+    weight = np.ones(len(known)) if sample_weight is None else sample_weight
+    order = np.argsort(-y_score, kind="stable")
+    steps = y_score[order][1:] != y_score[order][:-1]
+    last = np.append(np.flatnonzero(steps), len(order) - 1)
+    # Of sums in one order no part is rounded to more than the whole.
+    sums = [np.cumsum((weight * part)[order]) for part in (correct, known, ~known)]
+    ccr, fpr = sums[0][last] / sums[1][-1], sums[2][last] / sums[2][-1]
+    return np.append(0, ccr), np.append(0, fpr), np.append(np.inf, y_score[order][last])
+
+
+def oscr_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Area under the open-set classification rate (OSCR) curve.
+
+    One number for both jobs: classify the known, tell the unknown apart. Equal to
+    :func:`auroc_score` where every known sample is classified correctly, smaller
+    otherwise. The curve is that of :func:`oscr_curve`, joined by straight lines.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_pred : array-like of shape (n_samples,)
+        Class given to each sample without rejection.
+
+    y_score : array-like of shape (n_samples,)
+        How known each sample looks, larger is more known: ``score_samples``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    oscr : float
+        Between 0 and 1; larger is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, or ``y_score`` holds NaN.
+
+    See Also
+    --------
+    oscr_curve : The curve, with its reference.
+    ccr_at_fpr : One point of it.
+    auroc_score : Whichever class is named.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import oscr_score
+    >>> oscr_score([0, 1, 7, 7], [0, 0, 0, 1], [4, 3, 2, 1], labels=[0, 1])
+    0.5
+    """
+    ccr, fpr, _ = oscr_curve(
+        y_true, y_pred, y_score, labels=labels, sample_weight=sample_weight
+    )
+    return min(float(np.trapezoid(ccr, fpr)), 1.0)
+
+
+def ccr_at_fpr(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    labels: ArrayLike,
+    fpr: float = 0.1,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Share of the known samples classified correctly where few unknown are accepted.
+
+    The correct classification rate of :func:`oscr_curve` at the lowest threshold that at
+    most ``fpr`` of the unknown samples reach. Nothing is interpolated.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_pred : array-like of shape (n_samples,)
+        Class given to each sample without rejection.
+
+    y_score : array-like of shape (n_samples,)
+        How known each sample looks, larger is more known: ``score_samples``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    fpr : float, default=0.1
+        Largest share of the unknown samples to accept, in [0, 1]. Larger accepts more of
+        all. With n of them, rates below 1 / n are all the same as 0.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    ccr : float
+        Between 0 and 1; larger is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``fpr`` is out
+        of range.
+
+    See Also
+    --------
+    oscr_score : Over all thresholds.
+
+    References
+    ----------
+    .. [1] A. R. Dhamija, M. Günther, T. E. Boult. "Reducing network agnostophobia".
+       NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import ccr_at_fpr
+    >>> y_true, y_pred, y_score = [0, 1, 1, 7, 7], [0, 1, 0, 0, 1], [5, 3, 1, 4, 2]
+    >>> ccr_at_fpr(y_true, y_pred, y_score, labels=[0, 1], fpr=0.5)
+    0.6666666666666666
+    >>> ccr_at_fpr(y_true, y_pred, y_score, labels=[0, 1])
+    0.3333333333333333
+    """
+    if not 0 <= fpr <= 1:
+        raise ValueError(f"fpr must be in [0, 1]; got {fpr!r}.")
+    ccrs, fprs, _ = oscr_curve(
+        y_true, y_pred, y_score, labels=labels, sample_weight=sample_weight
+    )
+    # Sums of weights round: 0.1 may have become 0.10000000000000002.
+    return float(ccrs[np.flatnonzero(fprs <= fpr + 1e-12)[-1]])

@@ -1,0 +1,236 @@
+"""Metrics of predicted labels."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sk_center._utils.types import Label
+from sk_center.metrics.checks import _check_predictions
+
+__all__ = ["normalized_accuracy_score", "open_set_f1_score", "openness"]
+
+
+def open_set_f1_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike,
+    outlier_label: Label,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Mean of the F1 scores of the known classes and of the reject class.
+
+    All unknown samples together are one more class, and rejecting is to predict it:
+    scikit-learn's macro F1 of K + 1 classes.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_pred : array-like of shape (n_samples,)
+        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    outlier_label : int, float or str
+        What ``y_pred`` says of rejected samples: ``outlier_label_`` of the classifier.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    f1 : float
+        Between 0 and 1; larger is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, ``y_pred`` holds other labels, or
+        ``outlier_label`` is among ``labels``.
+
+    See Also
+    --------
+    normalized_accuracy_score : Accuracies, whatever share of the samples is unknown.
+    sk_center.OpenSetConfusionMatrixDisplay : All the counts.
+    sklearn.metrics.f1_score : The same number from unknown labels made one.
+
+    Notes
+    -----
+    The F1 score of a class is ``2 TP / (2 TP + FP + FN)``. A known class that no sample
+    has and none is given is left out of the mean, as scikit-learn does.
+
+    The macro-averaging open-set F-measure of [1]_ is another number: its precision and
+    recall are means over the K known classes only, to which accepted unknown samples are
+    false positives, and it is the F1 score of these two means. Correct rejections earn
+    nothing there.
+
+    References
+    ----------
+    .. [1] P. R. Mendes Júnior et al. "Nearest neighbors distance ratio open-set
+       classifier". Machine Learning 106, 2017.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import open_set_f1_score
+    >>> y_true = ["cat", "cat", "dog", "fox", "gnu"]
+    >>> y_pred = ["cat", "outsider", "dog", "outsider", "outsider"]
+    >>> round(open_set_f1_score(
+    ...     y_true, y_pred, labels=["cat", "dog"], outlier_label="outsider"), 3)
+    0.822
+    """
+    true, predicted, weight = _check_predictions(
+        y_true, y_pred, labels, outlier_label, sample_weight
+    )
+    hits, of_true, of_predicted = (
+        np.bincount(classes, classes_weight, minlength=true.max() + 1)
+        for classes, classes_weight in (
+            (true, weight * (true == predicted)),
+            (true, weight),
+            (predicted, weight),
+        )
+    )
+    total = of_true + of_predicted
+    return float((2 * hits[total > 0] / total[total > 0]).mean())
+
+
+def normalized_accuracy_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike,
+    outlier_label: Label,
+    lambda_r: float = 0.5,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Weighted mean of the accuracies on known and on unknown samples.
+
+    ``lambda_r * AKS + (1 - lambda_r) * AUS``: AKS is the share of the known samples that
+    are given their class, AUS the share of the unknown ones that are rejected [1]_. How
+    many samples are unknown does not matter.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; those outside ``labels`` are unknown.
+
+    y_pred : array-like of shape (n_samples,)
+        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    outlier_label : int, float or str
+        What ``y_pred`` says of rejected samples: ``outlier_label_`` of the classifier.
+
+    lambda_r : float, default=0.5
+        Weight of the known samples, in (0, 1). Larger minds false rejections more than
+        outsiders that are accepted.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    accuracy : float
+        Between 0 and 1; larger is better. To reject all gives ``1 - lambda_r``.
+
+    Raises
+    ------
+    ValueError
+        If there is no known or no unknown sample, ``y_pred`` holds other labels,
+        ``outlier_label`` is among ``labels``, or ``lambda_r`` is out of range.
+
+    See Also
+    --------
+    open_set_f1_score : Also depends on how many samples are unknown.
+
+    References
+    ----------
+    .. [1] P. R. Mendes Júnior et al. "Nearest neighbors distance ratio open-set
+       classifier". Machine Learning 106, 2017.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import normalized_accuracy_score
+    >>> normalized_accuracy_score(
+    ...     [0, 0, 1, 1, 7, 7], [0, -1, 1, 1, -1, 0], labels=[0, 1], outlier_label=-1)
+    0.625
+    """
+    if not 0 < lambda_r < 1:
+        raise ValueError(f"lambda_r must be in (0, 1); got {lambda_r!r}.")
+    true, predicted, weight = _check_predictions(
+        y_true, y_pred, labels, outlier_label, sample_weight
+    )
+    known, right = true < true.max(), true == predicted
+    of_known, of_unknown = (
+        np.average(right[side], weights=weight[side]) for side in (known, ~known)
+    )
+    return float(lambda_r * of_known + (1 - lambda_r) * of_unknown)
+
+
+def openness(n_known_classes: int, n_test_classes: int) -> float:
+    """How open a problem is, from the numbers of its classes.
+
+    ``1 - sqrt(2 * n_known / (n_known + n_test))``, the definition of [1]_ where the
+    classes to be recognized are those of training, as recommended by [2]_.
+
+    Parameters
+    ----------
+    n_known_classes : int
+        Number of known classes, those of training: ``len(classes_)``.
+
+    n_test_classes : int
+        Number of classes that are met in testing, the known ones included.
+
+    Returns
+    -------
+    openness : float
+        0 where no class is unknown, the closer to 1 the more are.
+
+    Raises
+    ------
+    ValueError
+        If ``n_known_classes`` is not a positive integer, or ``n_test_classes`` is less.
+
+    See Also
+    --------
+    sk_center.LeaveClassesOut : Takes an openness to make splits of.
+
+    Notes
+    -----
+    Some papers take ``1 - sqrt(n_known / n_test)`` instead, which is larger: of MNIST with
+    6 known digits it makes 0.225 rather than 0.134.
+
+    References
+    ----------
+    .. [1] W. J. Scheirer, A. de Rezende Rocha, A. Sapkota, T. E. Boult. "Toward open set
+       recognition". IEEE Transactions on Pattern Analysis and Machine Intelligence 35,
+       2013.
+    .. [2] C. Geng, S.-J. Huang, S. Chen. "Recent advances in open set recognition: a
+       survey". IEEE Transactions on Pattern Analysis and Machine Intelligence 43, 2021.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import openness
+    >>> round(openness(6, 10), 3)
+    0.134
+    """
+    for name, number, least in (
+        ("n_known_classes", n_known_classes, 1),
+        ("n_test_classes", n_test_classes, n_known_classes),
+    ):
+        if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
+            minimum = least if name == "n_known_classes" else f"n_known_classes={least}"
+            raise ValueError(
+                f"{name} must be an integer of at least {minimum}; got {number!r}."
+            )
+    return float(1 - np.sqrt(2 * n_known_classes / (n_known_classes + n_test_classes)))

@@ -1,0 +1,252 @@
+"""Known samples against outsiders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from sklearn.metrics import RocCurveDisplay
+
+from sk_center.metrics import auroc_score
+from sk_center.metrics.checks import _roc
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._utils.types import Estimator, Samples
+from sk_center.plotting.base import _axes, _import_matplotlib, _open_set
+
+__all__ = ["OpenSetRocDisplay"]
+
+
+class OpenSetRocDisplay(RocCurveDisplay):
+    """ROC curve of known against unknown samples; known is the positive side.
+
+    Parameters
+    ----------
+    fpr : ndarray of shape (n_thresholds + 1,)
+        Shares of the unknown samples that are accepted.
+
+    tpr : ndarray of shape (n_thresholds + 1,)
+        Shares of the known samples that are accepted.
+
+    roc_auc : float, default=None
+        Area under the curve. None shows none in the legend.
+
+    name : str, default=None
+        Name of the curve in the legend. None shows none.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+        The curve.
+
+    chance_level_ : matplotlib Line2D or None
+        The curve of chance, where it is drawn.
+
+    ax_ : matplotlib Axes
+        The axes.
+
+    figure_ : matplotlib Figure
+        The figure.
+
+    See Also
+    --------
+    sk_center.metrics.auroc_score : The area under the curve.
+    OSCRCurveDisplay : Counts only the known samples that are named right.
+    sklearn.metrics.RocCurveDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from sk_center import OpenSetRocDisplay
+    >>> display = OpenSetRocDisplay.from_predictions(
+    ...     ["cat", "dog", "fox"], [0.9, 0.4, 0.5], labels=["cat", "dog"], name="mine")
+    >>> display.line_.get_label()
+    'mine (AUC = 0.50)'
+    """
+
+    line_: Line2D
+    chance_level_: Line2D | None
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        fpr: NDArray[Any],
+        tpr: NDArray[Any],
+        roc_auc: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.fpr = fpr
+        self.tpr = tpr
+        self.roc_auc = roc_auc
+        self.name = name
+        self.estimator_name = name  # as scikit-learn before 1.7 calls it
+        self.pos_label = None
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        curve_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        name : str, default=None
+            Name of the curve in the legend; None is the ``name`` of the display.
+
+        curve_kwargs : dict, default=None
+            Keywords of matplotlib's ``plot`` for the curve.
+
+        **kwargs : dict
+            Other parameters of :meth:`sklearn.metrics.RocCurveDisplay.plot`:
+            ``plot_chance_level``, ``chance_level_kw`` and ``despine``.
+
+        Returns
+        -------
+        display : OpenSetRocDisplay
+            This display.
+        """
+        super().plot(ax=_axes(self, ax), name=name, **kwargs)
+        # scikit-learn before 1.7 does not take them as curve_kwargs.
+        self.line_.set(**(curve_kwargs or {}))
+        if self.ax_.get_legend_handles_labels()[1]:
+            self.ax_.legend(loc="lower right")
+        self.ax_.set(
+            xlabel="unknown samples accepted (FPR)", ylabel="known samples accepted (TPR)"
+        )
+        return self
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: Samples,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the curve of a classifier.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            A fitted :class:`~sk_center.OpenSetClassifier`, a Pipeline that ends in one or
+            a search of one.
+
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        y : array-like of shape (n_samples,)
+            True labels; those outside of ``estimator.classes_`` are unknown.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        name : str, default=None
+            Name of the curve in the legend; None is the name of the class.
+
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        **kwargs : dict
+            Further parameters of :meth:`plot`.
+
+        Returns
+        -------
+        display : OpenSetRocDisplay
+            The display.
+
+        Raises
+        ------
+        TypeError
+            If ``estimator`` is none of those, or not fitted.
+
+        ValueError
+            If there is no known or no unknown sample.
+
+        See Also
+        --------
+        OpenSetRocDisplay.from_predictions : Draws scores that are at hand.
+        """
+        _import_matplotlib(f"{cls.__name__}.from_estimator")
+        model, X = _open_set(estimator, X)
+        return cls.from_predictions(
+            y,
+            model.score_samples(X),
+            labels=model.classes_,
+            sample_weight=sample_weight,
+            name=type(estimator).__name__ if name is None else name,
+            ax=ax,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        labels: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the curve of scores.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            True labels; those outside ``labels`` are unknown.
+
+        y_score : array-like of shape (n_samples,)
+            How known each sample looks, larger is more known: ``score_samples``.
+
+        labels : array-like of shape (n_classes,)
+            The known classes, ``classes_`` of the classifier.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        name : str, default=None
+            Name of the curve in the legend; None is ``"Classifier"``.
+
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        **kwargs : dict
+            Further parameters of :meth:`plot`.
+
+        Returns
+        -------
+        display : OpenSetRocDisplay
+            The display.
+
+        Raises
+        ------
+        ValueError
+            If there is no known or no unknown sample.
+
+        See Also
+        --------
+        OpenSetRocDisplay.from_estimator : Draws the scores of an estimator.
+        """
+        _import_matplotlib(f"{cls.__name__}.from_predictions")
+        fpr, tpr = _roc(y_true, y_score, labels, sample_weight)
+        roc_auc = auroc_score(y_true, y_score, labels=labels, sample_weight=sample_weight)
+        name = "Classifier" if name is None else name
+        return cls(fpr=fpr, tpr=tpr, roc_auc=roc_auc, name=name).plot(ax=ax, **kwargs)
