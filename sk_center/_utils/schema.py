@@ -1,0 +1,230 @@
+"""Checks of what fitting sets, for files that may hold anything.
+
+A class that can be saved says beside its ``fit`` what that sets, as a class attribute::
+
+    _saved_state = {"means_": array("f", "K", "columns"), "?feature_names_in_": names}
+
+A check is a function of a value and of the sizes that are known so far, by name. It raises
+ValueError where the value is not as fitting sets it, and adds the sizes that the value
+tells. A name that begins with "?" may be missing. A class has the attributes of its bases,
+too. What several attributes must fulfill together, a method ``_check_loaded(self)`` checks,
+which may also set what follows from the rest.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+
+def saved_state(class_):
+    """Return the checks of all attributes that fitting an object of a class sets."""
+    found = {}
+    for base in reversed(class_.__mro__):
+        found.update(vars(base).get("_saved_state", {}))
+    return found
+
+
+def check_state(owner, checks, state):
+    """Raise ValueError, which names the owner, unless a state passes the checks."""
+    known = {name.removeprefix("?") for name in checks}
+    missing = sorted({name for name in checks if not name.startswith("?")} - {*state})
+    unknown = sorted({*state} - known)
+    if unknown or missing:
+        raise ValueError(f"a {owner} has no attributes {unknown}, and needs {missing}")
+    sizes = {}
+    for name, check in checks.items():
+        name = name.removeprefix("?")
+        if name in state:
+            try:
+                check(state[name], sizes)
+            except ValueError as error:
+                raise ValueError(f"{owner}.{name} {error}") from error
+
+
+def array(kinds, *dims):
+    """Return a check for arrays.
+
+    ``kinds`` are the kinds of dtype that are allowed. Each of ``dims`` is the size of an
+    axis, the name of a size that axes have in common, or None for any.
+    """
+
+    def check(value, sizes):
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds:
+            got = getattr(value, "dtype", type(value).__name__)
+            raise ValueError(f"must be an array of one of the kinds {kinds!r}; got {got}")
+        expected = [
+            dim if isinstance(dim, int) else sizes.get(dim, "any size") for dim in dims
+        ]
+        if value.ndim != len(dims) or any(
+            n not in (found, "any size") for n, found in zip(expected, value.shape)
+        ):
+            raise ValueError(f"must have the shape {tuple(expected)}; got {value.shape}")
+        sizes.update((dim, n) for n, dim in zip(value.shape, dims) if isinstance(dim, str))
+
+    return check
+
+
+def numbers(value, sizes):
+    """Check an array of real numbers, of any shape."""
+    array("f", *getattr(value, "shape", ()))(value, sizes)
+
+
+def bounded(check, least=-np.inf, most=np.inf):
+    """Return a check for arrays of numbers, none of them NaN, between two bounds."""
+
+    def check_bounds(value, sizes):
+        check(value, sizes)
+        if not ((value >= least) & (value <= most)).all():
+            raise ValueError(f"must be between {least} and {most}")
+
+    return check_bounds
+
+
+def ascending(value, sizes):
+    """Check a row of numbers in ascending order."""
+    bounded(array("f", None))(value, sizes)
+    if not (value[1:] >= value[:-1]).all():
+        raise ValueError("must be in ascending order")
+
+
+def labels(value, sizes):
+    """Check class labels: different ones, in order."""
+    array("biufUO", "K")(value, sizes)
+    if len(value) < 2 or not (value[1:] > value[:-1]).all():
+        raise ValueError("must be sorted and hold no label twice")
+
+
+def names(value, sizes):
+    """Check names of features."""
+    array("O", "inputs")(value, sizes)
+    if not all(isinstance(name, str) for name in value):
+        raise ValueError("must hold strings")
+
+
+def label(value, sizes):
+    """Check a label."""
+    if not isinstance(value, (str, Real, np.generic)):
+        raise ValueError(f"must be a label; got {value!r:.50}")
+
+
+def boolean(value, sizes):
+    """Check a boolean."""
+    if not isinstance(value, bool):
+        raise ValueError(f"must be a boolean; got {value!r:.50}")
+
+
+def integer(value, sizes):
+    """Check an integer that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ValueError(f"must be an integer >= 0; got {value!r:.50}")
+
+
+def number(value, sizes):
+    """Check a finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+        raise ValueError(f"must be a finite number; got {value!r:.50}")
+
+
+def positive(value, sizes):
+    """Check a positive number."""
+    number(value, sizes)
+    if value <= 0:
+        raise ValueError(f"must be positive; got {value!r:.50}")
+
+
+def size(dim):
+    """Return a check for an integer that is the size of an axis."""
+
+    def check(value, sizes):
+        integer(value, sizes)
+        if sizes.setdefault(dim, value) != value:
+            raise ValueError(f"must be {sizes[dim]}; got {value}")
+
+    return check
+
+
+def shape(value, sizes):
+    """Check the shape of a sample."""
+    if not isinstance(value, tuple):
+        raise ValueError(f"must be a tuple; got {value!r:.50}")
+    for n in value:
+        integer(n, sizes)
+
+
+def mapping(value, sizes):
+    """Check a dict, of which no more is asked."""
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a dict; got {type(value).__name__}")
+
+
+def instance_of(class_):
+    """Return a check for instances of a class."""
+
+    def check(value, sizes):
+        if not isinstance(value, class_):
+            raise ValueError(f"must be a {class_.__name__}; got {type(value).__name__}")
+
+    return check
+
+
+def having(method):
+    """Return a check for objects with a method."""
+
+    def check(value, sizes):
+        if not callable(getattr(value, method, None)):
+            raise ValueError(f"must have the method {method}; got {type(value).__name__}")
+
+    return check
+
+
+def law(name):
+    """Return a check for a frozen distribution of scipy."""
+
+    def check(value, sizes):
+        if getattr(getattr(value, "dist", None), "name", None) != name:
+            raise ValueError(f"must be a {name} distribution; got {value!r:.50}")
+
+    return check
+
+
+def each(one, length=None):
+    """Return a check for the items of a list, as many as the named size says."""
+
+    def check(value, sizes):
+        if not isinstance(value, list) or sizes.get(length, len(value)) != len(value):
+            raise ValueError(
+                f"must be a list of {sizes.get(length, 'any')} items; got {value!r:.50}"
+            )
+        if length is not None:
+            sizes[length] = len(value)
+        # The same array may stand there many times.
+        for item in {id(item): item for item in value}.values():
+            one(item, sizes)
+
+    return check
+
+
+def by_class(one):
+    """Return a check for a dict of what there is for some of the classes, by index."""
+
+    def check(value, sizes):
+        if not isinstance(value, dict) or not {*value} <= {*range(sizes["K"])}:
+            raise ValueError(f"must be a dict by class index; got {value!r:.50}")
+        for item in value.values():
+            one(item, sizes)
+
+    return check
+
+
+def either(*checks):
+    """Return a check that passes where one of several does."""
+
+    def check(value, sizes):
+        for i, one in enumerate(checks):
+            try:
+                return one(value, sizes)
+            except ValueError:
+                if i == len(checks) - 1:
+                    raise
+
+    return check
