@@ -226,12 +226,8 @@ class CenterLossClassifier(
 
     class_weight : dict or "balanced", default=None
         Positive weights of the classes in both terms of the loss, multiplied with
-        ``sample_weight``. ``"balanced"`` makes every class weigh the same, which the
-        nearest center does by nature. A dict states what mistakes cost: since distances
-        know nothing of costs, it also multiplies the probabilities of the classes, which
-        become ``softmax(log(weight) - distance / tau_)``. The most probable class is then
-        not always that of the nearest center. With ``predict_with="softmax"`` it counts in
-        training alone.
+        ``sample_weight``, in training and nowhere else. ``"balanced"`` makes every class
+        weigh the same.
 
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the data, stop when their loss no
@@ -622,9 +618,6 @@ class CenterLossClassifier(
     def predict(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[Any]:
         """Return the class of the nearest center, or of the softmax head.
 
-        With a dict as ``class_weight``, and ``predict_with="center"``, it is the most
-        probable class of :meth:`predict_proba`, which may be another.
-
         Parameters
         ----------
         X : array-like, tensor or Dataset
@@ -644,7 +637,7 @@ class CenterLossClassifier(
             If X is empty, of another shape than in ``fit``, or not finite.
         """
         self._check_is_fitted()
-        if self.predict_with == "softmax" or self._log_costs.any():
+        if self.predict_with == "softmax":
             return self.classes_[self._scores(X).argmax(axis=1)]
         centers = torch.from_numpy(self.centers_)
         return self.classes_[self._infer(X, lambda features: nearest(features, centers))]
@@ -653,9 +646,6 @@ class CenterLossClassifier(
         self, X: ArrayLike | Tensor | Dataset[Any]
     ) -> NDArray[np.float32]:
         """Return minus the distance to each center; larger is closer.
-
-        A dict as ``class_weight`` adds ``tau_ * log(weight / max(weight))``, but not with
-        ``predict_with="softmax"``.
 
         Parameters
         ----------
@@ -687,9 +677,6 @@ class CenterLossClassifier(
 
     def predict_proba(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
         """Return ``softmax(-distance / tau_)``, or the probabilities of the softmax head.
-
-        A dict as ``class_weight`` makes the former
-        ``softmax(log(weight) - distance / tau_)`` and leaves the latter as they are.
 
         Parameters
         ----------
@@ -864,8 +851,7 @@ class CenterLossClassifier(
     def _scores(self, X):
         """What the largest of decides: minus the distances, or the logits."""
         if self.predict_with == "center":
-            away = self.center_distances(X)
-            return self.tau_ * self._log_costs - away
+            return -self.center_distances(X)
         logits = self.logits(X)
         # Of a sample with logits that are not finite they say nothing.
         return np.where(np.isfinite(logits).all(axis=1, keepdims=True), logits, 0)
@@ -999,7 +985,6 @@ class CenterLossClassifier(
         Negative samples, of the index after the last class, have no class weight. The
         mean is one, but in a stream, of whose weights only a part is known.
         """
-        self._log_costs = np.zeros(len(self.classes_), dtype=np.float32)
         if sample_weight is not None and not streams:
             sample_weight = sample_weight / sample_weight.max()  # no sum can overflow
         if self.class_weight is not None:
@@ -1012,8 +997,6 @@ class CenterLossClassifier(
                     f"class_weight must be positive; got {self.class_weight!r}. To leave a "
                     "class out, leave its samples out."
                 )
-            if self.class_weight != "balanced":
-                self._log_costs += np.log(per_class) - np.log(per_class.max())
             per_class = np.append(per_class, 1)
             with np.errstate(over="ignore"):
                 sample_weight = per_class[y] * (

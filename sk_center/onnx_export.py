@@ -354,8 +354,7 @@ def classify(classifier: CenterLossClassifier, features: Value) -> dict[str, Val
     if classifier.predict_with == "softmax":
         scores = scaled = logits
     else:
-        costs = (classifier.tau_ * classifier._log_costs).astype(np.float32)
-        scores = costs - away
+        scores = -away
         # Infinitely far from all centers is still equally far.
         least = np.finfo(np.float32).min
         scaled = (scores / float(classifier.tau_)).maximum(least)

