@@ -737,7 +737,7 @@ def nearest(features: Tensor, centers: Tensor) -> Tensor:
         Indices, int64.
     """
     if features.numel() * len(centers) < FEW_PRODUCTS:
-        return distances(features, centers).argmin(dim=1)
+        return _nearest_exactly(features, centers)
     return torch.cat([_nearest(rows, centers) for rows in features.split(NEAREST_BLOCK)])
 
 
@@ -770,8 +770,13 @@ def _nearest(features, centers):
     if doubtful.any():
         rows = doubtful.nonzero()[:, 0]
         for part in rows.split(max(NEAREST_BLOCK**2 // len(centers), 1)):
-            index[part] = distances(features[part], centers).argmin(dim=1)
+            index[part] = _nearest_exactly(features[part], centers)
     return index
+
+
+def _nearest_exactly(features, centers):
+    """Return the index of the least distance; NaN is none."""
+    return distances(features, centers).nan_to_num(torch.inf, torch.inf).argmin(dim=1)
 
 
 def add_class_sums(

@@ -32,6 +32,7 @@ from skorch.dataset import ValidSplit
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from sk_center._classifier.outputs import OUTPUTS, BatchOutputs, collect, needs_logits
 from sk_center._training.epochs import EpochTasks, snapshot, telling
 from sk_center._training.net_params import (
     NetParamsMixin,
@@ -56,7 +57,6 @@ from sk_center.centers import (
     add_class_sums,
     distances,
     means_of_sums,
-    nearest,
 )
 from sk_center.losses import objectosphere_loss
 from sk_center.net import NEGATIVE_LOSSES, CenterLossNet
@@ -615,6 +615,60 @@ class CenterLossClassifier(
             self._train(inputs, y, weight, task, epochs=1, goes_on=goes_on, streams=True)
         return self
 
+    def outputs(
+        self, X: ArrayLike | Tensor | Dataset[Any], names: Iterable[str] = OUTPUTS
+    ) -> dict[str, NDArray[Any]]:
+        """Return several outputs of one pass through the network.
+
+        Parameters
+        ----------
+        X : array-like, tensor or Dataset
+            Samples, of the form seen in ``fit``.
+
+        names : iterable of str, default=("labels", "features", "logits", \
+                "probabilities", "distances")
+            What to return. Nothing else is computed, and each costs the memory of its
+            array.
+
+            - ``"labels"``: what :meth:`predict` returns;
+            - ``"features"``: what :meth:`transform` returns;
+            - ``"logits"``: what :meth:`logits` returns;
+            - ``"probabilities"``: what :meth:`predict_proba` returns;
+            - ``"distances"``: what :meth:`center_distances` returns.
+
+        Returns
+        -------
+        outputs : dict of ndarray
+            The outputs by name, a row for each sample, equal to those of the methods.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+
+        ValueError
+            If a name is none of those above, or X is empty, of another shape than in
+            ``fit``, or not finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sk_center import CenterLossClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = CenterLossClassifier(max_epochs=5, random_state=0).fit(X, y)
+        >>> outputs = classifier.outputs(X, ("labels", "features"))
+        >>> {name: values.shape for name, values in outputs.items()}
+        {'labels': (150,), 'features': (150, 128)}
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        unknown = [name for name in names if name not in OUTPUTS]
+        if unknown or not names:
+            raise ValueError(f"names must be some of {OUTPUTS}; got {names!r}.")
+        found = self._infer(X, names)
+        if "labels" in found:
+            found["labels"] = self.classes_[found["labels"]]
+        return {name: found[name] for name in names}
+
     def predict(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[Any]:
         """Return the class of the nearest center, or of the softmax head.
 
@@ -636,11 +690,7 @@ class CenterLossClassifier(
         ValueError
             If X is empty, of another shape than in ``fit``, or not finite.
         """
-        self._check_is_fitted()
-        if self.predict_with == "softmax":
-            return self.classes_[self._scores(X).argmax(axis=1)]
-        centers = torch.from_numpy(self.centers_)
-        return self.classes_[self._infer(X, lambda features: nearest(features, centers))]
+        return self.outputs(X, ("labels",))["labels"]
 
     def decision_function(
         self, X: ArrayLike | Tensor | Dataset[Any]
@@ -667,7 +717,7 @@ class CenterLossClassifier(
         ValueError
             If X is empty, of another shape than in ``fit``, or not finite.
         """
-        scores = self._scores(X)
+        scores = self._infer(X, ("scores",))["scores"]
         if scores.shape[1] > 2:
             return scores
         with np.errstate(over="ignore", invalid="ignore"):
@@ -696,11 +746,7 @@ class CenterLossClassifier(
         ValueError
             If X is empty, of another shape than in ``fit``, or not finite.
         """
-        scores = self._scores(X)
-        if self.predict_with == "center":
-            # Infinitely far from all centers is still equally far.
-            scores = (scores / self.tau_).clip(min=np.finfo(scores.dtype).min)
-        return softmax(scores, axis=1)
+        return self._infer(X, ("probabilities",))["probabilities"]
 
     def predict_log_proba(
         self, X: ArrayLike | Tensor | Dataset[Any]
@@ -750,7 +796,7 @@ class CenterLossClassifier(
         ValueError
             If X is empty, of another shape than in ``fit``, or not finite.
         """
-        return self._infer(X, self._known_logits, with_logits=True)
+        return self._infer(X, ("logits",))["logits"]
 
     def center_distances(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
         """Return the Euclidean distance of each sample to each center.
@@ -773,12 +819,7 @@ class CenterLossClassifier(
         ValueError
             If X is empty, of another shape than in ``fit``, or not finite.
         """
-        self._check_is_fitted()
-        centers = torch.from_numpy(self.centers_)
-        # Features that are not finite lie infinitely far from everything.
-        return self._infer(
-            X, lambda features: distances(features, centers).nan_to_num(np.inf, np.inf)
-        )
+        return self._infer(X, ("distances",))["distances"]
 
     def transform(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
         """Return the features of the network, the space in which the centers lie.
@@ -801,7 +842,7 @@ class CenterLossClassifier(
         ValueError
             If X is empty, of another shape than in ``fit``, or not finite.
         """
-        return self._infer(X, lambda features: features)
+        return self._infer(X, ("features",))["features"]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -848,14 +889,6 @@ class CenterLossClassifier(
         """The centers in the module, as an array of its own."""
         return self.module_.center.predict().cpu().numpy()
 
-    def _scores(self, X):
-        """What the largest of decides: minus the distances, or the logits."""
-        if self.predict_with == "center":
-            return -self.center_distances(X)
-        logits = self.logits(X)
-        # Of a sample with logits that are not finite they say nothing.
-        return np.where(np.isfinite(logits).all(axis=1, keepdims=True), logits, 0)
-
     def _check_is_fitted(self):
         """Raise NotFittedError where needed; the check takes as long as a small network."""
         if not hasattr(self, "net_"):
@@ -868,23 +901,24 @@ class CenterLossClassifier(
             return logits
         return logits[:, :n_classes] - logits[:, n_classes:]
 
-    def _infer(self, X, output, with_logits=False):
-        """Return what ``output`` makes of the features, or logits, of the samples."""
+    def _infer(self, X, names):
+        """Return outputs by name of one pass through the network; labels as indices."""
         self._check_is_fitted()
         X = self._check_inputs(X, reset=False)
-        found, start = None, 0
-        batches = self.net_.forward_iter(X, with_logits=with_logits)
-        with torch.inference_mode():
-            for logits, features in batches:
-                part = output(logits if with_logits else features)
-                part = (part.float() if part.is_floating_point() else part).numpy()
-                if len(part) == len(X):
-                    return part
-                if found is None:  # once, not the parts and all of them
-                    found = np.empty((len(X), *part.shape[1:]), dtype=part.dtype)
-                found[start : start + len(part)] = part
-                start += len(part)
-        return found
+        by_center = self.predict_with == "center"
+        centers = torch.from_numpy(self.centers_)
+        passes = self.net_.forward_iter(X, with_logits=needs_logits(names, by_center))
+        batches = (
+            BatchOutputs(
+                None if logits is None else self._known_logits(logits.float()),
+                features.float(),
+                centers,
+                self.tau_,
+                by_center,
+            )
+            for logits, features in passes
+        )
+        return collect(batches, names, len(X))
 
     def _check_inputs(self, X, y="no_validation", reset=True):
         """Return X as something the net takes, or (X, y) where y is given."""

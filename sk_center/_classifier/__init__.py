@@ -1,0 +1,1 @@
+"""What CenterLossClassifier does before its net trains and when it predicts."""

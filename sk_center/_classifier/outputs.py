@@ -1,0 +1,77 @@
+"""What a trained network says about a batch: labels, distances, probabilities."""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from sk_center.centers import distances, nearest
+
+OUTPUTS = ("labels", "features", "logits", "probabilities", "distances")
+
+
+class BatchOutputs:
+    """Make of the logits and features of a batch what is asked for, and no more."""
+
+    def __init__(self, logits, features, centers, tau, by_center):
+        self.logits, self.features = logits, features
+        self.centers, self.tau, self.by_center = centers, tau, by_center
+
+    @cached_property
+    def distances(self):
+        """Distances to the centers; features that are not finite lie infinitely far."""
+        return distances(self.features, self.centers).nan_to_num(torch.inf, torch.inf)
+
+    @cached_property
+    def scores(self):
+        """Scores of which the largest decides: minus the distances, or the logits."""
+        if self.by_center:
+            return -self.distances
+        # The logits of a sample say nothing where some are not finite.
+        usable = torch.isfinite(self.logits).all(dim=1, keepdim=True)
+        return torch.where(usable, self.logits, 0.0)
+
+    @property
+    def probabilities(self):
+        """Softmax of the scores, of distances at their temperature."""
+        if not self.by_center:
+            return self.scores.softmax(dim=1)
+        scaled = self.distances / -self.tau
+        # Infinitely far from all centers is still equally far.
+        return scaled.clamp_(min=torch.finfo(scaled.dtype).min).softmax(dim=1)
+
+    @property
+    def labels(self):
+        """Index of the class that is predicted."""
+        if not self.by_center:
+            return self.scores.argmax(dim=1)
+        if "distances" in vars(self):
+            return self.distances.argmin(dim=1)
+        return nearest(self.features, self.centers)
+
+
+def needs_logits(names, by_center):
+    """Return whether some of what is asked for takes the head of the network."""
+    return "logits" in names or not (
+        by_center or {"labels", "probabilities", "scores"}.isdisjoint(names)
+    )
+
+
+def collect(batches, names, n_samples):
+    """Return what is named of each batch, as one array for each name."""
+    # Labels last: they are quick where distances are at hand.
+    names = sorted(names, key="labels".__eq__)
+    found, start = {}, 0
+    for batch in batches:
+        stop = start + len(batch.features)
+        with torch.inference_mode():
+            for name in names:
+                part = getattr(batch, name).numpy()
+                if len(part) == n_samples:
+                    found[name] = part
+                    continue
+                if start == 0:  # room for all at once, not the parts and then all of them
+                    found[name] = np.empty((n_samples, *part.shape[1:]), part.dtype)
+                found[name][start:stop] = part
+        start = stop
+    return found
