@@ -144,13 +144,14 @@ class Outputs:
             score = clone(BASE_SCORES[name])
             if isinstance(score, CenterDistance):
                 score.set_params(centers=getattr(self.last, "centers_", None))
-            names = score.consumes
-            names = [names] if isinstance(names, str) else names
-            consumed = np.hstack([getattr(self, name) for name in names])
-            score.fit(consumed[self.parts[0]], self.y)
+            given = [
+                {name: getattr(self, name)[rows] for name in score.needs}
+                for rows in self.parts
+            ]
+            score.fit(given[0], self.y)
             # Part by part: some detectors of PyOD judge a batch as a whole.
-            found = [score.score_classes(consumed[part]) for part in self.parts]
-            columns = np.empty((len(consumed), found[0].shape[1]))
+            found = [score.score_classes(parts) for parts in given]
+            columns = np.empty((sum(map(len, found)), found[0].shape[1]))
             columns[np.concatenate(self.parts)] = np.concatenate(found)
             self.base[name] = score, columns
         return self.base[name]

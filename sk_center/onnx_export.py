@@ -26,7 +26,6 @@ from sk_center._utils.nested import last_step
 from sk_center.classifier import CenterLossClassifier
 from sk_center.open_set import OpenSetClassifier
 from sk_center.open_set.classifier import label_dtype
-from sk_center.scores.base import as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +172,7 @@ def make_model(
     check_size(sum(part.numel() * part.element_size() for part in state))
     graph = Graph()
     shape = classifier._sample_shape
-    wants_inputs = open_set is not None and "inputs" in as_tuple(open_set.score_.consumes)
+    wants_inputs = open_set is not None and "inputs" in open_set.score_.needs
     dtype = np.float64 if steps or wants_inputs else np.float32
     columns = (estimator.n_features_in_,) if steps else shape
     inputs = graph.input("X", dtype, ["batch", *columns])

@@ -119,6 +119,7 @@ def fitted():
         yield model.set_params(calibration=calibration).fit(X, y).calibration_
     features, labels = X.to_numpy(), y.to_numpy()
     parts = {"features": features, "inputs": features, "logits": features[:, :3]}
+    parts["probabilities"] = parts["logits"]
     for name in sk_center.scores.__all__:
         score = getattr(sk_center.scores, name)
         if name == "BaseScore":
@@ -129,8 +130,7 @@ def fitted():
             "PerClass": [GaussianMixture()],
         }
         score = score(*needs.get(name, []))
-        names = [score.consumes] if isinstance(score.consumes, str) else score.consumes
-        yield score.fit(np.hstack([parts.get(name, parts["logits"]) for name in names]), y)
+        yield score.fit(parts, y)
     model.fit(X[known], y[known])
     for name in sk_center.plotting.__all__:
         yield getattr(sk_center, name).from_estimator(model, X, labels)

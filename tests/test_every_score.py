@@ -176,7 +176,7 @@ def test_list_may_mix_what_scores_consume():
     model = OpenSetClassifier(
         frozen("logistic", 3, False), conformity_score=["max_softmax", ViM(), "knn"], cv=0.5
     ).fit(X, y)
-    assert model.score_.consumes == ("features", "logits", "probabilities")
+    assert model.score_.needs == ("features", "logits", "probabilities")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert model.is_outlier(X + 1000).all()

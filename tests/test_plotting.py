@@ -290,7 +290,7 @@ def test_regions_take_a_score_of_features():
     """Check when regions are left out, and that asking for them then is an error."""
     model, X, y = problem(score="max_softmax")
     assert FeatureSpaceDisplay.from_estimator(model, X, y).accepted is None
-    with pytest.raises(ValueError, match=r"consumes features and nothing.*MaxSoftmax\(\)"):
+    with pytest.raises(ValueError, match=r"needs features and nothing.*MaxSoftmax\(\)"):
         FeatureSpaceDisplay.from_estimator(model, X, y, regions=True)
     model, X, y = problem()
     assert FeatureSpaceDisplay.from_estimator(model, X, y, regions=False).accepted is None

@@ -489,19 +489,18 @@ def test_scores_of_permuted_rows_and_classes(problem, score, seed):
     n_classes = index.max() + 1
     rng = np.random.default_rng(seed)
     order, rank = rng.permutation(len(X)), rng.permutation(n_classes)
-    if SCORES[score].consumes != "features" and score != "input_density":
-        X = rng.normal(size=(len(X), n_classes + 2 * (score == "vim")))
-        X[np.arange(len(X)), index - n_classes] += 3
-        columns = np.argsort(rank) - n_classes
-        renamed = X.copy()
-        renamed[:, -n_classes:] = X[:, columns]
-    else:
-        renamed = X
+    logits = rng.normal(size=(len(X), n_classes))
+    logits[np.arange(len(X)), index] += 3
+    X = {"features": X, "inputs": X, "logits": logits, "probabilities": logits}
+    if score == "vim":
+        X["features"] = rng.normal(size=(len(y), n_classes + 2))
+    renamed = {name: part[order] for name, part in X.items()}
+    for name in ("logits", "probabilities"):
+        renamed[name] = renamed[name][:, np.argsort(rank)]
     # The first guess of several components depends on the order.
     made = SCORES[score](**({"max_components": 1} if score == "input_density" else {}))
     found = clone(made).fit(X, index).score_classes(X)
-    other = made.fit(renamed[order], rank[index][order])
-    again = other.score_classes(renamed[order])
+    again = made.fit(renamed, rank[index][order]).score_classes(renamed)
     scale = np.abs(found).max()
     assert_allclose(again[:, rank], found[order], rtol=1e-4, atol=1e-4 * scale)
 

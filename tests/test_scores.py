@@ -39,6 +39,7 @@ from sk_center.scores import (
     PerClass,
     ViM,
 )
+from sk_center.scores.combined import held_out_folds
 from sk_center.scores.distances import class_means
 from sk_center.scores.registry import SCORES
 
@@ -71,7 +72,7 @@ def probabilities(seed=0, n_samples=N_SAMPLES):
 
 def problem_of(score):
     """Return training samples of the kind that a score consumes, labels, new samples."""
-    if score.consumes == "features":
+    if score.needs == ("features",):
         return random_problem()
     return *probabilities(), probabilities(1, 7)[0]
 
@@ -110,13 +111,22 @@ def interpolated(values, share):
     return values[low] + (position - low) * (values[high] - values[low])
 
 
+def reference_scale(X, y, reference):
+    """Return median and spread of the own scores of samples in folds held out in turn."""
+    own = []
+    for rows in held_out_folds(y, 3):
+        others = [i for i in range(len(y)) if i not in rows]
+        scores = reference(X[others], y[others], X[rows])
+        own += [row[k] for row, k in zip(scores, y[rows])]
+    return interpolated(own, 0.5), interpolated(own, 0.5) - interpolated(own, 0.05)
+
+
 def reference_combined(X, y, new, references):
     """Return the least of several reference scores, each on its own scale."""
     scaled = []
     for reference in references:
-        own = [row[k] for row, k in zip(reference(X, y, X), y)]
-        median, q05 = interpolated(own, 0.5), interpolated(own, 0.05)
-        scaled.append((reference(X, y, new) - median) / (median - q05))
+        median, spread = reference_scale(X, y, reference)
+        scaled.append((reference(X, y, new) - median) / spread)
     return np.min(scaled, axis=0)
 
 
@@ -272,9 +282,7 @@ def test_combined(seed):
     expected = reference_combined(X, y, new, references)
     assert_allclose(score.score_classes(new), expected, **CLOSE)
     for reference, median, spread in zip(references, score.medians_, score.spreads_):
-        own = [row[k] for row, k in zip(reference(X, y, X), y)]
-        assert_allclose(median, interpolated(own, 0.5), **CLOSE)
-        assert_allclose(spread, interpolated(own, 0.5) - interpolated(own, 0.05), **CLOSE)
+        assert_allclose([median, spread], reference_scale(X, y, reference), **CLOSE)
     # The formula alone would not show it if one of the two never were the least.
     for part in score.scores:
         assert (Combined([part]).fit(X, y).score_classes(new) > expected + 0.01).any()
@@ -319,18 +327,18 @@ def test_combined_leaves_the_given_scores_alone():
 class FirstFeature(BaseScore):
     """A score of a user: minus the gap between the first feature and the class index."""
 
-    def _fit(self, X, y):
-        self.seen_ = X.dtype, set(y.tolist())
+    def _fit(self, y, features):
+        self.seen_ = features.dtype, set(y.tolist())
 
-    def _score_classes(self, X):
-        return -np.abs(X[:, :1] - np.arange(len(self.classes_)))
+    def _score_classes(self, features):
+        return -np.abs(features[:, :1] - np.arange(len(self.classes_)))
 
 
 def test_score_of_a_user():
     """Check what a subclass gets and gives, alone and combined."""
     X, y, new = random_problem()
     score = FirstFeature().fit(X.astype(np.float32), np.array(["c", "a", "b"])[y])
-    assert score.seen_ == (np.float64, {0, 1, 2})
+    assert score.seen_ == (np.float32, {0, 1, 2})
     assert_array_equal(score.classes_, ["a", "b", "c"])
     expected = [[-abs(x[0] - k) for k in range(3)] for x in new]
     assert_array_equal(score.score_classes(new), expected)
@@ -355,6 +363,20 @@ def test_score_samples_is_that_of_the_most_typical_class(name):
 
 
 @pytest.mark.parametrize("name", ALL_SCORES)
+def test_scores_of_labels(name):
+    """Check that the score for one class a sample is that in the column of the class."""
+    X, y, new = problem_of(ALL_SCORES[name])
+    score = clone(ALL_SCORES[name]).fit(X, np.array(["c", "a", "b"])[y])
+    index = np.arange(len(new)) % N_CLASSES
+    expected = score.score_classes(new)[np.arange(len(new)), index]
+    found = score.score_labels(new, score.classes_[index])
+    assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    assert_array_equal(score.scores_of({score.needs[0]: new}, index), found)
+    with pytest.raises(ValueError, match=r"y holds the labels \['d'\]"):
+        score.score_labels(new[:1], ["d"])
+
+
+@pytest.mark.parametrize("name", ALL_SCORES)
 def test_samples_are_scored_one_by_one(name):
     """Check that the score of a sample does not depend on the others."""
     X, y, new = problem_of(ALL_SCORES[name])
@@ -365,7 +387,7 @@ def test_samples_are_scored_one_by_one(name):
 
 @pytest.mark.parametrize("name", ALL_SCORES)
 @pytest.mark.parametrize(
-    "labels", [["ant", "bee", "cow"], [-5, 0, 70], [-0.5, 0.5, 1.5]], ids=str
+    "labels", [["ant", "bee", "cow"], [-5, 0, 70], [-1.0, 0.0, 2.0]], ids=str
 )
 def test_any_labels(labels, name):
     """Check that names and numbers with gaps do as class indices do."""
@@ -399,8 +421,7 @@ def test_float32_in_float32_out(name):
     narrow = new.astype(np.float32)
     classes = score.score_classes(narrow)
     assert classes.dtype == score.score_samples(narrow).dtype == np.float32
-    # Scores are computed in float64 and rounded; a combination rounds its parts, and
-    # then moves and stretches them.
+    # A combination rounds its parts, and then moves and stretches them.
     exact = score.score_classes(narrow.astype(np.float64))
     assert exact.dtype == score.score_samples(new).dtype == np.float64
     tolerance = 2.0**-24 if name != "combined" else 2.0**-20
@@ -504,10 +525,10 @@ def test_given_centers_of_wrong_shape_raise(centers, shape):
         CenterDistance(centers).fit(X, y)
 
 
-def test_what_scores_consume_and_learn():
+def test_what_scores_need_and_learn():
     """Check what each score asks for, by which OpenSetClassifier feeds them."""
-    assert CenterDistance().consumes == Mahalanobis().consumes == "features"
-    assert MaxSoftmax().consumes == "probabilities"
+    assert CenterDistance().needs == Mahalanobis().needs == ("features",)
+    assert MaxSoftmax().needs == ("probabilities",)
     assert CenterDistance().learns
     assert not CenterDistance(np.zeros((3, 4))).learns
     assert Mahalanobis().learns
@@ -515,7 +536,7 @@ def test_what_scores_consume_and_learn():
     combined = Combined([CenterDistance(np.zeros((3, 4)))])
     # The scale is learned, even where no part learns.
     assert combined.learns
-    assert combined.consumes == "features"
+    assert combined.needs == ("features",)
 
 
 def test_scores_by_name():
@@ -558,7 +579,7 @@ def test_parameters():
     assert Combined(parts, how="sum").get_params(deep=False) == {
         "scores": parts,
         "how": "sum",
-        "n_inputs": None,
+        "n_folds": 3,
     }
 
 
@@ -645,6 +666,8 @@ def test_wrong_shapes_raise(name):
         clone(score).fit(X, y[:-1])
     with pytest.raises(ValueError, match="y contains NaN"):
         clone(score).fit(X, np.append(y[:-1], np.nan))
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        clone(score).fit(X, y + 0.5)
 
 
 LEARNED = {  # minus infinity for a class of which there was no sample
@@ -702,7 +725,7 @@ def test_logits_tell_of_a_class_without_samples(score):
     """Check that a class without samples keeps what the estimator says of it."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(40, 3)) + 9
-    X = np.hstack([rng.normal(size=(40, 4)), logits]) if isinstance(score, ViM) else logits
+    X = {"features": rng.normal(size=(40, 4)), "logits": logits, "probabilities": logits}
     score = clone(score).fit(X, np.repeat([0, 2], 20), classes=range(3))
     found = score.score_classes(X)
     assert found.shape == (40, 3)
@@ -721,9 +744,10 @@ def test_labels_beyond_the_classes_raise():
         CenterDistance().fit(np.eye(3), [0, 1, 3], classes=[0, 1])
 
 
-def test_combined_consumes_what_its_scores_consume():
-    """Check that a combination of scores of probabilities asks for probabilities."""
-    assert Combined([MaxSoftmax(), MaxSoftmax()]).consumes == "probabilities"
+def test_combined_needs_what_its_scores_need():
+    """Check the parts that combinations of scores and names ask for."""
+    assert Combined([MaxSoftmax(), MaxSoftmax()]).needs == ("probabilities",)
+    assert Combined(["vim", InputDensity()]).needs == ("features", "inputs", "logits")
 
 
 def test_mahalanobis_without_variance_within_classes():
@@ -1024,8 +1048,9 @@ def test_vim(n_components):
     alpha = logits.max(axis=1).sum() / residual(features).sum()
     new_logits = new @ W + b
     expected = np.log(np.exp(new_logits).sum(axis=1)) - alpha * residual(new)
-    score = ViM(n_components).fit(np.hstack([features, logits]), y)
-    assert_allclose(score.score_samples(np.hstack([new, new_logits])), expected, rtol=1e-8)
+    score = ViM(n_components).fit({"features": features, "logits": logits}, y)
+    found = score.score_samples({"features": new, "logits": new_logits})
+    assert_allclose(found, expected, rtol=1e-8)
     # Monotone in one minus the probability of the virtual logit, as the paper scores.
     virtual = softmax(np.column_stack([new_logits, alpha * residual(new)]), axis=1)[:, -1]
     assert_array_equal(np.argsort(expected), np.argsort(-virtual))
@@ -1035,7 +1060,9 @@ def test_vim(n_components):
 def test_subspace_of_vim_of_few_samples(n_samples, n_components):
     """Check that the subspace takes half of the features, and of the samples at most."""
     rng = np.random.default_rng(0)
-    score = ViM().fit(rng.normal(size=(n_samples, 10)), np.arange(n_samples) % 2)
+    X = rng.normal(size=(n_samples, 10))
+    X = {"features": X[:, :8], "logits": X[:, 8:]}
+    score = ViM().fit(X, np.arange(n_samples) % 2)
     assert score.residual_space_.shape == (8, 8 - n_components)
 
 
@@ -1072,9 +1099,20 @@ def test_function_score():
         FunctionScore(lambda X: X[0]).fit(X, y).score_classes(X)
 
 
+def scale_of(score, parts, y):
+    """Return median and 5 % quantile of the own scores of samples held out in folds."""
+    own = np.empty(len(y))
+    for rows in held_out_folds(y, 3):
+        others = np.setdiff1d(np.arange(len(y)), rows)
+        score.fit({name: part[others] for name, part in parts.items()}, y[others])
+        scores = score.score_classes({name: part[rows] for name, part in parts.items()})
+        own[rows] = scores[np.arange(len(rows)), y[rows]]
+    return np.median(own), np.quantile(own, 0.05)
+
+
 @pytest.mark.parametrize("how", ["min", "sum"])
 def test_combined_of_features_and_logits(how):
-    """Check a combination of scores that consume different things, side by side."""
+    """Check a combination of scores that need different parts."""
     rng = np.random.default_rng(0)
     features, new = rng.normal(size=(80, 5)), rng.normal(size=(10, 5))
     head = rng.normal(size=(5, 2))
@@ -1084,19 +1122,13 @@ def test_combined_of_features_and_logits(how):
     given = {"features": new, "logits": new @ head}
     given["probabilities"] = softmax(given["logits"], axis=1)
     score = Combined([MaxSoftmax(), CenterDistance(), ViM()], how=how)
-    assert score.consumes == ("features", "logits", "probabilities")
-    side_by_side = [np.hstack([x[name] for name in score.consumes]) for x in (parts, given)]
-    found = score.fit(side_by_side[0], y).score_classes(side_by_side[1])
+    assert score.needs == ("features", "logits", "probabilities")
+    found = score.fit(parts, y).score_classes(given)
     scaled = []
-    for part, names in zip(
-        (MaxSoftmax(), CenterDistance(), ViM()),
-        (["probabilities"], ["features"], ["features", "logits"]),
-    ):
-        part.fit(np.hstack([parts[name] for name in names]), y)
-        own = part.score_classes(np.hstack([parts[name] for name in names]))
-        own = own[np.arange(80), y]
-        scores = part.score_classes(np.hstack([given[name] for name in names]))
-        scaled.append((scores - np.median(own)) / (np.median(own) - np.quantile(own, 0.05)))
+    for part in (MaxSoftmax(), CenterDistance(), ViM()):
+        median, q05 = scale_of(part, parts, y)
+        scores = part.fit(parts, y).score_classes(given)
+        scaled.append((scores - median) / (median - q05))
     expected = np.min(scaled, axis=0) if how == "min" else np.sum(scaled, axis=0)
     assert_allclose(found, expected)
 
@@ -1209,9 +1241,10 @@ def test_input_density_of_missing_values():
         expected = score.score_classes(np.where(holes, means, new))[:, k]
         assert_allclose(found, expected, rtol=1e-9)
     # Others say what is wrong, also those that are combined with it.
-    for other in (Mahalanobis(), Combined([InputDensity(), MaxSoftmax()])):
+    for other in (Mahalanobis(), Combined([InputDensity(), Mahalanobis()])):
+        X = dict.fromkeys(("features", "inputs"), np.full((20, 4), np.nan))
         with pytest.raises(ValueError, match="contains NaN"):
-            other.fit(np.full((20, 4), np.nan), np.arange(20) % 2)
+            other.fit(X, np.arange(20) % 2)
     with pytest.raises(ValueError, match="infinity"):
         score.score_classes(np.where(new == new.max(), np.inf, new))
 
@@ -1268,33 +1301,28 @@ def test_input_density_finds_what_features_lost():
 
 @pytest.mark.parametrize("how", ["min", "sum"])
 def test_combined_of_features_and_inputs(how):
-    """Check that inputs are the columns that n_inputs says, between features and logits."""
+    """Check that each score gets the parts that it needs."""
     X, y, new = random_problem()
     rng = np.random.default_rng(1)
-    logits, new_logits = (
-        rng.normal(size=(len(X), N_CLASSES)),
-        rng.normal(size=(7, N_CLASSES)),
-    )
-    parts = [Mahalanobis(), InputDensity(), MaxLogit()]
-    score = Combined(parts, how=how, n_inputs=2)
-    assert score.consumes == ("features", "inputs", "logits")
-    score.fit(np.hstack([X, logits]), y)
-    found = score.score_classes(np.hstack([new, new_logits]))
-    slices = [slice(0, X.shape[1] - 2), slice(X.shape[1] - 2, X.shape[1])]
-    columns = [(X[:, part], new[:, part]) for part in slices] + [(logits, new_logits)]
+    logits = rng.normal(size=(len(X), N_CLASSES))
+    parts = {"features": X[:, :2], "inputs": X[:, 2:], "logits": logits}
+    given = {"features": new[:, :2], "inputs": new[:, 2:], "logits": logits[:7]}
+    scores = [Mahalanobis(), InputDensity(), MaxLogit()]
+    score = Combined(scores, how=how).fit(parts, y)
+    assert score.n_columns_ == {"features": 2, "inputs": 2, "logits": 3}
     scaled = []
-    for part, (train, test) in zip(parts, columns):
-        own = part.fit(train, y).score_classes(train)[np.arange(len(y)), y]
-        middle, low = np.median(own), np.quantile(own, 0.05)
-        scaled.append((part.score_classes(test) - middle) / (middle - low))
+    for part in scores:
+        median, q05 = scale_of(part, parts, y)
+        scores = part.fit(parts, y).score_classes(given)
+        scaled.append((scores - median) / (median - q05))
     expected = np.min(scaled, axis=0) if how == "min" else np.sum(scaled, axis=0)
-    assert_allclose(found, expected)
-    for bad, message in (
-        (None, "n_inputs must be the number of columns that are inputs.*got None"),
-        (X.shape[1], "X must hold columns of each of .*'features': 0"),
+    assert_allclose(score.score_classes(given), expected)
+    with pytest.raises(
+        ValueError, match=r"X must hold the parts .*'inputs'.*got \['logits"
     ):
-        with pytest.raises(ValueError, match=message):
-            score.set_params(n_inputs=bad).fit(np.hstack([X, logits]), y)
+        score.fit({"logits": logits}, y)
+    with pytest.raises(ValueError, match="X must be a mapping of the parts .*got ndarray"):
+        score.fit(X, y)
 
 
 @pytest.mark.parametrize("how", ["min", "sum"])
@@ -1315,12 +1343,39 @@ def test_combined_where_a_score_knows_nothing_of_a_class(how):
     assert np.isfinite(np.delete(scores, 1, axis=1)).all()
 
 
+def test_scale_of_a_score_that_is_zero_on_what_it_learned_from():
+    """Check that the nearest neighbor gets the scale of samples that it has not seen."""
+    X, y, new = random_problem()
+    assert_array_equal(KNeighbors(1).fit(X, y).score_labels(X, y), 0)
+    score = Combined([KNeighbors(1)]).fit(X, y)
+    median, q05 = scale_of(KNeighbors(1), {"features": X}, y)
+    assert median < 0 < median - q05
+    assert_allclose([score.medians_[0], score.spreads_[0]], [median, median - q05])
+    assert_array_equal(score.scores_[0].score_labels(X, y), 0)  # which learned from all
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 3, 30), (1, 1), (4000, 3000, 1), (2, 2, 2)])
+def test_folds_of_scale(sizes):
+    """Check that each class of two samples or more is held out in part, and not all."""
+    y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    folds = held_out_folds(y, 3)
+    for rows in folds:
+        left = np.bincount(np.delete(y, rows), minlength=len(sizes))
+        assert (left > 0).all()
+    held = np.bincount(y[np.concatenate([[], *folds]).astype(int)], minlength=len(sizes))
+    if sum(sizes) > 5000:
+        assert len(folds) == 1
+        assert_allclose(held[:2], np.array(sizes[:2]) * 5000 / len(y), atol=1)
+    else:
+        assert_array_equal(held, [n if n > 1 else 0 for n in sizes])
+
+
 @pytest.mark.parametrize(
     "score",
     [
         InputDensity(0),
         InputDensity(shrinkage=-0.1),
-        Combined([MaxSoftmax()], n_inputs=0),
+        Combined([MaxSoftmax()], n_folds=1),
         Mahalanobis("full"),
         Mahalanobis(shrinkage="some"),
         Mahalanobis(relative="yes"),
@@ -1346,10 +1401,10 @@ def test_bad_parameters_of_scores(score):
 
 def test_vim_needs_features_and_room():
     """Check the errors of ViM for logits alone and a subspace that holds everything."""
-    with pytest.raises(ValueError, match="features and 3 logits side by side; got 3"):
+    with pytest.raises(ValueError, match="X must be a mapping of the parts"):
         ViM().fit(np.eye(3), [0, 1, 2])
     with pytest.raises(ValueError, match="smaller than the number of features, 2; got 2"):
-        ViM(2).fit(np.eye(4), [0, 1, 0, 1])
+        ViM(2).fit({"features": np.eye(4)[:, :2], "logits": np.eye(4)[:, 2:]}, [0, 1, 0, 1])
 
 
 def test_joblib_keeps_a_tied_covariance_once(tmp_path):

@@ -49,11 +49,11 @@ def held(values: NDArray[Any], dtype: type[np.generic]) -> None:
 class Halves(scores.BaseScore):
     """A score of one's own."""
 
-    consumes = "inputs"
+    needs = ("inputs",)
     learns = False
 
-    def _score_classes(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return -X[:, 0]
+    def _score_classes(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        return -inputs[:, 0]
 
 
 def centers_in_a_loop_of_ones_own() -> None:

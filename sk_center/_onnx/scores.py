@@ -23,7 +23,6 @@ from sk_center.scores import (
     PerClass,
     ViM,
 )
-from sk_center.scores.base import as_tuple
 
 # A continued fraction takes rounds in proportion to the square root of the degrees of
 # freedom; these are enough for the most that a calibration finds, 2e6 times 1000 samples.
@@ -64,7 +63,7 @@ def score_classes(score, parts):
             f"conformity_score must be one of {[cls.__name__ for cls in EXPORTED]} to be "
             f"exported; got {score!r}, which only Python can compute."
         )
-    names = as_tuple(score.consumes)
+    names = score.needs
     dtype = np.result_type(*(parts[name].dtype for name in names))
     parts = {name: parts[name].astype(dtype) for name in names}
     scores = EXPORTED[type(score)](score, **parts)

@@ -301,6 +301,16 @@ def number(value, sizes):
         raise ValueError(f"must be a finite number; got {value!r}")
 
 
+def columns(value, sizes):
+    """Check the number of columns of each part by its name."""
+    names = {"features", "inputs", "logits", "probabilities"}
+    if not isinstance(value, dict) or not {*value} <= names or not value:
+        raise ValueError(f"must be a dict by name of a part; got {value!r:.50}")
+    for n in value.values():
+        at_least_one(n, sizes)
+    sizes.update(value, columns=sum(value.values()))
+
+
 def positive(value, sizes):
     """Check a positive number."""
     number(value, sizes)
@@ -502,7 +512,7 @@ def finish_combined(combined):
 
 
 def _score(name, fitted=None, **kwargs):
-    common = {"classes_": labels, "n_features_in_": size("columns")}
+    common = {"classes_": labels, "n_columns_": columns}
     return Kind(f"sk_center.scores.{name}", {**common, **(fitted or {})}, **kwargs)
 
 
@@ -630,7 +640,7 @@ KINDS = {
         ),
         _score("density.PerClass", {"estimators_": by_class(having("score_samples"))}),
         _score("density.InputDensity", {"mixtures_": by_class(having("score_samples"))}),
-        _score("combined.FunctionScore"),
+        _score("function.FunctionScore"),
         _score(
             "combined.Combined",
             {

@@ -31,9 +31,6 @@ NetInput: TypeAlias = ArrayLike | Tensor | dict[str, Any] | Dataset[Any]
 Label: TypeAlias = int | float | str | np.integer[Any]
 StrPath: TypeAlias = str | PathLike[str]
 
-Seen: TypeAlias = Literal["features", "inputs", "logits", "probabilities"]
-Consumed: TypeAlias = Seen | tuple[Seen, ...]
-
 
 class Rows(Protocol):
     """What can be indexed by rows: a data frame, a sparse matrix, a torch Dataset."""

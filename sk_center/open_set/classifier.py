@@ -60,7 +60,6 @@ from sk_center.open_set.outputs import (
     negative_label_of,
 )
 from sk_center.scores import BaseScore, Combined, FunctionScore, MaxSoftmax, PerClass
-from sk_center.scores.base import as_tuple
 from sk_center.scores.registry import SCORES
 
 if TYPE_CHECKING:
@@ -1193,9 +1192,6 @@ class OpenSetClassifier(
             score, how = self._auto_score(estimator, X)
         if isinstance(score, list):
             made = Combined([named_score(part, estimator) for part in score], how=how)
-            if X is not None and {"features", "inputs"} <= {*as_tuple(made.consumes)}:
-                one_row = inputs_of(estimator, rows_of(X, [0]))
-                made.set_params(n_inputs=flat(one_row).shape[1])
         else:
             made = named_score(score, estimator)
         if self.calibration == "gaussian" and not made.radial:
@@ -1297,11 +1293,13 @@ def class_scores(estimator: Any, score: BaseScore, X: Samples) -> NDArray[np.flo
     does of huge ones, look like nothing it knows.
     """
     seen = consumed(estimator, score, X)
-    lost = np.flatnonzero(~finite_rows(seen))
+    finite = np.all([finite_rows(part) for part in seen.values()], axis=0)
+    lost = np.flatnonzero(~finite)
     if not (len(lost) and finite_rows(inputs_of(estimator, rows_of(X, lost))).all()):
         return score.score_classes(seen)  # which says what is wrong with X itself
-    seen = np.array(seen)
-    seen[lost] = 0
+    seen = {name: np.array(part) for name, part in seen.items()}
+    for part in seen.values():
+        part[lost] = 0
     scores = score.score_classes(seen)
     scores[lost] = -np.inf
     return scores

@@ -11,7 +11,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _estimator_has
 
 from sk_center._utils.nested import last_step, transformed
-from sk_center.scores.base import as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,15 +37,14 @@ def if_estimator_has(name: str) -> Callable[[Method], Method]:
 
 
 def consumed(estimator, score, X):
-    """Return what the score consumes of X."""
+    """Return the parts of X that the score needs."""
     give = {
         "features": lambda: features_of(estimator, X),
         "inputs": lambda: flat(inputs_of(estimator, X)),
         "logits": lambda: logits_of(estimator, score, X),
         "probabilities": lambda: probabilities_of(estimator, score, X),
     }
-    found = [give[name]() for name in as_tuple(score.consumes)]
-    return found[0] if len(found) == 1 else np.hstack(found)
+    return {name: np.asarray(give[name]()) for name in score.needs}
 
 
 def flat(X):

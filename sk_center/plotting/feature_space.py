@@ -253,7 +253,7 @@ class FeatureSpaceDisplay:
 
         regions : "auto" or bool, default="auto"
             Whether to draw the region that each class accepts, which takes an
-            OpenSetClassifier whose score consumes nothing but features. ``"auto"`` draws
+            OpenSetClassifier whose score needs nothing but features. ``"auto"`` draws
             them then, if the features have two dimensions. True draws them for more, too,
             see Notes.
 
@@ -314,12 +314,12 @@ class FeatureSpaceDisplay:
         centers = _centers(centers_of(classifier), features, _members(y, labels))
         plane = _Plane(features, centers)
         display = cls._in_plane(plane, y, features, labels, centers)
-        possible = model is not None and model.score_.consumes == "features"
+        possible = model is not None and model.score_.needs == ("features",)
         if regions == "auto":
             regions = possible and features.shape[1] == 2
         if regions and not possible:
             raise ValueError(
-                "regions=True takes an OpenSetClassifier whose score consumes features and "
+                "regions=True takes an OpenSetClassifier whose score needs features and "
                 f"nothing else; got {estimator if model is None else model.score_!r}."
             )
         if regions:

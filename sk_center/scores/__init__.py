@@ -1,4 +1,4 @@
-"""How known does a sample look? One score per class, larger is more typical of it.
+"""How typical of each known class is a sample? Larger scores are more typical.
 
 :class:`~sk_center.OpenSetClassifier` takes a score as ``conformity_score``, or the name of
 one with default parameters: ``"center_distance"`` is :class:`CenterDistance`,
@@ -9,9 +9,10 @@ one with default parameters: ``"center_distance"`` is :class:`CenterDistance`,
 """
 
 from sk_center.scores.base import BaseScore
-from sk_center.scores.combined import Combined, FunctionScore
+from sk_center.scores.combined import Combined
 from sk_center.scores.density import InputDensity, PerClass
 from sk_center.scores.distances import CenterDistance, Mahalanobis
+from sk_center.scores.function import FunctionScore
 from sk_center.scores.logits import Energy, MaxLogit, MaxSoftmax, OpenMax, ViM
 from sk_center.scores.neighbors import KNeighbors
 

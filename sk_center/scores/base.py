@@ -6,54 +6,76 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from sk_center._utils.fitting import fit_context
+from sk_center._utils.state import restored_on_error
+from sk_center.scores.parts import check_columns, check_sizes, checked_parts
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from collections.abc import Mapping
 
-    from sk_center._utils.types import Consumed, Seen
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["BaseScore"]
 
-# Beyond it sums of squares overflow.
-LARGEST = 1e150
+# So many numbers are in hand at once where rows are scored in blocks, 8 MB.
+BLOCK = 2**20
 
 
 class BaseScore(BaseEstimator):
     """Base class of the scores.
 
-    A score is fitted on what it consumes of training samples, with their labels, and
-    then tells for each class how typical of it new samples look.
+    A score is fitted on parts of training samples, with their labels, and then tells for
+    each class how typical of it other samples are. The parts are ``"features"``, what an
+    estimator makes of its inputs or else these; ``"inputs"``, what its last step sees;
+    ``"logits"`` and ``"probabilities"``, one column for each class. They are arrays of
+    shape (n_samples, n_columns), float32 or float64.
 
-    A score of your own derives from it and defines ``_score_classes(X)``, which returns an
-    array of shape (n_samples, n_classes), or of shape (n_samples,) for a score that is the
-    same for every class; larger is more typical. If it has something to learn,
-    ``_fit(X, y)`` learns it, else ``learns = False`` says so. Both get validated arrays,
-    and ``y`` holds indices of ``classes_``.
+    A score of your own derives from it and names the parts that it needs in ``needs``.
+    ``_score_classes`` gets them as keyword arguments and returns an array of shape
+    (n_samples, n_classes), or (n_samples,) with ``per_class = False`` for a score that is
+    the same for every class; larger is more typical. A score that has something to learn
+    does so in ``_fit(self, y, **parts)``, where ``y`` holds indices of ``classes_``, some
+    of which may be missing; else ``learns = False`` says so. ``_score_own(self, index,
+    **parts)`` may give the same scores for one class a sample, of shape (n_samples,),
+    where that is cheaper than all classes. A score of NaN says that nothing is known.
 
     Attributes
     ----------
-    consumes : {"features", "inputs", "logits", "probabilities"} or tuple of those
-        What ``X`` is in the methods: features of any kind, or what the classifier makes
-        them of, or class logits or class probabilities in the order of the classes; of a
-        tuple, each of those side by side.
+    needs : tuple of {"features", "inputs", "logits", "probabilities"}
+        The parts that the score is computed from.
 
     learns : bool
-        Whether ``fit`` learns from the data. What it learns it must learn from samples
-        that do not calibrate.
+        Whether ``fit`` learns from samples. These must not be calibration samples.
+
+    per_class : bool
+        Whether the score differs between classes.
 
     radial : bool
-        Whether the score of a class is minus the distance to its middle, the law of which
+        Whether the score of a class is minus the distance to its center, the law of which
         ``calibration="gaussian"`` knows.
 
     allow_nan : bool
-        Whether ``X`` may hold NaN, for values that are missing.
+        Whether the parts may hold NaN, for values that are missing.
+
+    accepts_sparse : bool
+        Whether features and inputs may be sparse.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels, once it is fitted.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name, once it is fitted.
+
     n_features_in_ : int
-        Number of columns of what the score consumes, once it is fitted.
+        Number of columns of all parts together, once it is fitted.
 
     See Also
     --------
@@ -66,40 +88,57 @@ class BaseScore(BaseEstimator):
     >>> import numpy as np
     >>> from sk_center.scores import BaseScore
     >>> class CityBlock(BaseScore):
-    ...     def _fit(self, X, y):
-    ...         members = [X[y == k] for k in range(len(self.classes_))]
-    ...         self.middles_ = np.array([np.median(part, axis=0) for part in members])
+    ...     def _fit(self, y, features):
+    ...         groups = [features[y == k] for k in range(len(self.classes_))]
+    ...         self.medians_ = np.array([np.median(group, axis=0) for group in groups])
     ...
-    ...     def _score_classes(self, X):
-    ...         return -np.abs(X[:, None] - self.middles_).sum(axis=2)
+    ...     def _score_classes(self, features):
+    ...         return -np.abs(features[:, None] - self.medians_).sum(axis=2)
     >>> score = CityBlock().fit([[0.0, 0.0], [2.0, 2.0], [9.0, 0.0]], ["a", "a", "b"])
     >>> score.score_classes([[3.0, 0.0]])
     array([[-3., -6.]])
+    >>> score.score_labels([[3.0, 0.0]], ["b"])
+    array([-6.])
     """
 
-    consumes: Consumed = "features"
+    needs: tuple[str, ...] = ("features",)
     learns: bool = True
+    per_class: bool = True
     radial: bool = False
     allow_nan: bool = False
+    accepts_sparse: bool = False
     classes_: NDArray[Any]
-    n_features_in_: int
+    n_columns_: dict[str, int]
     _parameter_constraints: dict = {}
 
-    def fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns of all parts together."""
+        return sum(self.n_columns_.values())
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: ArrayLike | Mapping[str, Any],
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+    ) -> Self:
         """Learn from training samples.
+
+        If it fails or is interrupted, the score stays as it was.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            What the score consumes.
+        X : array-like of shape (n_samples, n_columns), or mapping of those
+            The part that the score needs, or a mapping of the parts by name.
 
         y : array-like of shape (n_samples,)
             Class labels.
 
         classes : array-like of shape (n_classes,), default=None
-            All class labels, where y may lack some; by default those in y. Of a class
-            without samples a score that learns from samples knows nothing: it is minus
-            infinity there, unless what the score consumes tells it.
+            All class labels, where y may lack some; by default those in y. A score that
+            learns from samples knows nothing of a class without any: it is minus infinity
+            there, unless the parts themselves tell it.
 
         Returns
         -------
@@ -110,131 +149,171 @@ class BaseScore(BaseEstimator):
         ------
         ValueError
             If the data or a parameter is invalid, ``y`` holds a label that is not among
-            ``classes``, or ``X`` has not the columns that the score consumes.
+            ``classes`` or continuous numbers, or ``X`` has not the columns that the score
+            needs.
         """
-        self._validate_params()
-        finite = "allow-nan" if self.allow_nan else True
-        X, y = check_X_y(X, y, dtype=np.float64, ensure_all_finite=finite)
-        self.classes_ = np.unique(y if classes is None else np.asarray(classes))
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y holds the labels {unknown.tolist()}, which are not among classes, "
-                f"{self.classes_.tolist()}."
-            )
-        y = np.searchsorted(self.classes_, y)
-        self.n_features_in_ = X.shape[1]
-        largest = max(np.fmax.reduce(X, axis=None), -np.fmin.reduce(X, axis=None))
-        if self.learns and largest > LARGEST:
-            raise ValueError(
-                f"X must be at most {LARGEST:g} in size, so that squares stay finite; got "
-                f"{largest:g}. Scale it (StandardScaler helps)."
-            )
-        one_each = self.consumes in ("logits", "probabilities")
-        if one_each and X.shape[1] != len(self.classes_):
-            raise ValueError(
-                f"X must hold one column for each of {len(self.classes_)} classes; got "
-                f"{X.shape[1]} columns."
-            )
-        self._fit(X, y)
+        with restored_on_error(self):
+            y = column_or_1d(y)
+            assert_all_finite(y, input_name="y")
+            check_classification_targets(y)
+            parts = checked_parts(self, X)
+            check_consistent_length(y, *parts.values())
+            self.classes_ = np.unique(y if classes is None else np.asarray(classes))
+            unknown = np.setdiff1d(y, self.classes_)
+            if len(unknown):
+                raise ValueError(
+                    f"y holds the labels {unknown.tolist()}, which are not among classes, "
+                    f"{self.classes_.tolist()}."
+                )
+            self.n_columns_ = {name: part.shape[1] for name, part in parts.items()}
+            for name in {"logits", "probabilities"} & {*parts}:
+                if self.n_columns_[name] != len(self.classes_):
+                    raise ValueError(
+                        f"{name} must have one column for each of {len(self.classes_)} "
+                        f"classes; got {self.n_columns_[name]} columns."
+                    )
+            if self.learns:
+                check_sizes(parts)
+            self._fit(np.searchsorted(self.classes_, y), **parts)
         return self
 
-    def _fit(self, X, y):
-        """Learn from validated samples and class indices; many scores learn nothing.
+    def _fit(self, y, **parts):
+        """Learn from class indices and parts; many scores learn nothing."""
 
-        Indices may be missing. A score of NaN says that nothing is known of a class.
-        """
-
-    def score_classes(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Return how typical of each class the samples look.
+    def score_classes(self, X: ArrayLike | Mapping[str, Any]) -> NDArray[np.floating[Any]]:
+        """Return how typical of each class the samples are.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            What the score consumes.
+        X : array-like of shape (n_samples, n_columns), or mapping of those
+            The part that the score needs, or a mapping of the parts by name.
 
         Returns
         -------
         scores : ndarray of shape (n_samples, n_classes)
-            Scores, larger is more typical; float32 for float32 input, else float64.
+            Scores, larger is more typical; minus infinity where nothing is known. float32
+            where all parts are, else float64.
 
         Raises
         ------
         ValueError
-            If ``X`` has another number of columns than in ``fit``.
+            If ``X`` has not the columns that it had in ``fit``.
         """
-        check_is_fitted(self)
-        finite = "allow-nan" if self.allow_nan else True
-        X = check_array(
-            X, dtype=[np.float64, np.float32], ensure_all_finite=finite, input_name="X"
-        )
-        if X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
-        # Of samples so far out that numbers overflow no number tells how far.
-        with np.errstate(over="ignore", invalid="ignore"):
-            scores = self._score_classes(X)
-            scores = np.where(np.isnan(scores), -np.inf, scores)
-            if scores.ndim == 1:  # the same for every class
-                scores = np.repeat(scores[:, None], len(self.classes_), axis=1)
-            return scores.astype(X.dtype, copy=False)
+        return np.array(self.scores_of(self._parts(X)))
 
-    def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Return how known the samples look: the score of their most typical class.
+    def score_labels(
+        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike
+    ) -> NDArray[np.floating[Any]]:
+        """Return how typical each sample is of one class.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            What the score consumes.
+        X : array-like of shape (n_samples, n_columns), or mapping of those
+            The part that the score needs, or a mapping of the parts by name.
+
+        y : array-like of shape (n_samples,)
+            The class label that each sample is compared with.
 
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Scores; larger is more known.
+            Scores, those of ``score_classes`` in the column of the label, but for
+            rounding.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` has not the columns that it had in ``fit``, or ``y`` holds a label
+            that is not among ``classes_``.
         """
-        return self.score_classes(X).max(axis=1)
+        parts, y = self._parts(X), column_or_1d(y)
+        check_consistent_length(y, *parts.values())
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds the labels {unknown.tolist()}, which are not among classes_, "
+                f"{self.classes_.tolist()}."
+            )
+        return self.scores_of(parts, np.searchsorted(self.classes_, y))
+
+    def score_samples(self, X: ArrayLike | Mapping[str, Any]) -> NDArray[np.floating[Any]]:
+        """Return how typical of the known classes the samples are: the largest score.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_columns), or mapping of those
+            The part that the score needs, or a mapping of the parts by name.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            The largest score of any class; larger is more typical.
+        """
+        return self.scores_of(self._parts(X)).max(axis=1)
+
+    def scores_of(
+        self, parts: Mapping[str, Any], index: NDArray[np.intp] | None = None
+    ) -> NDArray[np.floating[Any]]:
+        """Return scores of parts that need no check.
+
+        It costs microseconds where the other methods check their arguments first.
+
+        Parameters
+        ----------
+        parts : mapping of arrays of shape (n_samples, n_columns)
+            At least the parts that the score needs, float32 or float64.
+
+        index : ndarray of shape (n_samples,), default=None
+            The index of one class for each sample; by default all classes.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Scores, minus infinity where nothing is known. Not to be written to.
+        """
+        parts = {name: parts[name] for name in self.n_columns_}
+        # No number tells how far samples are so far out that numbers overflow.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if index is None:
+                scores = self._score_classes(**parts)
+            else:
+                scores = self._score_own(index, **parts)
+            scores = scores.astype(_common_dtype(parts), copy=False)
+        unknown = np.isnan(scores)
+        if unknown.any():
+            scores = np.where(unknown, -np.inf, scores).astype(scores.dtype, copy=False)
+        if index is None and scores.ndim == 1:  # the same for every class
+            return np.broadcast_to(scores[:, None], (len(scores), len(self.classes_)))
+        return scores
+
+    def _score_classes(self, *args: Any, **parts: Any) -> Any:
+        """Return the scores of all classes, or one a sample."""
+        raise NotImplementedError(f"{type(self).__name__} must define _score_classes.")
+
+    def _score_own(self, index, **parts):
+        """Return the score of one class a sample, by blocks of rows of all classes."""
+        step = max(BLOCK // len(self.classes_), 1)
+        found = []
+        for start in range(0, max(len(index), 1), step):
+            rows = slice(start, start + step)
+            scores = self._score_classes(
+                **{name: part[rows] for name, part in parts.items()}
+            )
+            if scores.ndim == 2:
+                own = index[rows]
+                scores = scores[np.arange(len(own)), own]
+            found.append(scores)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _parts(self, X):
+        """Return checked parts of X."""
+        check_is_fitted(self)
+        parts = checked_parts(self, X)
+        check_columns(self, parts)
+        return parts
 
 
-def as_tuple(consumes: Consumed) -> tuple[Seen, ...]:
-    """Return what a score consumes as a tuple, also where it is one thing.
-
-    Parameters
-    ----------
-    consumes : str or tuple of str
-        What a score consumes.
-
-    Returns
-    -------
-    consumes : tuple of str
-        The same.
-    """
-    return (consumes,) if isinstance(consumes, str) else consumes
-
-
-def score_by_class(
-    estimators: dict[int, Any], X: NDArray[Any], n_classes: int
-) -> NDArray[np.float64]:
-    """Return what the estimator of each class says of samples.
-
-    Parameters
-    ----------
-    estimators : dict of estimators
-        The fitted estimator of each class that has one, by class index.
-
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples, n_classes)
-        Scores; NaN for a class without estimator.
-    """
-    scores = np.full((len(X), n_classes), np.nan)
-    for k, estimator in estimators.items():
-        scores[:, k] = estimator.score_samples(X)
-    return scores
+def _common_dtype(parts):
+    """Return the dtype of scores: float32 where all parts are, else float64."""
+    narrow = all(part.dtype == np.float32 for part in parts.values())
+    return np.float32 if narrow else np.float64

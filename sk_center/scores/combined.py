@@ -1,4 +1,4 @@
-"""Scores of functions, and several scores as one."""
+"""Several scores as one."""
 
 from __future__ import annotations
 
@@ -9,106 +9,69 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_center.scores.base import BaseScore
+from sk_center.scores.registry import make_score
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numpy.typing import NDArray
 
-    from numpy.typing import ArrayLike, NDArray
+__all__ = ["Combined"]
 
-    from sk_center._utils.types import Consumed
-from sk_center.scores.base import BaseScore, as_tuple
-
-__all__ = ["Combined", "FunctionScore"]
-
-
-class FunctionScore(BaseScore):
-    """What a function of the features says.
-
-    Parameters
-    ----------
-    function : callable
-        Maps an array of shape (n_samples, n_features) to one of shape (n_samples,
-        n_classes), or of shape (n_samples,) for a score that is the same for every class.
-        Larger is more typical.
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
-    n_features_in_ : int
-        Number of columns of what the score consumes.
-
-    See Also
-    --------
-    BaseScore : For a score that learns, or consumes something else.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sk_center.scores import FunctionScore
-    >>> score = FunctionScore(lambda X: np.linalg.norm(X, axis=1))
-    >>> score.fit([[3.0, 4.0], [0.0, 1.0]], [0, 1]).score_samples([[0.0, 2.0]])
-    array([2.])
-    """
-
-    learns = False
-    _parameter_constraints: dict = {"function": [callable]}
-
-    def __init__(self, function: Callable[[NDArray[Any]], ArrayLike]) -> None:
-        self.function = function
-
-    def _score_classes(self, X):
-        scores = np.asarray(self.function(X), dtype=np.float64)
-        if scores.shape not in ((len(X), len(self.classes_)), (len(X),)):
-            raise ValueError(
-                f"function must give scores of shape {(len(X), len(self.classes_))} or "
-                f"{(len(X),)}; got {scores.shape}."
-            )
-        return scores
+# The 5 % quantile of so many samples is known well enough.
+MOST_SCALED = 5000
 
 
 class Combined(BaseScore):
     """Several scores as one, after each was brought to the same scale.
 
-    A score s of a class becomes ``(s - median) / (median - q05)``, where the median and
-    the 5 % quantile are those of the scores that training samples get for their own
-    class. The least of them says that a sample is as typical of a class as the strictest
-    score says, their sum lets one score make good for another. A score that knows nothing
-    of a class, of which there were no samples, has no say in it.
+    A score s becomes ``(s - median) / (median - q05)``, where the median and the 5 %
+    quantile are those of the scores of training samples for their own class. The least of
+    them is as strict as the strictest score, their sum lets one score make good for
+    another. A score that knows nothing of a class, of which there were no samples, has no
+    say in it.
+
+    The scale is measured on samples that the score did not learn from: training samples
+    are dealt into folds, and a copy of the score that learned from the other folds scores
+    each. Of more than 5,000 samples, so many make one fold. Classes of one sample have no
+    part in it.
 
     Parameters
     ----------
-    scores : list of BaseScore
-        Scores, not fitted. They may consume different things: ``X`` then holds those side
-        by side, in the order of ``consumes``.
+    scores : list of score, name of a score, estimator or callable
+        Scores, not fitted, or anything else that
+        :class:`~sk_center.OpenSetClassifier` takes for one. Each gets the parts that it
+        needs.
 
     how : {"min", "sum"}, default="min"
-        How to combine them: ``"min"`` turns down what any score finds untypical, ``"sum"``
-        what they find untypical together.
+        How to combine them: ``"min"`` rejects what any score finds atypical, ``"sum"``
+        what they find atypical together.
 
-    n_inputs : int, default=None
-        Number of columns of ``X`` that are inputs. Needed where scores consume both
-        features and inputs; :class:`~sk_center.OpenSetClassifier` fills it in.
+    n_folds : int, default=3
+        Number of folds, at least 2.
 
     Attributes
     ----------
     scores_ : list of BaseScore
-        The fitted scores.
+        The scores, fitted on all training samples.
 
     known_ : ndarray of shape (n_scores, n_classes) of bool
         Whether a score knows anything of a class.
 
     medians_ : ndarray of shape (n_scores,)
-        Median of each score over the training samples.
+        Median of each score over held-out training samples.
 
     spreads_ : ndarray of shape (n_scores,)
-        Median minus 5 % quantile of each score.
+        Median minus 5 % quantile of each score; where that is zero the standard deviation,
+        and one where that is zero, too.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -118,20 +81,20 @@ class Combined(BaseScore):
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from sk_center.scores import CenterDistance, Combined, Mahalanobis
+    >>> from sk_center.scores import Combined
     >>> X, y = load_iris(return_X_y=True)
-    >>> score = Combined([CenterDistance(), Mahalanobis()]).fit(X, y)
-    >>> typical, odd = X[0], [5.0, 3.4, 3.0, 0.2]
-    >>> score.score_samples([typical, odd]).round(1)
-    array([ 0.5, -2.6])
-    >>> score.set_params(how="sum").fit(X, y).score_samples([typical, odd]).round(1)
-    array([ 1.2, -3.7])
+    >>> score = Combined(["center_distance", "mahalanobis"]).fit(X, y)
+    >>> typical, outsider = X[0], [5.0, 3.4, 3.0, 0.2]
+    >>> score.score_samples([typical, outsider]).round(1)
+    array([ 0.5, -2.4])
+    >>> score.set_params(how="sum").fit(X, y).score_samples([typical, outsider]).round(1)
+    array([ 1.2, -3.4])
     """
 
     _parameter_constraints: dict = {
         "scores": [list],
         "how": [StrOptions({"min", "sum"})],
-        "n_inputs": [Interval(Integral, 1, None, closed="left"), None],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
     }
 
     def __init__(
@@ -139,79 +102,132 @@ class Combined(BaseScore):
         scores: list[Any],
         *,
         how: Literal["min", "sum"] = "min",
-        n_inputs: int | None = None,
+        n_folds: int = 3,
     ) -> None:
         self.scores = scores
         self.how = how
-        self.n_inputs = n_inputs
+        self.n_folds = n_folds
 
     @property
-    def consumes(self) -> Consumed:  # type: ignore[override]
-        """What the scores consume: one thing, or several in alphabetical order."""
-        names = {name for score in self.scores for name in as_tuple(score.consumes)}
-        return tuple(sorted(names)) if len(names) != 1 else names.pop()
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The parts that the scores need, in alphabetical order."""
+        return tuple(sorted({name for score in self._made() for name in score.needs}))
+
+    @property
+    def per_class(self) -> bool:  # type: ignore[override]
+        """Whether any of the scores differs between classes."""
+        return any(score.per_class for score in self._made())
 
     @property
     def allow_nan(self) -> bool:  # type: ignore[override]
-        """Whether one of the scores takes NaN; the others refuse it."""
-        return any(score.allow_nan for score in self.scores)
+        """Whether one of the scores takes NaN; the others refuse it in fit."""
+        return any(score.allow_nan for score in self._made())
 
-    def _fit(self, X, y):
+    @property
+    def accepts_sparse(self) -> bool:  # type: ignore[override]
+        """Whether one of the scores takes sparse parts; the others refuse them in fit."""
+        return any(score.accepts_sparse for score in self._made())
+
+    def _made(self):
+        """Return the scores, not fitted and not to be fitted."""
         if not self.scores:
             raise ValueError("scores must hold at least one score; got [].")
-        self.scores_ = [clone(score) for score in self.scores]
-        own, known, classes = [], [], np.arange(len(self.classes_))
-        for score in self.scores_:
-            part = self._part(X, score)
-            scores = score.fit(part, y, classes).score_classes(part)
-            own.append(scores[np.arange(len(y)), y])
-            known.append(np.isfinite(scores).any(axis=0))
-        self.known_ = np.array(known)
-        self.medians_ = np.median(own, axis=1)
-        spreads = self.medians_ - np.quantile(own, 0.05, axis=1)
-        self.spreads_ = np.where(spreads > 0, spreads, 1.0)
+        return [
+            score if isinstance(score, BaseScore) else make_score(score)
+            for score in self.scores
+        ]
 
-    def _score_classes(self, X):
-        combine, neutral = (np.minimum, np.inf) if self.how == "min" else (np.add, 0.0)
+    def _fit(self, y, **parts):
+        classes = np.arange(len(self.classes_))
+        made = [clone(score) for score in self._made()]
+        folds = held_out_folds(y, self.n_folds)
+        scales = [_scale(_own_scores(score, y, parts, classes, folds)) for score in made]
+        self.medians_, self.spreads_ = np.transpose(scales)
+        self.scores_ = [score.fit(parts, y, classes) for score in made]
+        some = {name: part[:16] for name, part in parts.items()}
+        seen = np.bincount(y, minlength=len(classes)) > 0
+        self.known_ = np.array(
+            [
+                np.isfinite(score.scores_of(some)).any(axis=0) | (seen & score.learns)
+                for score in self.scores_
+            ]
+        )
+
+    def _score_classes(self, **parts):
         total = None
-        for score, known, median, spread in zip(
-            self.scores_, self.known_, self.medians_, self.spreads_
-        ):
-            scaled = (score.score_classes(self._part(X, score)) - median) / spread
-            scaled[:, ~known] = neutral
-            total = scaled if total is None else combine(total, scaled)
-        total[:, ~self.known_.any(axis=0)] = -np.inf
-        return total
+        for score, known, median, spread in self._scales():
+            scores = score.scores_of(parts)
+            scores = scores if score.per_class else scores[:, :1]
+            total = self._add(total, (scores - median) / spread, known)
+        known = self.known_.any(axis=0)
+        total = total if known.all() else np.where(known, total, -np.inf)
+        return total if any(score.per_class for score in self.scores_) else total[:, 0]
 
-    def _part(self, X, score):
-        """Return the columns of X that a score consumes."""
-        widths = self._widths(X.shape[1])
-        stops = np.cumsum([*widths.values()])
-        columns = {
-            name: X[:, stop - width : stop]
-            for (name, width), stop in zip(widths.items(), stops)
-        }
-        parts = [columns[name] for name in as_tuple(score.consumes)]
-        return parts[0] if len(parts) == 1 else np.hstack(parts)
+    def _score_own(self, index, **parts):
+        total = None
+        for score, known, median, spread in self._scales():
+            scaled = (score.scores_of(parts, index) - median) / spread
+            total = self._add(total, scaled, known[index])
+        known = self.known_.any(axis=0)
+        return total if known.all() else np.where(known[index], total, -np.inf)
 
-    def _widths(self, n_columns):
-        """Return the number of columns of each thing that is consumed, by its name."""
-        names = as_tuple(self.consumes)
-        widths = dict.fromkeys(names, len(self.classes_))
-        free = [name for name in ("features", "inputs") if name in names]
-        if len(free) == 2:
-            if self.n_inputs is None:
-                raise ValueError(
-                    "n_inputs must be the number of columns that are inputs, where scores "
-                    "consume both features and inputs; got None."
-                )
-            widths["inputs"] = self.n_inputs
-        if free:  # the first has what is left
-            widths[free[0]] = 0
-            widths[free[0]] = n_columns - sum(widths.values())
-        if min(widths.values()) < 1:
-            raise ValueError(
-                f"X must hold columns of each of {names}; {n_columns} columns leave "
-                f"{widths}."
-            )
-        return widths
+    def _scales(self):
+        """Return each score with the classes that it knows and its scale."""
+        return zip(self.scores_, self.known_, self.medians_, self.spreads_)
+
+    def _add(self, total, scaled, known):
+        """Return the total with one more score, where that is known."""
+        if not known.all():
+            scaled = np.where(known, scaled, np.inf if self.how == "min" else 0.0)
+        if total is None:
+            return scaled
+        return np.minimum(total, scaled) if self.how == "min" else total + scaled
+
+
+def held_out_folds(y: NDArray[np.intp], n_folds: int) -> list[NDArray[np.intp]]:
+    """Return the rows of folds in which every class of two samples or more leaves some.
+
+    More samples than MOST_SCALED give one fold, of about so many.
+    """
+    order = np.random.RandomState(0).permutation(len(y))
+    order = order[np.argsort(y[order], kind="stable")]  # class by class, shuffled
+    sizes = np.bincount(y)
+    place = np.arange(len(y)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # in its class
+    enough = np.repeat(sizes > 1, sizes)
+    if len(y) <= MOST_SCALED:
+        fold = (place + y[order]) % n_folds
+        folds = [np.sort(order[enough & (fold == i)]) for i in range(n_folds)]
+        return [rows for rows in folds if len(rows)]
+    share = np.repeat(np.ceil(sizes * MOST_SCALED / len(y)), sizes)
+    return [np.sort(order[enough & (place < share)])]
+
+
+def _own_scores(score, y, parts, classes, folds):
+    """Return scores of samples for their own class, which the score did not learn from."""
+    if not folds or not score.learns:  # nothing to hold out, or no reason
+        rows = np.sort(np.random.RandomState(0).permutation(len(y))[:MOST_SCALED])
+        some = {name: part[rows] for name, part in parts.items()}
+        fitted = clone(score).fit(parts, y, classes)
+        return fitted.scores_of(some, y[rows])
+    found = []
+    for rows in folds:
+        kept = np.ones(len(y), dtype=bool)
+        kept[rows] = False
+        training = {name: part[kept] for name, part in parts.items()}
+        fitted = clone(score).fit(training, y[kept], classes)
+        held_out = {name: part[rows] for name, part in parts.items()}
+        found.append(fitted.scores_of(held_out, y[rows]))
+    return np.concatenate(found)
+
+
+def _scale(own):
+    """Return the median and the spread of scores."""
+    own = own[np.isfinite(own)].astype(np.float64)
+    if not len(own):
+        return 0.0, 1.0
+    median = np.median(own)
+    noise = 8 * np.finfo(np.float32).eps * np.abs(own).max()
+    for spread in (median - np.quantile(own, 0.05), own.std()):
+        if spread > noise:
+            return median, spread
+    return median, 1.0

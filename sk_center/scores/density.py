@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import config_context
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sk_center._utils.types import DensityEstimator
-from sk_center.scores.base import BaseScore, score_by_class
+from sk_center.scores.base import BaseScore
 
 __all__ = ["InputDensity", "PerClass"]
 
@@ -42,8 +42,11 @@ class PerClass(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -66,13 +69,13 @@ class PerClass(BaseScore):
     def __init__(self, estimator: DensityEstimator) -> None:
         self.estimator = estimator
 
-    def _fit(self, X, y):
+    def _fit(self, y, features):
         self.estimators_ = {
-            k: clone(self.estimator).fit(X[y == k]) for k in np.unique(y).tolist()
+            k: clone(self.estimator).fit(features[y == k]) for k in np.unique(y).tolist()
         }
 
-    def _score_classes(self, X):
-        return score_by_class(self.estimators_, X, len(self.classes_))
+    def _score_classes(self, features):
+        return score_by_class(self.estimators_, features, len(self.classes_))
 
 
 class InputDensity(BaseScore):
@@ -112,8 +115,11 @@ class InputDensity(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -131,7 +137,7 @@ class InputDensity(BaseScore):
     array([  2. , -13.8])
     """
 
-    consumes = "inputs"
+    needs = ("inputs",)
     allow_nan = True
     _parameter_constraints: dict = {
         "max_components": [Interval(Integral, 1, None, closed="left")],
@@ -142,8 +148,8 @@ class InputDensity(BaseScore):
         self.max_components = max_components
         self.shrinkage = shrinkage
 
-    def _fit(self, X, y):
-        X = filled(X, y)
+    def _fit(self, y, inputs):
+        X = filled(inputs.astype(np.float64, copy=False), y)
         means, spreads = X.mean(axis=0), spreads_of(X)
         X = (X - means) / spreads
         rng = np.random.RandomState(0)
@@ -174,7 +180,8 @@ class InputDensity(BaseScore):
         with config_context(array_api_dispatch=False):
             return mixture.fit(members)
 
-    def _score_classes(self, X):
+    def _score_classes(self, inputs):
+        X = inputs
         gaps = np.isnan(X)
         if not gaps.any():
             return score_by_class(self.mixtures_, X, len(self.classes_))
@@ -263,3 +270,13 @@ def stretched(
     mixture.precisions_cholesky_ /= spreads[:, None]
     mixture.precisions_ /= np.outer(spreads, spreads)
     return mixture
+
+
+def score_by_class(
+    estimators: dict[int, Any], X: NDArray[Any], n_classes: int
+) -> NDArray[np.float64]:
+    """Return what the estimator of each class says of samples, NaN without one."""
+    scores = np.full((len(X), n_classes), np.nan)
+    for k, estimator in estimators.items():
+        scores[:, k] = estimator.score_samples(X)
+    return scores

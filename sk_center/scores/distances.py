@@ -37,8 +37,11 @@ class CenterDistance(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -64,11 +67,11 @@ class CenterDistance(BaseScore):
         """Whether the centers come from the data."""
         return self.centers is None
 
-    def _fit(self, X, y):
-        self.centers_ = given_or_means(self.centers, X, y, len(self.classes_))
+    def _fit(self, y, features):
+        self.centers_ = given_or_means(self.centers, features, y, len(self.classes_))
 
-    def _score_classes(self, X):
-        return -cdist(X, self.centers_)
+    def _score_classes(self, features):
+        return -cdist(features, self.centers_)
 
 
 class Mahalanobis(BaseScore):
@@ -109,8 +112,11 @@ class Mahalanobis(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -161,7 +167,8 @@ class Mahalanobis(BaseScore):
         """Whether the score is minus a distance, not a difference of two."""
         return not self.relative
 
-    def _fit(self, X, y):
+    def _fit(self, y, features):
+        X = features.astype(np.float64, copy=False)
         self.means_ = given_or_means(self.centers, X, y, len(self.classes_))
         deviations = X - self.means_[y]
         if self.covariance == "tied":
@@ -183,7 +190,8 @@ class Mahalanobis(BaseScore):
         estimator = SHRINKAGES[self.shrinkage](assume_centered=True)
         return estimator.fit(deviations).covariance_
 
-    def _score_classes(self, X):
+    def _score_classes(self, features):
+        X = features
         if self.covariance == "tied":
             away = cdist(X @ self._whitening[0], self.means_ @ self._whitening[0])
         else:

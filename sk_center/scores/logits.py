@@ -29,8 +29,11 @@ class MaxSoftmax(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -50,11 +53,11 @@ class MaxSoftmax(BaseScore):
     array([0.6, 0.9])
     """
 
-    consumes = "probabilities"
+    needs = ("probabilities",)
     learns = False
 
-    def _score_classes(self, X):
-        return X
+    def _score_classes(self, probabilities):
+        return probabilities
 
 
 class MaxLogit(BaseScore):
@@ -68,8 +71,11 @@ class MaxLogit(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -90,11 +96,11 @@ class MaxLogit(BaseScore):
     array([0.5, 4. ])
     """
 
-    consumes = "logits"
+    needs = ("logits",)
     learns = False
 
-    def _score_classes(self, X):
-        return X
+    def _score_classes(self, logits):
+        return logits
 
 
 class Energy(BaseScore):
@@ -113,8 +119,11 @@ class Energy(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -134,8 +143,9 @@ class Energy(BaseScore):
     array([0.693, 4.049])
     """
 
-    consumes = "logits"
+    needs = ("logits",)
     learns = False
+    per_class = False
     _parameter_constraints: dict = {
         "temperature": [Interval(Real, 0, None, closed="neither")]
     }
@@ -143,8 +153,8 @@ class Energy(BaseScore):
     def __init__(self, temperature: float = 1.0) -> None:
         self.temperature = temperature
 
-    def _score_classes(self, X):
-        return self.temperature * logsumexp(X / self.temperature, axis=1)
+    def _score_classes(self, logits):
+        return self.temperature * logsumexp(logits / self.temperature, axis=1)
 
 
 class OpenMax(BaseScore):
@@ -183,8 +193,11 @@ class OpenMax(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -216,7 +229,7 @@ class OpenMax(BaseScore):
     True
     """
 
-    consumes = "logits"
+    needs = ("logits",)
     _parameter_constraints: dict = {
         "tail_size": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Integral, 1, None, closed="left"), None],
@@ -226,7 +239,8 @@ class OpenMax(BaseScore):
         self.tail_size = tail_size
         self.alpha = alpha
 
-    def _fit(self, X, y):
+    def _fit(self, y, logits):
+        X = logits.astype(np.float64, copy=False)
         right = X.argmax(axis=1) == y
         self.means_ = np.full((len(self.classes_), X.shape[1]), np.nan)
         self.weibulls_ = {}
@@ -237,7 +251,8 @@ class OpenMax(BaseScore):
             away = np.linalg.norm(members - self.means_[k], axis=1)
             self.weibulls_[k] = fit_weibull(np.sort(away)[-self.tail_size :])
 
-    def _score_classes(self, X):
+    def _score_classes(self, logits):
+        X = logits
         alpha = min(self.alpha or X.shape[1], X.shape[1])
         ranks = (-X).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
         away = cdist(X, self.means_)
@@ -283,8 +298,11 @@ class ViM(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -302,14 +320,16 @@ class ViM(BaseScore):
     >>> from sk_center.scores import ViM
     >>> rng = np.random.default_rng(0)
     >>> features = rng.normal(size=(100, 6)) * [5, 5, 1, 0.1, 0.1, 0.1]
-    >>> X = np.hstack([features, features[:, :2]])  # the first two are the logits, too
-    >>> score = ViM().fit(X, features[:, :2].argmax(axis=1))
-    >>> inside, outside = X[0], X[0] + np.eye(8)[5]  # where training samples hardly vary
-    >>> bool(np.subtract(*score.score_samples([inside, outside])) > 1)
+    >>> logits = features[:, :2]  # a head that looks at the first two
+    >>> score = ViM().fit({"features": features, "logits": logits}, logits.argmax(axis=1))
+    >>> outside = features[:1] + np.eye(6)[5]  # where training samples hardly vary
+    >>> new = {"features": np.vstack([features[:1], outside]), "logits": logits[[0, 0]]}
+    >>> bool(np.subtract(*score.score_samples(new)) > 1)
     True
     """
 
-    consumes = ("features", "logits")
+    needs = ("features", "logits")
+    per_class = False
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None]
     }
@@ -317,15 +337,15 @@ class ViM(BaseScore):
     def __init__(self, n_components: int | None = None) -> None:
         self.n_components = n_components
 
-    def _fit(self, X, y):
-        features, logits = self._parts(X)
+    def _fit(self, y, features, logits):
+        features = features.astype(np.float64, copy=False)
         n_features = features.shape[1]
         n_components = self.n_components
         if n_components is None:
             known = [
                 n for at_least, n in ((2048, 1000), (768, 512)) if n_features >= at_least
             ]
-            n_components = min(known[0] if known else n_features // 2, len(X) // 2)
+            n_components = min(known[0] if known else n_features // 2, len(features) // 2)
         if n_components >= n_features:
             raise ValueError(
                 f"n_components must be smaller than the number of features, {n_features}; "
@@ -340,19 +360,9 @@ class ViM(BaseScore):
         residual = np.linalg.norm(centered @ self.residual_space_, axis=1).mean()
         self.alpha_ = float(logits.max(axis=1).mean() / residual) if residual > 0 else 1.0
 
-    def _score_classes(self, X):
-        features, logits = self._parts(X)
+    def _score_classes(self, features, logits):
         residual = np.linalg.norm((features - self.origin_) @ self.residual_space_, axis=1)
         return logsumexp(logits, axis=1) - self.alpha_ * residual
-
-    def _parts(self, X):
-        n_classes = len(self.classes_)
-        if X.shape[1] <= n_classes:
-            raise ValueError(
-                f"X must hold features and {n_classes} logits side by side; got "
-                f"{X.shape[1]} columns."
-            )
-        return X[:, :-n_classes], X[:, -n_classes:]
 
 
 def fit_weibull(tail: NDArray[np.float64]) -> Any:

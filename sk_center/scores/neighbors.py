@@ -59,8 +59,11 @@ class KNeighbors(BaseScore):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
     n_features_in_ : int
-        Number of columns of what the score consumes.
+        Number of columns of all parts together.
 
     See Also
     --------
@@ -112,7 +115,7 @@ class KNeighbors(BaseScore):
         self.algorithm = algorithm
         self.n_jobs = n_jobs
 
-    def _fit(self, X, y):
+    def _fit(self, y, features):
         if self.algorithm == "faiss":
             if self.metric != "euclidean":
                 raise ValueError(
@@ -120,7 +123,7 @@ class KNeighbors(BaseScore):
                     f"{self.metric!r}."
                 )
             import_faiss()
-        X = self._scaled(X)
+        X = self._scaled(features)
         # Brute force takes Euclidean distances from squares, of which nothing is left
         # after the subtraction where all samples are far from the origin.
         centered = self.metric == "euclidean"
@@ -140,8 +143,8 @@ class KNeighbors(BaseScore):
             )
             self.neighbors_[k] = search.fit(members)
 
-    def _score_classes(self, X):
-        X = self._scaled(X)
+    def _score_classes(self, features):
+        X = self._scaled(features)
         scores = np.full((len(X), len(self.classes_)), np.nan)
         for k, search in self.neighbors_.items():
             away = X - self._origins[k]

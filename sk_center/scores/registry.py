@@ -1,13 +1,16 @@
-"""Scores by name."""
+"""Scores by name, and of what a user may give for one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-from sk_center.scores.density import InputDensity
+from sklearn.base import clone
+
+from sk_center._utils.labels import nearest_name
+from sk_center.scores.base import BaseScore
+from sk_center.scores.density import InputDensity, PerClass
 from sk_center.scores.distances import CenterDistance, Mahalanobis
+from sk_center.scores.function import FunctionScore
 from sk_center.scores.logits import Energy, MaxLogit, MaxSoftmax, OpenMax, ViM
 from sk_center.scores.neighbors import KNeighbors
 
@@ -22,3 +25,22 @@ SCORES = {
     "openmax": OpenMax,
     "vim": ViM,
 }
+
+
+def make_score(given: Any) -> BaseScore:
+    """Return a score that is not fitted, of a name, score, estimator or callable."""
+    if isinstance(given, BaseScore):
+        return clone(given)
+    if isinstance(given, str) and given in SCORES:
+        return SCORES[given]()
+    if not isinstance(given, type | str):
+        if hasattr(given, "fit") and hasattr(given, "score_samples"):
+            return PerClass(clone(given))
+        if callable(given):
+            return FunctionScore(given)
+    nearest = nearest_name(given, SCORES) if isinstance(given, str) else None
+    raise ValueError(
+        f"conformity_score must be one of {[*SCORES]}, a score, an estimator with "
+        f"score_samples, a callable, a list of those, or 'auto' alone; got {given!r}"
+        + (f"; did you mean {nearest!r}?" if nearest else ".")
+    )
