@@ -4,7 +4,6 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 
-import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
@@ -78,13 +77,13 @@ class Together(BaseScore):
     def __init__(self, estimator):
         self.estimator = estimator
 
-    def _fit(self, X, y):
-        self.estimators_ = dict.fromkeys(
-            np.unique(y).tolist(), clone(self.estimator).fit(X)
-        )
+    per_class = False
 
-    def _score_classes(self, X):
-        return self.estimators_[0].score_samples(X)
+    def _fit(self, y, features):
+        self.estimators_ = {0: clone(self.estimator).fit(features)}
+
+    def _score_classes(self, features):
+        return self.estimators_[0].score_samples(features)
 
 
 def pyod_scores():

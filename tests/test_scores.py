@@ -1321,7 +1321,7 @@ def test_combined_of_features_and_inputs(how):
         ValueError, match=r"X must hold the parts .*'inputs'.*got \['logits"
     ):
         score.fit({"logits": logits}, y)
-    with pytest.raises(ValueError, match="X must be a mapping of the parts .*got ndarray"):
+    with pytest.raises(ValueError, match=r"X must be a mapping of the parts .*got ndarray"):
         score.fit(X, y)
 
 
@@ -1345,7 +1345,7 @@ def test_combined_where_a_score_knows_nothing_of_a_class(how):
 
 def test_scale_of_a_score_that_is_zero_on_what_it_learned_from():
     """Check that the nearest neighbor gets the scale of samples that it has not seen."""
-    X, y, new = random_problem()
+    X, y, _ = random_problem()
     assert_array_equal(KNeighbors(1).fit(X, y).score_labels(X, y), 0)
     score = Combined([KNeighbors(1)]).fit(X, y)
     median, q05 = scale_of(KNeighbors(1), {"features": X}, y)

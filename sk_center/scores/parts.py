@@ -20,8 +20,8 @@ def checked_parts(score: Any, X: Any) -> dict[str, Any]:
         missing = [name for name in score.needs if name not in X]
         if missing:
             raise ValueError(
-                f"X must hold the parts {list(score.needs)} for {type(score).__name__}; got "
-                f"{list(X)}."
+                f"X must hold the parts {list(score.needs)} for {type(score).__name__}; "
+                f"got {list(X)}."
             )
         parts = {name: _checked(score, X[name], f"X[{name!r}]") for name in score.needs}
     elif len(score.needs) > 1:
@@ -54,9 +54,8 @@ def check_sizes(parts: dict[str, Any]) -> None:
         values = part.data if issparse(part) else part
         if not values.size:
             continue
-        largest = float(
-            np.fmax(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None))
-        )
+        top, bottom = np.fmax.reduce(values, axis=None), np.fmin.reduce(values, axis=None)
+        largest = max(float(top), -float(bottom))  # NaN only where all values are
         if largest > LARGEST:
             raise ValueError(
                 f"X must be at most {LARGEST:g} in size, so that squares stay finite; got "
