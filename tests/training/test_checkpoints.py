@@ -100,7 +100,7 @@ def classifier(name, folder=None, **params):
 def run_and_kill(name, folder, epoch, **params):
     """Train in another process, which dies in the middle of an epoch."""
     code = (
-        "from tests.test_checkpoints import *\n"
+        "from tests.training.test_checkpoints import *\n"
         f"classifier({name!r}, {str(folder)!r}, **{params!r}).fit(X, y)"
     )
     done = subprocess.run(
@@ -272,7 +272,7 @@ def test_what_torch_makes_of_a_full_disk_is_told(tmp_path):
     """Check that the error of the system arrives, not that of torch about its archive."""
     limit = (
         "import resource, signal\n"
-        "from tests.test_checkpoints import *\n"
+        "from tests.training.test_checkpoints import *\n"
         "import torch.distributed.nn  # which torch 2.8 writes code for\n"
         "model = classifier('default', sys.argv[1])\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

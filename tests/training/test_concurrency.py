@@ -24,7 +24,7 @@ from sklearn.model_selection import GridSearchCV
 from sk_center import Center, CenterLossClassifier, CenterLossNet, OpenSetClassifier
 from sk_center.losses import center_loss
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 N_SAMPLES = 300
 y = np.arange(N_SAMPLES) % 3
 X = np.random.default_rng(0).normal(size=(N_SAMPLES, 4)) + 3 * np.eye(3, 4)[y]
@@ -228,7 +228,7 @@ def test_spawn(name):
 def test_subprocess():
     """Check that a program of its own gives the same bits, at its own thread count."""
     program = (
-        "import sys; sys.path.insert(0, 'tests'); import test_concurrency; import numpy; "
+        "import sys; sys.path.insert(0, 'tests/training'); import test_concurrency, numpy; "
         "numpy.savez(sys.stdout.buffer, *test_concurrency.run('net', 0))"
     )
     found = subprocess.run(
