@@ -23,10 +23,10 @@ from skorch.utils import to_device, to_tensor
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from sk_center._persistence.saved_net import without_batches
 from sk_center._training.checkpoints import Checkpoints
 from sk_center._training.distributed import trained_together
 from sk_center._training.epochs import log_epoch
+from sk_center._training.params import without_batches
 from sk_center._training.state import deterministic_algorithms
 from sk_center._utils.versions import Required, versions, warn_of_versions
 from sk_center.batches import ArrayDataset, TensorBatches

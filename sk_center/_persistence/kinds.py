@@ -5,8 +5,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
-# Parameters of a training, not of the model, and prefixes of such.
-OF_TRAINING = ("callbacks", "checkpoint_dir", "checkpoint_every")
+from sk_center._training.params import OF_TRAINING
+
 # State that scikit-learn keeps on any estimator.
 OUTPUT_CONFIG, REQUESTS = "_sklearn_output_config", "_metadata_request"
 SMALLEST = np.finfo(np.float64).tiny
@@ -171,7 +171,7 @@ class NetKind(Kind):
     validates = False  # skorch does when it initializes
 
     def all_params_of(self, value):
-        from sk_center._persistence.saved_net import params_of
+        from sk_center._training.params import params_of
 
         return params_of(value)
 

@@ -5,7 +5,7 @@ import torch
 from skorch.history import History
 from torch.overrides import TorchFunctionMode
 
-from sk_center._persistence.kinds import OF_TRAINING
+from sk_center._training.params import without_batches
 from sk_center._training.state import seeded
 
 CPU = torch.device("cpu")
@@ -13,31 +13,6 @@ CPU = torch.device("cpu")
 UNSAVED_BYTES = 2**28
 # What making a layer may ask of torch for each tensor that is its.
 CALLS_PER_TENSOR = 1000
-
-
-def params_of(net):
-    """Return the parameters of a net, as they were given.
-
-    Those of callbacks and checkpoints are not among them: they belong to a training.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        A trained net.
-
-    Returns
-    -------
-    params : dict
-        Parameters by name.
-    """
-    return {
-        name: value
-        for name, value in vars(net).items()
-        if not name.endswith("_")
-        and not name.startswith("_")
-        and name != "classes"
-        and name.partition("__")[0] not in OF_TRAINING
-    }
 
 
 def state_of(net):
@@ -220,19 +195,3 @@ def fit_moments(optimizer):
                     f"the optimizer holds {name} of the shape {tuple(value.shape)} for "
                     f"weights of {tuple(parameter.shape)}"
                 )
-
-
-def without_batches(history):
-    """Return the rows of a history without what is recorded of each batch.
-
-    Parameters
-    ----------
-    history : skorch.history.History
-        A history.
-
-    Returns
-    -------
-    rows : list of dict
-        Copies.
-    """
-    return [{**row, "batches": []} if "batches" in row else dict(row) for row in history]

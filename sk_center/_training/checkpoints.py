@@ -10,7 +10,7 @@ import torch
 from skorch.dataset import ValidSplit
 from skorch.history import History
 
-from sk_center._persistence.saved_net import params_of
+from sk_center._training.params import params_of
 from sk_center._utils.files import atomic_write
 from sk_center._utils.processes import from_rank_0
 from sk_center.batches import ArrayDataset, LabelledDataset

@@ -8,8 +8,8 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Subset
 
-from sk_center._persistence.saved_net import params_of
 from sk_center._training.checkpoints import FREE_PARAMETERS, HASHED_ROWS, described
+from sk_center._training.params import params_of
 from sk_center._utils.processes import (
     check_agreement,
     from_rank_0,
