@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from sk_center._persistence.codec import Decoder, Encoder
+from sk_center._persistence.bounds import (
+    LARGEST_HEADER,
+    LARGEST_JSON,
+    check_empty,
+    check_items,
+    parse_integer,
+)
+from sk_center._persistence.decoder import Decoder
+from sk_center._persistence.encoder import Encoder
+from sk_center._persistence.registry import MODELS, kind_of
 from sk_center._utils.extras import import_extra
 from sk_center._utils.files import atomic_write
 from sk_center._utils.versions import versions, warn_of_versions
@@ -26,16 +35,6 @@ __all__ = ["load", "save"]
 
 FORMAT = "sk_center"
 FORMAT_VERSION = 1
-# Characters of JSON, which becomes up to fifty times as large in memory.
-LARGEST_JSON = 2**23
-# Bytes of the header of safetensors: that JSON as a string, and a list of the arrays.
-LARGEST_HEADER = 3 * LARGEST_JSON
-ESTIMATORS = (
-    "sk_center.classifier.CenterLossClassifier",
-    "sk_center.open_set.classifier.OpenSetClassifier",
-    "sklearn.frozen._frozen.FrozenEstimator",
-    "sklearn.pipeline.Pipeline",
-)
 
 
 def save(estimator: Estimator, path: StrPath) -> None:
@@ -100,11 +99,11 @@ def save(estimator: Estimator, path: StrPath) -> None:
     True
     """
     safetensors = import_safetensors()
-    class_ = type(estimator)
-    if f"{class_.__module__}.{class_.__qualname__}" not in ESTIMATORS:
+    kind, name = kind_of(estimator), type(estimator).__name__
+    if kind is None or kind.id not in MODELS:
         raise ValueError(
             "estimator must be a CenterLossClassifier, an OpenSetClassifier or a Pipeline "
-            f"that ends in one; got {class_.__name__}. Of a search, save best_estimator_."
+            f"that ends in one; got {name}. For a search, save its best_estimator_."
         )
     check_is_fitted(estimator)
     encoder = Encoder()
@@ -112,15 +111,16 @@ def save(estimator: Estimator, path: StrPath) -> None:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "made_with": versions(),
-        "estimator": encoder.encode(estimator, class_.__name__),
+        "estimator": encoder.encode(estimator, name),
         "arrays_sha256": digest_of(encoder.arrays),
     }
     text = json.dumps(content, allow_nan=False)
     if len(text) > LARGEST_JSON:
         raise ValueError(
-            f"{class_.__name__} cannot be saved: apart from arrays it takes {len(text)} "
-            f"characters of JSON, of at most {LARGEST_JSON}."
+            f"{name} cannot be saved: apart from arrays it takes {len(text)} characters of "
+            f"JSON, of at most {LARGEST_JSON}."
         )
+    check_items(text)
     metadata = {FORMAT: text, f"{FORMAT}_sha256": sha256(text)}
     with atomic_write(path) as temporary:
         try:
@@ -215,7 +215,7 @@ def load(
         text, arrays = read(path)
         content = parse(text, arrays)
         decoder = Decoder(arrays, trusted, module)
-        if content["estimator"]["object"]["type"] not in ESTIMATORS:
+        if content["estimator"]["object"]["type"] not in MODELS:
             raise ValueError("it holds no classifier")
         untrusted = sorted(decoder.untrusted(content["estimator"]))
         if untrusted:
@@ -238,26 +238,13 @@ def load(
 
 
 def read(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
-    """Return the JSON and the arrays of a file, after a check that they are unchanged.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-
-    Returns
-    -------
-    text : str
-        JSON.
-
-    arrays : dict of ndarray
-        The arrays.
-    """
+    """Return the JSON and the arrays of a file, after a check that they are unchanged."""
     safetensors = import_safetensors()
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
-    if size > LARGEST_HEADER:
-        raise ValueError(f"it announces a header of {size} bytes")
+        if size > LARGEST_HEADER:
+            raise ValueError(f"it announces a header of {size} bytes")
+        check_items(file.read(size))
     with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
         metadata = file.metadata() or {}
         if FORMAT not in metadata:
@@ -265,38 +252,22 @@ def read(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
         text = metadata[FORMAT]
         if len(text) > LARGEST_JSON:
             raise ValueError(f"it holds {len(text)} characters of JSON")
+        check_items(text)
         if sha256(text) != metadata.get(f"{FORMAT}_sha256"):
             raise ValueError("it was changed or damaged after it was written")
-        return text, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name, array in arrays.items():
+        check_empty(name, array)
+    return text, arrays
 
 
 def parse(text: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return the content of the JSON, after a check of the version and of the arrays.
-
-    Parameters
-    ----------
-    text : str
-        JSON.
-
-    arrays : dict of ndarray
-        The arrays.
-
-    Returns
-    -------
-    content : dict
-        What :func:`save` wrote.
-    """
+    """Return the content of the JSON, after a check of the version and of the arrays."""
 
     def refuse(constant):
         raise ValueError(f"{constant} is no JSON")
 
-    def integer(digits):
-        # Longer ones take time in arithmetic, and as keys each other's place in a dict.
-        if len(digits) > 20:
-            raise ValueError(f"an integer of {len(digits)} digits")
-        return int(digits)
-
-    content = json.loads(text, parse_constant=refuse, parse_int=integer)
+    content = json.loads(text, parse_constant=refuse, parse_int=parse_integer)
     if content["format"] != FORMAT:
         raise ValueError(f"it is of the format {content['format']!r:.50}")
     made_with = content["made_with"]
@@ -315,34 +286,12 @@ def parse(text: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def sha256(text: str) -> str:
-    """Return the SHA-256 of a text.
-
-    Parameters
-    ----------
-    text : str
-        A text.
-
-    Returns
-    -------
-    digest : str
-        Hexadecimal digits.
-    """
+    """Return the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_of(arrays: dict[str, NDArray[Any]]) -> str:
-    """Return the SHA-256 of arrays with their names, dtypes and shapes.
-
-    Parameters
-    ----------
-    arrays : dict of ndarray
-        Contiguous arrays.
-
-    Returns
-    -------
-    digest : str
-        Hexadecimal digits.
-    """
+    """Return the SHA-256 of arrays with their names, dtypes and shapes."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
@@ -352,13 +301,7 @@ def digest_of(arrays: dict[str, NDArray[Any]]) -> str:
 
 
 def import_safetensors() -> Any:
-    """Return the module safetensors, or raise ImportError that says how to install it.
-
-    Returns
-    -------
-    safetensors : module
-        The module, with its part for numpy.
-    """
+    """Return the module safetensors, or raise ImportError that says how to install it."""
     purpose = "save and load need"
     import_extra("safetensors.numpy", "persistence", purpose)
     return import_extra("safetensors", "persistence", purpose)

@@ -11,34 +11,20 @@ from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 
-# What skops makes of data. A random generator is none of these: numpy walks through memory
-# from a position that the file gives.
-PLAIN = (
-    "DictNode",
-    "FunctionNode",
-    "JsonNode",
-    "ListNode",
-    "LossNode",
-    "MaskedArrayNode",
-    "NdArrayNode",
-    "ObjectNode",
-    "SetNode",
-    "SliceNode",
-    "TupleNode",
-    "TypeNode",
-)
-# Parts of scikit-learn that compute by numpy what they are asked for after training. The
-# compiled code of others takes indices and sizes as it finds them.
+from sk_center._persistence.bounds import LARGEST_SCHEMA
+
+# Packages and classes of scikit-learn that compute by numpy what they are asked for after
+# training. The compiled code of others takes indices and sizes as it finds them.
 CHECKED = (
     "sklearn.calibration",
     "sklearn.compose",
     "sklearn.covariance",
-    "sklearn.decomposition._factor_analysis",
-    "sklearn.decomposition._fastica",
-    "sklearn.decomposition._incremental_pca",
-    "sklearn.decomposition._kernel_pca",
-    "sklearn.decomposition._pca",
-    "sklearn.decomposition._truncated_svd",
+    "sklearn.decomposition.FactorAnalysis",
+    "sklearn.decomposition.FastICA",
+    "sklearn.decomposition.IncrementalPCA",
+    "sklearn.decomposition.KernelPCA",
+    "sklearn.decomposition.PCA",
+    "sklearn.decomposition.TruncatedSVD",
     "sklearn.discriminant_analysis",
     "sklearn.feature_selection",
     "sklearn.frozen",
@@ -53,37 +39,31 @@ CHECKED = (
     "sklearn.preprocessing",
     "sklearn.random_projection",
 )
+# The same of what skops asks to trust.
+HARMLESS = (
+    "sklearn.compose",
+    "sklearn.model_selection.GroupKFold",
+    "sklearn.model_selection.GroupShuffleSplit",
+    "sklearn.model_selection.KFold",
+    "sklearn.model_selection.ShuffleSplit",
+    "sklearn.model_selection.StratifiedGroupKFold",
+    "sklearn.model_selection.StratifiedKFold",
+    "sklearn.model_selection.StratifiedShuffleSplit",
+)
 # What an imputer remembers of its data. Of a class of that name, numpy makes what it likes.
 DTYPE = "numpy.dtype"
 SCALARS = (np.number, np.bool_, np.str_, np.datetime64, np.timedelta64)
-# Characters of JSON, all archives of a model together.
-LARGEST_SCHEMA = 2**25
+# Integers of up to 128 bits in an archive: a random generator holds two of them. More
+# could be keys that take each other's place in a dict.
+MOST_LONG_INTEGERS = 16
 
 
 def check_archive(data):
-    """Return the names in an archive that the caller must trust, beside those of skops.
+    """Return the names that the caller must trust beside those of skops, and the sizes.
 
-    Parameters
-    ----------
-    data : bytes
-        The archive: a zip of JSON and of files of numpy.
-
-    Returns
-    -------
-    names : set of str
-        Full names of classes.
-
-    n_characters : int
-        Size of its JSON.
-
-    n_objects : int
-        Number of objects and functions in it.
-
-    Raises
-    ------
-    ValueError
-        If skops does not write such archives, or reading it would take much more memory
-        than it has bytes.
+    An archive is a zip of JSON and of files of numpy. The sizes are the characters of its
+    JSON and the number of its objects. It raises ValueError if skops does not write such
+    archives, or reading it would take much more memory than it has bytes.
     """
     with ZipFile(BytesIO(data)) as archive:
         entries = archive.infolist()
@@ -109,11 +89,6 @@ def check_archive(data):
 class Schema:
     """The tree of nodes that skops makes objects of, looked through.
 
-    Parameters
-    ----------
-    root : dict
-        The JSON.
-
     Attributes
     ----------
     names : set of str
@@ -126,26 +101,15 @@ class Schema:
     def __init__(self, root):
         self.names = set()
         self.n_objects = 0
+        self._n_long_integers = 0
         self._forms = {}  # a number for each different piece of JSON
         self._nodes = {}  # the form of each node, by its id
         self._files = {}  # the id of the node that reads each file
         self._of_dtypes = set()  # the ids of the empty arrays that dtypes are taken from
-        self._of_generators = set()  # where the nodes of long numbers lie in memory
         self._visit(root)
 
     def gives_dtype(self, file):
-        """Return whether a dtype is taken from an array.
-
-        Parameters
-        ----------
-        file : str
-            The file of the array.
-
-        Returns
-        -------
-        gives_dtype : bool
-            Whether its dtype is one of the objects.
-        """
+        """Return whether a dtype is taken from the array in a file."""
         return self._files.get(file) in self._of_dtypes
 
     def _visit(self, value):
@@ -153,22 +117,14 @@ class Schema:
         if isinstance(value, list):
             form = tuple(self._visit(part) for part in value)
         elif isinstance(value, dict):
-            if value.get("__loader__") == "RandomGeneratorNode":
-                self._of_generators.update(id(node) for node in pcg64_state(value))
             form = frozenset(
                 (name, self._visit(part))
                 for name, part in value.items()
                 # They differ where an object is written twice.
                 if name not in ("__id__", "file") or not isinstance(part, (int, str))
             )
-            # In a dict of many such keys every look-up takes as long as there are keys.
-            if any(is_long_integer(name) for name in value):
-                raise ValueError("an archive holds an integer of more than 64 bits")
-            # A word of a text has a number there.
-            if "memory" in value and not is_none_or_number(value["memory"]):
-                raise ValueError(
-                    "an archive names a folder for pickles, as memory; set memory=None"
-                )
+            for name in value:
+                self._check_integer(name)
         else:
             form = type(value), value
         number = self._forms.setdefault(form, len(self._forms))
@@ -188,90 +144,70 @@ class Schema:
             unnamed = id_ is None or id_ == 0  # by which nothing is remembered
             if self._files.setdefault(node["file"], id_) != id_ or unnamed:
                 raise ValueError(f"an archive reads {node['file']!r:.50} several times")
-        n_bits = 128 if id(node) in self._of_generators else 64
-        if loader == "JsonNode" and is_long_integer(node["content"], n_bits):
-            raise ValueError("an archive holds an integer of more than 64 bits")
-        if loader == "SetNode" and any(
-            part["__loader__"] != "JsonNode" for part in node["content"]
-        ):
-            raise ValueError("an archive holds a set of other than numbers and strings")
-        self.n_objects += loader in ("FunctionNode", "ObjectNode")
         module, name = node["__module__"], node["__class__"]
-        if loader == "NdArrayNode":
-            scalar = getattr(np, name, None)
-            known = isinstance(scalar, type) and issubclass(scalar, SCALARS)
-            # numpy.void(10**12) takes so many bytes.
-            if module != "numpy" or not (known or name == "ndarray"):
-                raise ValueError(f"an archive holds an array as {module}.{name}")
-            if node["type"] == "numpy" and not node["file"].endswith(".npy"):
-                raise ValueError(f"an archive reads an array from {node['file']!r:.50}")
-            # Of more axes, numpy takes arrays in it apart, each as often as it is there.
-            if node["type"] != "numpy" and len(node["shape"]["content"]) != 1:
-                raise ValueError("an archive holds an array of objects of several axes")
+        if loader == "JsonNode":
+            self._check_integer(node["content"])
+        elif loader == "SetNode":
+            if any(part["__loader__"] != "JsonNode" for part in node["content"]):
+                raise ValueError("an archive holds a set of other than numbers and strings")
+        elif loader == "NdArrayNode":
+            check_array(node)
         elif loader == "DTypeNode":
             content = node["content"]
             if f"{module}.{name}" != DTYPE or content["__loader__"] != "NdArrayNode":
                 raise ValueError("an archive takes a dtype from something else")
             self._of_dtypes.add(content.get("__id__"))
-        elif f"{module}.{name}" == DTYPE:
-            self.names.add(DTYPE)
-        elif loader not in PLAIN or (
-            loader == "ObjectNode" and not is_checked(f"{module}.{name}")
-        ):
+            return
+        elif not is_plain(module, name):
             self.names.add(f"{module}.{name}")
+        self.n_objects += loader in ("FunctionNode", "ObjectNode")
+
+    def _check_integer(self, text):
+        """Raise ValueError if a text is an integer that is too long, or one too many."""
+        if not isinstance(text, str) or len(text) <= 20:
+            return
+        try:
+            number = abs(int(text))
+        except ValueError:
+            return
+        self._n_long_integers += number >= 2**64
+        if number >= 2**128 or self._n_long_integers > MOST_LONG_INTEGERS:
+            raise ValueError("an archive holds integers of more than 64 bits")
 
 
-def is_none_or_number(node):
-    """Return whether a node of skops is None or a number."""
-    if not isinstance(node, dict):
-        return False
-    loader, content = node.get("__loader__"), node.get("content")
-    if loader == "NdArrayNode":
-        scalar = getattr(np, node["__class__"], None)
-        return isinstance(scalar, type) and issubclass(scalar, np.number)
-    try:
-        return loader == "JsonNode" and (content == "null" or math.isfinite(float(content)))
-    except ValueError:  # a string has quotes
-        return False
+def check_array(node):
+    """Raise ValueError if a node of skops is no array, or takes one apart."""
+    module, name = node["__module__"], node["__class__"]
+    scalar = getattr(np, name, None)
+    known = isinstance(scalar, type) and issubclass(scalar, SCALARS)
+    # numpy.void(10**12) takes so many bytes.
+    if module != "numpy" or not (known or name == "ndarray"):
+        raise ValueError(f"an archive holds an array as {module}.{name}")
+    if node["type"] == "numpy" and not node["file"].endswith(".npy"):
+        raise ValueError(f"an archive reads an array from {node['file']!r:.50}")
+    # Of more axes, numpy takes arrays in it apart, each as often as it is there.
+    if node["type"] != "numpy" and len(node["shape"]["content"]) != 1:
+        raise ValueError("an archive holds an array of objects of several axes")
 
 
-def is_long_integer(text, n_bits=64):
-    """Return whether a text is an integer of more than so many bits."""
-    try:
-        return len(text) > 20 and abs(int(text)) >= 2**n_bits
-    except ValueError:
-        return False
+def is_plain(module, name):
+    """Return whether a class is one of Python or numpy, or in the checked parts."""
+    if module == "builtins" or module.startswith("numpy.ma."):
+        return True
+    if module == "numpy":
+        return name != "dtype"
+    return is_among(f"{module}.{name}", CHECKED)
 
 
-def pcg64_state(generator):
-    """Return the nodes of the two numbers of 128 bits in a random generator of numpy."""
-    state = generator["content"]["bit_generator"]["content"]["state"]["content"]
-    return [state[name] for name in ("state", "inc") if name in state]
-
-
-def is_checked(name):
-    """Return whether a class is in a part of scikit-learn that takes wrong arrays."""
-    return any(name.startswith(f"{part}.") for part in CHECKED)
+def is_among(name, known):
+    """Return whether a class, by the full name that it has, is among public names."""
+    public = ".".join(part for part in name.split(".")[:-1] if not part.startswith("_"))
+    public = f"{public}.{name.rpartition('.')[2]}"
+    return any(public == one or public.startswith(f"{one}.") for one in known)
 
 
 def check_npy(content):
-    """Return the dtype in a file of numpy that holds what it announces.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-
-    Returns
-    -------
-    dtype : numpy.dtype
-        That of the array.
-
-    Raises
-    ------
-    ValueError
-        If it announces another number of bytes than it holds, or objects.
-    """
+    """Return the dtype in a file of numpy; raise ValueError if it holds something else."""
     file = BytesIO(content)
     version = np.lib.format.read_magic(file)
     readers = {

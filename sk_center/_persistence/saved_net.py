@@ -5,8 +5,10 @@ import torch
 from skorch.history import History
 from torch.overrides import TorchFunctionMode
 
-from sk_center._training.params import without_batches
+from sk_center._persistence.kinds import Kind
+from sk_center._training.params import params_of, without_batches
 from sk_center._training.state import seeded
+from sk_center._utils.schema import check_state, integer, mapping, shape
 
 CPU = torch.device("cpu")
 # What tensors that are computed anew may take beyond those that the file holds.
@@ -15,19 +17,79 @@ UNSAVED_BYTES = 2**28
 CALLS_PER_TENSOR = 1000
 
 
+def positive_integer(value, sizes):
+    """Check a positive integer."""
+    integer(value, sizes)
+    if not value:
+        raise ValueError("must be positive")
+
+
+def rows(value, sizes):
+    """Check the history: a dict for each epoch."""
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list; got {value!r:.50}")
+    for row in value:
+        mapping(row, sizes)
+
+
+def dtype(value, sizes):
+    """Check a dtype of torch."""
+    if not isinstance(value, torch.dtype):
+        raise ValueError(f"must be a dtype of torch; got {value!r:.50}")
+
+
+STATE = {
+    "module": mapping,
+    "criterion": mapping,
+    "?optimizer": mapping,
+    "history": rows,
+    "n_classes": positive_integer,
+    "sample_shape": shape,
+    "sample_dtype": dtype,
+    "width": positive_integer,
+}
+
+
+class NetKind(Kind):
+    """How a CenterLossNet is saved: its module by the state dict, and what builds it."""
+
+    def __init__(self, id_, class_):
+        super().__init__(id_, class_, STATE, params=params_of)
+
+    def state_of(self, value, params):
+        """Return what training has set on a net."""
+        return state_of(value)
+
+    def restore(self, value, state):
+        """Make a new net what it was after training."""
+        check_state(self.id, self.state, state)
+        restore(value, state)
+
+
+def state_of(self, value, params):
+        """Return what training has set on a net."""
+        return state_of(value)
+
+    def restore(self, value, state):
+        """Make a new net what it was after training."""
+        check_state(self.id, self.state, state)
+        restore(value, state)
+
+
+def params_of(net):
+    """Return the parameters of a net, as they were given, but for those of callbacks."""
+    return {
+        name: value
+        for name, value in vars(net).items()
+        if not name.endswith("_")
+        and not name.startswith("_")
+        and name != "classes"
+        and name.partition("__")[0] not in OF_TRAINING
+    }
+
+
 def state_of(net):
-    """Return what training has set on a net.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        A trained net.
-
-    Returns
-    -------
-    state : dict
-        Tensors, numbers and containers of those.
-    """
+    """Return what training has set on a net."""
     state = {
         "module": dict(net.module_.state_dict()),
         "criterion": dict(net.criterion_.state_dict()),
@@ -46,19 +108,6 @@ def restore(net, state):
     """Make a new net what it was after training.
 
     Nothing is built that is larger than what the state holds.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        A net that is not initialized, of the same parameters.
-
-    state : dict
-        From :func:`state_of`.
-
-    Raises
-    ------
-    ValueError
-        If the tensors are not those of the network that the parameters describe.
     """
     weights = state["module"]
     center = weights["center.center"]
@@ -100,14 +149,6 @@ def check_size(net, weights):
 
     It is built without memory first, because its parameters come from a file and may ask
     for any size.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        A net that is not initialized.
-
-    weights : dict of tensors
-        The state of the feature extractor.
     """
     if isinstance(net.module, torch.nn.Module):
         return  # it is there already
@@ -145,13 +186,7 @@ def check_size(net, weights):
 
 
 class OnMeta(TorchFunctionMode):
-    """Make tensors without memory also where a device is named.
-
-    Parameters
-    ----------
-    n_calls : int
-        Number of calls of torch that are let through: layers take memory of their own.
-    """
+    """Make tensors without memory also where a device is named."""
 
     def __init__(self, n_calls):
         super().__init__()
@@ -171,16 +206,6 @@ def fit_moments(optimizer):
     """Bring what an optimizer remembers into the order of memory of its weights.
 
     Fused updates walk through memory without a look at sizes and strides.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        Its state comes from a file.
-
-    Raises
-    ------
-    ValueError
-        If a fused optimizer remembers tensors of other sizes than its weights.
     """
     fused = any(group.get("fused") for group in optimizer.param_groups)
     for parameter, moments in optimizer.state.items():

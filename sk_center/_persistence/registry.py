@@ -1,0 +1,98 @@
+"""Which classes a file may hold, and what they are called in it.
+
+An id is the public name of a class: of those of sk_center without the name of the package,
+such as ``"OpenSetClassifier"`` or ``"scores.Mahalanobis"``, so a class may move to another
+module.
+"""
+
+from functools import cache
+from importlib import import_module
+
+from sk_center import calibration, scores
+from sk_center._persistence.kinds import Kind
+from sk_center._persistence.states import COMPLETE, STATES
+from sk_center._utils.schema import array, numbers, size
+
+
+def complete_neighbors(search):
+    """Build the search structure: the same as before, of the same samples."""
+    search.fit(vars(search).pop("_fit_X"))
+
+
+PACKAGE = "sk_center"
+OURS = (
+    "CenterLossClassifier",
+    "CenterLossNet",
+    "LeaveClassesOut",
+    "OpenSetClassifier",
+    "networks.RandomAffine",
+    *(f"scores.{name}" for name in scores.__all__),
+    *(f"calibration.{name}" for name in calibration.__all__),
+)
+# Classes of others, with the attributes that are saved.
+OTHERS = {
+    "skorch.dataset.ValidSplit": {},
+    "sklearn.frozen.FrozenEstimator": {},
+    "sklearn.pipeline.Pipeline": {},
+    "sklearn.mixture.GaussianMixture": {
+        "weights_": array("f", "components"),
+        "means_": array("f", "components", "columns"),
+        "covariances_": numbers,
+        "precisions_": numbers,
+        "precisions_cholesky_": numbers,
+        "n_features_in_": size("columns"),
+    },
+    "sklearn.neighbors.NearestNeighbors": {"_fit_X": array("f", "n", "columns")},
+}
+OPTIONS = {
+    "networks.RandomAffine": {
+        "state": {},
+        "strict": False,
+        "params": lambda module: module.ranges,
+    },
+    "sklearn.neighbors.NearestNeighbors": {
+        "copied": ("_fit_X",),
+        "complete": complete_neighbors,
+    },
+}
+# What is a model by itself.
+MODELS = (
+    "CenterLossClassifier",
+    "OpenSetClassifier",
+    "sklearn.frozen.FrozenEstimator",
+    "sklearn.pipeline.Pipeline",
+)
+BY_CLASS_NAME = {id_.rpartition(".")[2]: id_ for id_ in (*OURS, *OTHERS)}
+
+
+@cache
+def kind_by(id_):
+    """Return the kind of an id; raise ValueError if there is none."""
+    if id_ in OURS:
+        module, _, name = f"{PACKAGE}.{id_}".rpartition(".")
+        class_ = getattr(import_module(module), name)
+        if not isinstance(class_, type):
+            raise ValueError(f"{id_} is no class")
+        if id_ == "CenterLossNet":  # what its kind does takes torch
+            return import_module("sk_center._persistence.saved_net").NetKind(id_, class_)
+        options = {"state": STATES.get(id_), "complete": COMPLETE.get(id_)}
+        if hasattr(class_, "_saved_state"):
+            options = {}
+        return Kind(id_, class_, **{**options, **OPTIONS.get(id_, {})})
+    if id_ in OTHERS:
+        module, _, name = id_.rpartition(".")
+        class_ = getattr(import_module(module), name)
+        return Kind(id_, class_, OTHERS[id_], strict=False, **OPTIONS.get(id_, {}))
+    raise ValueError(f"it holds a {id_!r:.50}, of which this version knows nothing")
+
+
+def kind_of(value):
+    """Return the kind of an object, or None if it is of none.
+
+    That is the kind of its very class: a subclass may do anything.
+    """
+    id_ = BY_CLASS_NAME.get(type(value).__name__)
+    if id_ is None:
+        return None
+    kind = kind_by(id_)
+    return kind if type(value) is kind.class_ else None
