@@ -164,7 +164,7 @@ class Schema:
 
     def _check_integer(self, text):
         """Raise ValueError if a text is an integer that is too long, or one too many."""
-        if not isinstance(text, str) or len(text) <= 20:
+        if not isinstance(text, str) or len(text) < 20:
             return
         try:
             number = abs(int(text))

@@ -172,7 +172,8 @@ class Decoder:
         data = self.arrays[name].tobytes()
         io = import_skops()
         asked = io.get_untrusted_types(data=data)
-        value = io.loads(data, trusted=[name for name in asked if self._may_use(name)])
+        trusted = [name for name in asked if name == DTYPE or self._may_use(name)]
+        value = io.loads(data, trusted=trusted)
         if isinstance(value, (type, np.ufunc)):
             raise ValueError(f"an archive holds {value!r} and no estimator")
         forget_settings(value)
@@ -221,8 +222,7 @@ class Decoder:
 
     def _may_use(self, name):
         """Return whether skops may make an object of a class that it does not trust."""
-        # A dtype that is none has been found by then.
-        return name == DTYPE or name in self.trusted or is_among(name, HARMLESS)
+        return name in self.trusted or is_among(name, HARMLESS)
 
     def untrusted(self, node):
         """Return the names in some JSON of what may not be used, and count objects."""
@@ -247,8 +247,9 @@ class Decoder:
             self._tally.add(n_objects, n_characters)
             self._checked.add(content)
             # A dtype that is none has been found already.
-            names |= {name for name in asked if not self._may_use(name)}
-            return names - {*self.trusted}
+            # A dtype that is none has been found by now.
+            names |= {*asked} - {DTYPE}
+            return {name for name in names if not self._may_use(name)}
         if key == "module":
             needed = self.module is None and not content["instance"]
             known = content["name"] in (*NETWORKS, *self.trusted)

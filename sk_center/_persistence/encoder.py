@@ -181,10 +181,11 @@ def module_node(module):
 
 def requests_of(metadata):
     """Return the metadata requests of an estimator as JSON."""
+    found = {method: getattr(metadata, method) for method in vars(metadata)}
     return {
-        method: dict(getattr(metadata, method).requests)
-        for method in vars(metadata)
-        if hasattr(getattr(metadata, method), "requests")
+        method: dict(request.requests)
+        for method, request in found.items()
+        if getattr(request, "requests", None)
     }
 
 

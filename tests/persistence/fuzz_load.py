@@ -2,7 +2,7 @@
 
 With atheris installed, ten minutes of it::
 
-    python tests/fuzz_load.py -max_total_time=600 -rss_limit_mb=2500 -timeout=30
+    python tests/persistence/fuzz_load.py -max_total_time=600 -rss_limit_mb=2500 -timeout=30
 
 in a folder of its own, where libFuzzer keeps the corpus and what it finds. Every input is a
 file. What changes it knows the format: it mends the checksums, so that the loader looks
@@ -57,13 +57,13 @@ NASTY = [
     {"law": ["f", [1.0, 2.0], {"dict": []}]},
     {"name": "torch.optim.SGD"},
     {"name": "torch.nn.CrossEntropyLoss"},
-    {"name": "sk_center.networks.MLP"},
-    {"name": "sk_center.centers.simplex_etf"},
+    {"name": "networks.MLP"},
+    {"name": "centers.simplex_etf"},
     {"name": "os.system"},
-    {"module": {"name": "sk_center.networks.MLP", "instance": False}},
-    {"module": {"name": "sk_center.networks.ConvNet", "instance": True}},
+    {"module": {"name": "networks.MLP", "instance": False}},
+    {"module": {"name": "networks.ConvNet", "instance": True}},
     {"objects": ["a", "b"]},
-    {"object": {"type": "sk_center.networks.RandomAffine", "params": {}}},
+    {"object": {"type": "networks.RandomAffine", "params": {}}},
     {"object": {"type": "sklearn.pipeline.Pipeline", "params": {"steps": []}}},
 ]
 DTYPES = ["?", "u1", "i1", "i4", "i8", "u4", "f2", "f4", "f8", "u8"]
@@ -196,21 +196,7 @@ def change_bytes(data, rng):
 
 
 def mutated(data, rng):
-    """Return a file that differs, with checksums that go with it.
-
-    Parameters
-    ----------
-    data : bytes
-        A file.
-
-    rng : random.Random
-        Where to change it and how.
-
-    Returns
-    -------
-    data : bytes
-        A file.
-    """
+    """Return a file that differs, with checksums that go with it."""
     content, arrays = split(data)
     for _ in range(rng.choice([1, 1, 1, 2, 4])):
         archives = [name for name, array in arrays.items() if array.tobytes()[:2] == b"PK"]
@@ -235,13 +221,7 @@ def samples():
 
 
 def seeds():
-    """Return files of models that have everything in them that a model can have.
-
-    Returns
-    -------
-    files : list of bytes
-        The files.
-    """
+    """Return files of models that have everything in them that a model can have."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -287,21 +267,7 @@ def seeds():
 
 
 def try_load(data, path):
-    """Load a file and use what it holds.
-
-    Parameters
-    ----------
-    data : bytes
-        The file.
-
-    path : str
-        Where to write it.
-
-    Returns
-    -------
-    estimator : estimator or None
-        What was loaded, None where that raised a ValueError.
-    """
+    """Return what a file holds after it was used, None where load raised a ValueError."""
     from sk_center import load
 
     Path(path).write_bytes(data)
