@@ -25,7 +25,7 @@ from sk_center._utils.schema import (
     size,
 )
 
-SMALLEST, LOWEST = np.finfo(np.float64).tiny, np.finfo(np.float64).min
+SMALLEST = np.finfo(np.float64).tiny
 BELOW_ONE = np.nextafter(1, 0)
 
 
@@ -120,7 +120,6 @@ STATES = {
         "tau_": positive,
         "n_iter_": integer,
         "_sample_shape": shape,
-        "?_log_costs": bounded(array("f", "K"), LOWEST, 0),
         "_seed": integer,
         "_streams": boolean,
         **INPUTS,

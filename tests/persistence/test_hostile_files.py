@@ -417,7 +417,6 @@ PARTS = {
     "mixed classes": {"fitted.classes_": {"objects": ["a", 1, None]}},
     "infinite tau": {"fitted.tau_": {"float": "inf"}},
     "negative tau": {"fitted.tau_": -1},
-    "costs": {"fitted._log_costs": np.array([0, np.nan, 0], dtype=np.float32)},
     "no center": {"fitted.centers_": np.full((3, 2), np.nan, dtype=np.float32)},
     "shape": {"fitted._sample_shape": {"tuple": [4]}},
     "inputs": {"fitted.feature_names_in_": {"objects": ["a", "b"]}},

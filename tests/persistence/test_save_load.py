@@ -445,7 +445,7 @@ def test_set_output_and_requests(tmp_path):
     ("model", "message"),
     [
         (StandardScaler(), "estimator must be a CenterLossClassifier"),
-        (GridSearchCV(small(), {"lr": [0.1]}, cv=2), "for a search, save its best_estimator_"),
+        (GridSearchCV(small(), {"lr": [0.1]}, cv=2), "save its best_estimator_"),
         (
             small(random_state=np.random.RandomState(np.random.PCG64(0))),
             "CenterLossClassifier.random_state cannot be saved: a RandomState of PCG64",
