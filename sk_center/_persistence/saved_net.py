@@ -66,28 +66,6 @@ class NetKind(Kind):
         restore(value, state)
 
 
-def state_of(self, value, params):
-        """Return what training has set on a net."""
-        return state_of(value)
-
-    def restore(self, value, state):
-        """Make a new net what it was after training."""
-        check_state(self.id, self.state, state)
-        restore(value, state)
-
-
-def params_of(net):
-    """Return the parameters of a net, as they were given, but for those of callbacks."""
-    return {
-        name: value
-        for name, value in vars(net).items()
-        if not name.endswith("_")
-        and not name.startswith("_")
-        and name != "classes"
-        and name.partition("__")[0] not in OF_TRAINING
-    }
-
-
 def state_of(net):
     """Return what training has set on a net."""
     state = {

@@ -10,9 +10,7 @@ from sk_center._utils.schema import (
     ascending,
     boolean,
     bounded,
-    by_class,
     each,
-    either,
     having,
     integer,
     label,
@@ -25,7 +23,6 @@ from sk_center._utils.schema import (
     size,
 )
 
-SMALLEST = np.finfo(np.float64).tiny
 BELOW_ONE = np.nextafter(1, 0)
 
 
@@ -86,13 +83,6 @@ def complete_calibration(calibration):
             raise ValueError(f"a tail of {m} among {len(scores)} samples")
 
 
-def complete_combined(combined):
-    """Check that the scores know the same classes."""
-    for score in combined.scores_:
-        if len(score.classes_) != len(combined.classes_):
-            raise ValueError(f"a score knows {len(score.classes_)} classes")
-
-
 def tail(value, sizes):
     """Check the size and the unit of a tail."""
     if not isinstance(value, tuple) or len(value) != 2:
@@ -102,7 +92,6 @@ def tail(value, sizes):
 
 
 INPUTS = {"?n_features_in_": size("inputs"), "?feature_names_in_": names}
-SCORE = {"classes_": labels, "n_features_in_": size("columns")}
 CALIBRATION = {
     "groups_": array("i", "K"),
     "n_samples_": bounded(array("i", "K"), 0),
@@ -110,7 +99,6 @@ CALIBRATION = {
     "score_thresholds_": bounded(array("f", "K")),
     "_members": each(ascending, "groups"),
 }
-SQUARE = array("f", "columns", "columns")
 
 STATES = {
     "CenterLossClassifier": {
@@ -134,45 +122,6 @@ STATES = {
         "score_thresholds_": bounded(array("f", "K")),
         **INPUTS,
     },
-    "scores.CenterDistance": {**SCORE, "centers_": array("f", "K", "columns")},
-    "scores.Mahalanobis": {
-        **SCORE,
-        "means_": array("f", "K", "columns"),
-        "covariance_": either(SQUARE, array("f", "K", "columns", "columns")),
-        # One where it is tied.
-        "_whitening": each(SQUARE),
-        "?_mean": array("f", 1, "columns"),
-        "?_background": SQUARE,
-    },
-    "scores.KNeighbors": {
-        **SCORE,
-        "neighbors_": by_class(either(array("f", None, "columns"), having("kneighbors"))),
-        "_origins": either(array("f", "K"), array("f", "K", "columns")),
-    },
-    "scores.MaxSoftmax": SCORE,
-    "scores.MaxLogit": SCORE,
-    "scores.Energy": SCORE,
-    "scores.OpenMax": {
-        **SCORE,
-        "means_": array("f", "K", "columns"),
-        "weibulls_": by_class(law("weibull_min")),
-    },
-    "scores.ViM": {
-        **SCORE,
-        "origin_": array("f", "D"),
-        "residual_space_": array("f", "D", "residual"),
-        "alpha_": number,
-    },
-    "scores.PerClass": {**SCORE, "estimators_": by_class(having("score_samples"))},
-    "scores.InputDensity": {**SCORE, "mixtures_": by_class(having("score_samples"))},
-    "scores.FunctionScore": SCORE,
-    "scores.Combined": {
-        **SCORE,
-        "scores_": each(having("score_classes"), "scores"),
-        "known_": array("b", "scores", "K"),
-        "medians_": array("f", "scores"),
-        "spreads_": bounded(array("f", "scores"), SMALLEST),
-    },
     "calibration.ConformalCalibration": CALIBRATION,
     "calibration.GaussianCalibration": {
         **CALIBRATION,
@@ -191,7 +140,6 @@ STATES = {
 COMPLETE = {
     "CenterLossClassifier": complete_classifier,
     "OpenSetClassifier": complete_open_set,
-    "scores.Combined": complete_combined,
     "calibration.ConformalCalibration": complete_calibration,
     "calibration.GaussianCalibration": complete_calibration,
     "calibration.WeibullCalibration": complete_calibration,

@@ -143,6 +143,19 @@ def size(dim):
     return check
 
 
+def sizes_of(names, total):
+    """Return a check for a dict of sizes by name, whose sum is a size by the last name."""
+
+    def check(value, sizes):
+        if not isinstance(value, dict) or not value or not {*value} <= {*names}:
+            raise ValueError(f"must be a dict of sizes by {names}; got {value!r:.50}")
+        for name, n in value.items():
+            size(name)(n, sizes)
+        sizes[total] = sum(value.values())
+
+    return check
+
+
 def shape(value, sizes):
     """Check the shape of a sample."""
     if not isinstance(value, tuple):
@@ -188,14 +201,13 @@ def law(name):
 
 
 def each(one, length=None):
-    """Return a check for the items of a list, as many as the named size says."""
+    """Return a check for the items of a list, as many as the number or named size says."""
 
     def check(value, sizes):
-        if not isinstance(value, list) or sizes.get(length, len(value)) != len(value):
-            raise ValueError(
-                f"must be a list of {sizes.get(length, 'any')} items; got {value!r:.50}"
-            )
-        if length is not None:
+        expected = length if isinstance(length, int) else sizes.get(length, "any")
+        if not isinstance(value, list) or expected not in ("any", len(value)):
+            raise ValueError(f"must be a list of {expected} items; got {value!r:.50}")
+        if isinstance(length, str):
             sizes[length] = len(value)
         # The same array may stand there many times.
         for item in {id(item): item for item in value}.values():

@@ -15,8 +15,9 @@ from sklearn.utils.validation import (
 )
 
 from sk_center._utils.fitting import fit_context
+from sk_center._utils.schema import labels, sizes_of
 from sk_center._utils.state import restored_on_error
-from sk_center.scores.parts import check_columns, check_sizes, checked_parts
+from sk_center.scores.parts import PARTS, check_columns, check_sizes, checked_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,6 +111,7 @@ class BaseScore(BaseEstimator):
     classes_: NDArray[Any]
     n_columns_: dict[str, int]
     _parameter_constraints: dict = {}
+    _saved_state: dict = {"classes_": labels, "n_columns_": sizes_of(PARTS, "columns")}
 
     @property
     def n_features_in_(self) -> int:

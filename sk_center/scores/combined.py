@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_center._utils.schema import array, bounded, each, instance_of
 from sk_center.scores.base import BaseScore
 from sk_center.scores.registry import make_score
 
@@ -96,6 +97,12 @@ class Combined(BaseScore):
         "how": [StrOptions({"min", "sum"})],
         "n_folds": [Interval(Integral, 2, None, closed="left")],
     }
+    _saved_state = {
+        "scores_": each(instance_of(BaseScore), "scores"),
+        "known_": array("b", "scores", "K"),
+        "medians_": array("f", "scores"),
+        "spreads_": bounded(array("f", "scores"), np.finfo(np.float64).tiny),
+    }
 
     def __init__(
         self,
@@ -170,6 +177,12 @@ class Combined(BaseScore):
             total = self._add(total, scaled, known[index])
         known = self.known_.any(axis=0)
         return total if known.all() else np.where(known[index], total, -np.inf)
+
+    def _check_loaded(self):
+        """Raise ValueError if the scores know other classes."""
+        for score in self.scores_:
+            if len(score.classes_) != len(self.classes_):
+                raise ValueError(f"a score knows {len(score.classes_)} classes")
 
     def _scales(self):
         """Return each score with the classes that it knows and its scale."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sk_center._utils.types import DensityEstimator
+from sk_center._utils.schema import by_class, having
 from sk_center.scores.base import BaseScore
 
 __all__ = ["InputDensity", "PerClass"]
@@ -65,6 +66,7 @@ class PerClass(BaseScore):
     """
 
     _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "score_samples"])]}
+    _saved_state = {"estimators_": by_class(having("score_samples"))}
 
     def __init__(self, estimator: DensityEstimator) -> None:
         self.estimator = estimator
@@ -143,6 +145,7 @@ class InputDensity(BaseScore):
         "max_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
     }
+    _saved_state = {"mixtures_": by_class(having("score_samples"))}
 
     def __init__(self, max_components: int = 8, *, shrinkage: float = 0.05) -> None:
         self.max_components = max_components

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import StrOptions
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+from sk_center._utils.schema import array, each, either
 from sk_center.scores.base import BaseScore
 
 __all__ = ["CenterDistance", "Mahalanobis"]
@@ -58,6 +59,7 @@ class CenterDistance(BaseScore):
     """
 
     radial = True
+    _saved_state = {"centers_": array("f", "K", "columns")}
 
     def __init__(self, centers: ArrayLike | None = None) -> None:
         self.centers = centers
@@ -147,6 +149,18 @@ class Mahalanobis(BaseScore):
         "shrinkage": [StrOptions({"ledoit_wolf", "oas"}), None],
         "centers": ["array-like", None],
         "relative": ["boolean"],
+    }
+    _saved_state = {
+        "means_": array("f", "K", "columns"),
+        "covariance_": either(
+            array("f", "columns", "columns"), array("f", "K", "columns", "columns")
+        ),
+        "_whitening": either(
+            each(array("f", "columns", "columns"), 1),
+            each(array("f", "columns", "columns"), "K"),
+        ),
+        "?_mean": array("f", 1, "columns"),
+        "?_background": array("f", "columns", "columns"),
     }
 
     def __init__(

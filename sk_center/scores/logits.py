@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+from sk_center._utils.schema import array, by_class, law, number
 from sk_center.scores.base import BaseScore
 
 __all__ = ["Energy", "MaxLogit", "MaxSoftmax", "OpenMax", "ViM"]
@@ -234,6 +235,10 @@ class OpenMax(BaseScore):
         "tail_size": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Integral, 1, None, closed="left"), None],
     }
+    _saved_state = {
+        "means_": array("f", "K", "columns"),
+        "weibulls_": by_class(law("weibull_min")),
+    }
 
     def __init__(self, tail_size: int = 20, *, alpha: int | None = None) -> None:
         self.tail_size = tail_size
@@ -332,6 +337,11 @@ class ViM(BaseScore):
     per_class = False
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None]
+    }
+    _saved_state = {
+        "origin_": array("f", "features"),
+        "residual_space_": array("f", "features", "residual"),
+        "alpha_": number,
     }
 
     def __init__(self, n_components: int | None = None) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+from sk_center._utils.schema import array, by_class, either, having
 from sk_center.scores.base import BaseScore
 from sk_center.scores.distances import class_means
 
@@ -98,6 +99,10 @@ class KNeighbors(BaseScore):
         "metric": [str, callable],
         "algorithm": [StrOptions({"auto", "ball_tree", "brute", "faiss", "kd_tree"})],
         "n_jobs": [Integral, None],
+    }
+    _saved_state = {
+        "neighbors_": by_class(either(array("f", None, "columns"), having("kneighbors"))),
+        "_origins": either(array("f", "K"), array("f", "K", "columns")),
     }
 
     def __init__(
