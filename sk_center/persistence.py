@@ -43,7 +43,9 @@ def save(estimator: Estimator, path: StrPath) -> None:
     Unlike a pickle, the file holds data only: weights and other arrays in safetensors [1]_,
     the rest in JSON, other estimators of scikit-learn, such as the transformers of a
     Pipeline, as skops [2]_ writes them. The optimizer is kept with ``warm_start`` or after
-    ``partial_fit``. Callbacks are not saved, nor is the ``memory`` of a Pipeline.
+    ``partial_fit``. Settings of a training or of a machine are not saved: callbacks,
+    ``checkpoint_dir``, ``compile``, ``n_jobs``, ``num_workers`` of data loaders, and the
+    ``memory`` of a Pipeline.
 
     Parameters
     ----------
@@ -140,8 +142,9 @@ def load(
     The file decides which of the classes of sk_center, torch, scikit-learn and scipy that
     hold data are made of its arrays, and nothing else: it holds no code, and what else it
     names must be among ``trusted``. It is checked before anything is built, and nothing
-    is built that is much larger than the file. So a file of unknown origin is safe to load;
-    what the model in it answers is as good as who made it.
+    is built that is much larger than the file. It does not decide how many processes,
+    threads or compilers the model starts, nor where a later ``fit`` writes. So a file of
+    unknown origin is safe to load; its answers are as good as who made it.
 
     Parameters
     ----------

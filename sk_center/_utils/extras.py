@@ -4,28 +4,9 @@ from importlib import import_module
 
 
 def import_extra(name, extra, purpose):
-    """Return a module of a package that an extra brings.
+    """Return a module of a package that an extra brings, or raise ImportError.
 
-    Parameters
-    ----------
-    name : str
-        Name of the module.
-
-    extra : str
-        Name of the extra.
-
-    purpose : str
-        The beginning of a sentence that the name ends, such as ``"to_onnx needs"``.
-
-    Returns
-    -------
-    module : module
-        The module.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed, with how to install it.
+    ``purpose`` begins a sentence that the name ends, such as ``"to_onnx needs"``.
     """
     try:
         return import_module(name)

@@ -12,23 +12,9 @@ from pathlib import Path
 def atomic_write(path):
     """Give a temporary path to write to, which becomes ``path`` when the block ends.
 
-    If the block raises, the temporary file is removed, and what was at ``path`` is still
-    there. A link at ``path`` stays one: what it points to is replaced.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Where the file shall be. Its directory must exist.
-
-    Yields
-    ------
-    temporary : Path
-        An empty file in the same directory.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written; the message names ``path``.
+    If the block raises or is interrupted, the temporary file is removed, and what was at
+    ``path`` is still there. A link at ``path`` stays one: what it points to is replaced. An
+    OSError names ``path``.
     """
     target = Path(os.path.realpath(path))
     # A name has room for 255 bytes.
@@ -36,8 +22,8 @@ def atomic_write(path):
     try:
         if target.exists() and not target.is_file():
             raise OSError(EINVAL, "it is a folder or a device")
-        temporary.open("xb").close()  # with the rights that the user's umask leaves
         try:
+            temporary.open("xb").close()  # with the rights that the user's umask leaves
             if target.exists():
                 shutil.copymode(target, temporary)
             mode = temporary.stat().st_mode
@@ -47,10 +33,9 @@ def atomic_write(path):
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())  # else a crash may leave the new name on nothing
             os.replace(temporary, target)
-        except BaseException:
+        finally:
             with suppress(OSError):
                 temporary.unlink()
-            raise
     except OSError as error:
         told = f"cannot write {os.fspath(path)!r}: {error.strerror or error}"
         if error.errno is None:

@@ -5,13 +5,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def restored_on_error(estimator):
-    """Give ``estimator`` back its attributes if the block raises.
+    """Give an estimator back its attributes if the block raises or is interrupted.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Whose attributes the block may set. Objects that it changes in place are not
-        covered.
+    Objects that the block changes in place are not covered.
     """
     before = dict(vars(estimator))
     try:

@@ -9,32 +9,19 @@ PACKAGES = ("sk_center", "numpy", "scipy", "sklearn", "skorch", "torch")
 
 
 def versions():
-    """Return the versions of Python and of the packages that are loaded.
-
-    Returns
-    -------
-    versions : dict of str
-        Version by name, without that of a local build.
-    """
+    """Return the versions of Python and of the packages that are loaded, by name."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         if name in sys.modules:
+            # Without that of a local build.
             found[name] = str(sys.modules[name].__version__).partition("+")[0]
     return found
 
 
 def warn_of_versions(made_with, names=None):
-    """Warn if a model was made with other versions than those here.
+    """Warn if a model was made with other versions of some packages than those here.
 
     Patch releases keep what others rely on: only what comes before them counts.
-
-    Parameters
-    ----------
-    made_with : dict of str
-        From :func:`versions`.
-
-    names : sequence of str, default=None
-        Those that matter; by default all.
     """
     here = versions()
     differing = [
@@ -55,15 +42,10 @@ def warn_of_versions(made_with, names=None):
 
 
 class Required:
-    """Classes and functions that a pickle needs, and looks up before all else.
+    """Classes and functions that a pickle needs, by full name, looked up before all else.
 
     pickle itself raises an AttributeError at the first class that it cannot import, which
     tells nothing of the model nor of what to do.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Full names.
     """
 
     def __init__(self, names):
@@ -71,20 +53,9 @@ class Required:
 
     @classmethod
     def by(cls, estimator, *parts):
-        """Return what an estimator requires: the classes of what users give it.
+        """Return the classes that users give an estimator, some of whose modules are parts.
 
-        Parameters
-        ----------
-        estimator : estimator
-            With a ``module``, an ``optimizer`` and ``callbacks``.
-
-        *parts : list
-            Modules in it.
-
-        Returns
-        -------
-        required : Required
-            Those by name that are of none of the packages that are there anyway.
+        Those of packages that are there anyway are left out.
         """
         callbacks = estimator.callbacks if isinstance(estimator.callbacks, list) else []
         parts = [
@@ -113,15 +84,7 @@ class Required:
 def find(names):
     """Return the requirement, or raise ImportError if one of the names is not there.
 
-    Parameters
-    ----------
-    names : tuple of str
-        Module and name within it, with a colon between.
-
-    Returns
-    -------
-    required : Required
-        The same.
+    A name is a module and the name within it, with a colon between.
     """
     for name in names:
         module, _, path = name.partition(":")

@@ -125,17 +125,6 @@ def test_another_version(package, model, monkeypatch):
         pickle.loads(data)
 
 
-def test_of_an_earlier_version():
-    """Check that pickles that say nothing of versions are loaded."""
-    model = MODELS["open set"].fit(X, y)
-    state = model.__getstate__()
-    del state["_versions"]
-    found = object.__new__(OpenSetClassifier)
-    found.__setstate__(state)
-    assert_array_equal(found.predict(X), model.predict(X))
-    assert "_versions" not in vars(found)
-
-
 OWN = """
 import torch
 from skorch.callbacks import Callback
