@@ -80,6 +80,10 @@ def transformed(before, X):
     X : array-like of shape (n_samples, ...)
         What the steps make of them.
     """
-    for steps in before:
-        X = steps.transform(X)
+    for pipeline in before:
+        for _, step in pipeline.steps:
+            # A step that resamples, as imbalanced-learn has them, acts on training alone.
+            acts = step is not None and step != "passthrough"
+            if acts and (hasattr(step, "transform") or not hasattr(step, "fit_resample")):
+                X = step.transform(X)
     return X

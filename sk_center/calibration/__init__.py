@@ -1,7 +1,8 @@
-"""From scores to p-values: the share of true members that look as untypical.
+"""From scores to p-values and thresholds, by comparison with calibration samples.
 
-:class:`~sk_center.OpenSetClassifier` makes these calibrations of its parameter
-``calibration``, fits them, and keeps the fitted one as ``calibration_``.
+:class:`~sk_center.OpenSetClassifier` takes a calibration as ``calibration``, or the name of
+one with default parameters: ``"conformal"`` is :class:`ConformalCalibration`,
+``"gaussian"`` :class:`GaussianCalibration` and ``"weibull"`` :class:`WeibullCalibration`.
 """
 
 from sk_center.calibration.conformal import ConformalCalibration, samples_needed
@@ -13,3 +14,9 @@ __all__ = [
     "WeibullCalibration",
     "samples_needed",
 ]
+
+CALIBRATIONS = {
+    "conformal": ConformalCalibration,
+    "gaussian": GaussianCalibration,
+    "weibull": WeibullCalibration,
+}

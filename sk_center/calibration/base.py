@@ -1,67 +1,76 @@
-"""What all calibrations share."""
+"""What all calibrations share: sorted scores of calibration samples in groups."""
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-
-from sk_center._utils.labels import shortened
+from sklearn.base import BaseEstimator
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 # Parametric tails have no smallest p-value, but none is zero: a rate of 0 rejects nothing.
 SMALLEST = np.finfo(np.float64).tiny
 
 
-class BaseCalibration:
-    """Base class of the calibrations.
+class BaseCalibration(BaseEstimator):
+    """Base class of the calibrations, which turn scores into p-values.
 
-    Parameters
-    ----------
-    false_rejection_rate : ndarray of shape (n_classes,)
-        Share of the members of each class that may be turned away.
-
-    confidence : float, default=None
-        See :class:`ConformalCalibration`.
+    Calibration samples form groups, such as all of them or those of a class, and a new
+    sample is compared with those of one group.
 
     Attributes
     ----------
-    thresholds_ : ndarray of shape (n_classes,)
-        A class turns a sample down when its p-value is at most this.
+    scores_ : ndarray of shape (n_samples,), float64
+        Scores of the calibration samples less ``tolerance``, the groups one after another,
+        each in ascending order.
 
-    score_thresholds_ : ndarray of shape (n_classes,)
-        The same in units of the score: it turns down what scores below this.
+    n_samples_ : ndarray of shape (n_groups,), int
+        Number of calibration samples of each group.
 
-    groups_ : ndarray of shape (n_classes,)
-        Index of the calibration group of each class: its own, or the one that classes
-        too rare to calibrate alone share, with the smallest of their rates.
+    thresholds_ : ndarray of shape (n_groups,), float64
+        A sample is rejected when its p-value is at most this.
 
-    n_samples_ : ndarray of shape (n_classes,)
-        Number of calibration samples in the group of each class.
+    score_thresholds_ : ndarray of shape (n_groups,), float64
+        The same in units of the score: a sample is rejected when it scores below this.
     """
 
-    def __init__(
-        self, false_rejection_rate: NDArray[np.float64], confidence: float | None = None
-    ) -> None:
-        self.false_rejection_rate = false_rejection_rate
-        self.confidence = confidence
+    scores_: NDArray[np.float64]
+    n_samples_: NDArray[np.intp]
+    thresholds_: NDArray[np.float64]
+    score_thresholds_: NDArray[np.float64]
+    takes_confidence = False
 
-    def fit(self, scores: NDArray[Any], y: NDArray[np.intp], classes: NDArray[Any]) -> Self:
-        """Learn the scores of true members.
+    def fit(
+        self,
+        scores: ArrayLike,
+        groups: ArrayLike,
+        rates: ArrayLike,
+        *,
+        confidence: float | None = None,
+        tolerance: float = 0.0,
+    ) -> Self:
+        """Learn the scores of calibration samples, and set thresholds.
 
         Parameters
         ----------
-        scores : ndarray of shape (n_samples,)
-            Score of each calibration sample for its own class.
+        scores : array-like of shape (n_samples,)
+            Score of each calibration sample, larger is more typical.
 
-        y : ndarray of shape (n_samples,)
-            Class index of each calibration sample.
+        groups : array-like of shape (n_samples,)
+            Index of the group of each sample, from 0.
 
-        classes : ndarray of shape (n_classes,)
-            Labels of the classes, for messages.
+        rates : array-like of shape (n_groups,)
+            False-rejection rate that is allowed in each group, in [0, 1).
+
+        confidence : float in (0, 1), default=None
+            Probability with which the bound holds for these calibration samples; None: it
+            holds on average over calibration samples.
+
+        tolerance : float, default=0.0
+            Scores that differ by no more than this count as equal. All calibration scores
+            are lowered by it, so that ties are accepted, which keeps the bound.
 
         Returns
         -------
@@ -71,83 +80,69 @@ class BaseCalibration:
         Raises
         ------
         ValueError
-            If all samples together are too few for the bound, or the calibration does
-            not go with the scores.
+            If ``confidence`` is given to a calibration that assumes a distribution, or the
+            scores are not finite where they have to be.
         """
-        counts = np.bincount(y, minlength=len(classes))
-        self.groups_ = self._group(counts, classes)
-        groups, scores = self.groups_[y], _comparable(scores)
-        self._members = [
-            np.sort(scores[groups == group]) for group in range(self.groups_.max() + 1)
-        ]
-        # On average over the group that rare classes share, its smallest rate is what keeps
-        # the rates of all. A rate of 0 turns down nothing anyway.
-        rates = self.false_rejection_rate.copy()
-        merged = (np.bincount(self.groups_)[self.groups_] > 1) & (rates > 0)
-        rates[merged] = rates[merged].min(initial=1)
-        self.n_samples_ = np.array([len(self._members[group]) for group in self.groups_])
-        self._fit(rates)  # type: ignore[attr-defined]
+        if confidence is not None and not self.takes_confidence:
+            raise ValueError(
+                f"confidence={confidence!r} takes calibration='conformal': "
+                f"{type(self).__name__} assumes a distribution, which guarantees nothing."
+            )
+        scores = np.asarray(scores, dtype=np.float64)
+        groups, rates = np.asarray(groups), np.asarray(rates, dtype=np.float64)
+        order = np.lexsort((scores, groups))
+        with np.errstate(invalid="ignore"):
+            self.scores_ = scores[order] - tolerance
+        self.n_samples_ = np.bincount(groups, minlength=len(rates))
+        self._fit(rates, confidence)
         return self
 
-    def p_values(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the p-value of each sample for each class.
+    def p_values(
+        self, scores: NDArray[Any], groups: NDArray[np.intp] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the p-value of each score within its group.
 
         Parameters
         ----------
-        scores : ndarray of shape (n_samples, n_classes)
-            Scores of the samples.
+        scores : ndarray of any shape
+            Scores of new samples.
+
+        groups : ndarray, default=None
+            Index of the group that each score is compared with, of a shape that broadcasts
+            to that of the scores; None is the first group for all.
 
         Returns
         -------
-        p_values : ndarray of shape (n_samples, n_classes)
-            In (0, 1]; 1 for a class without calibration samples.
+        p_values : ndarray of the shape of the scores, float64
+            In (0, 1]; 1 in a group without calibration samples.
         """
-        columns = zip(self.groups_, _comparable(scores).T)
-        p_values = self._p_values  # type: ignore[attr-defined]
-        return np.transpose([p_values(group, column) for group, column in columns])
+        scores = np.asarray(scores, dtype=np.float64)
+        if groups is None or len(self.n_samples_) == 1:
+            groups = np.zeros(1, dtype=np.intp)
+        return self._p_values(scores, groups)  # type: ignore[attr-defined]
 
-    def _group(self, counts, classes):
-        """Give each class a group of its own, but the rare ones one together."""
-        rates = self.false_rejection_rate
-        needed = np.array([self._samples_needed(rate) for rate in rates])
-        rare = counts < needed
-        groups = np.cumsum(~rare) - 1
-        if not rare.any():
-            return groups
-        if counts.sum() < needed.max():
-            n_samples = int(counts.sum())
-            at = "" if self.confidence is None else f" at confidence={self.confidence:g}"
-            advice = "Give more data, or let more of it calibrate (cv=5: all of it)."
-            smallest = self._smallest_rate(n_samples)
-            if smallest is not None:
-                advice = (
-                    f"With {n_samples} in all the smallest rate is {smallest}. Give more "
-                    "data, let more of it calibrate (cv=5: all of it), or allow a larger "
-                    "false_rejection_rate, which does no harm in a search by OSCR or AUROC."
-                )
-            raise ValueError(
-                f"{n_samples} calibration samples are too few: false_rejection_rate="
-                f"{rates[np.argmax(needed)]:g}{at} takes at least {needed.max()}. {advice}"
-            )
-        # Rare classes may be too few even together: then the next larger ones join.
-        for class_ in np.argsort(counts, kind="stable"):
-            if counts[rare].sum() >= needed[rare].max():
-                break
-            rare[class_] = True
-        labels = np.asarray(classes).tolist()
-        names = [f"{labels[i]!r} ({counts[i]})" for i in np.flatnonzero(rare)]
-        warnings.warn(
-            f"Classes with too few calibration samples share one threshold: "
-            f"{shortened(names)}; {needed[rare].max()} are needed for one class. The bound "
-            "on false rejections holds on average over these classes, not for each.",
-            UserWarning,
-            stacklevel=6,
-        )
-        groups = np.cumsum(~rare) - 1
-        groups[rare] = (~rare).sum()
-        return groups
+    @property
+    def _starts(self):
+        return np.cumsum(self.n_samples_) - self.n_samples_
 
+    def _by_group(self):
+        """Return the scores of each group, in ascending order."""
+        return np.split(self.scores_, self._starts[1:])
 
-def _comparable(scores):
-    """Return the scores with -inf where one is no number: nothing looks less typical."""
-    return np.where(np.isnan(scores), -np.inf, scores)
+    def _number_below(self, scores, groups):
+        """Return how many calibration samples of its group score no higher than each."""
+        if len(self.n_samples_) == 1:
+            return np.searchsorted(self.scores_, scores, side="right")
+        if groups.size == 1:
+            start, n = self._starts[groups.item()], self.n_samples_[groups.item()]
+            return np.searchsorted(self.scores_[start : start + n], scores, side="right")
+        # A binary search for all at once, which needs no loop over the groups.
+        first, size = self._starts[groups], self.n_samples_[groups]
+        found = np.zeros(np.broadcast_shapes(scores.shape, groups.shape), dtype=np.intp)
+        last = max(len(self.scores_) - 1, 0)
+        padded = self.scores_ if len(self.scores_) else np.array([np.nan])
+        for step in 2 ** np.arange(int(self.n_samples_.max()).bit_length())[::-1]:
+            tried = found + step
+            at = np.minimum(first + tried - 1, last)
+            found = np.where((tried <= size) & (padded[at] <= scores), tried, found)
+        return found

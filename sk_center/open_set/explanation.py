@@ -1,4 +1,4 @@
-"""Explanations of single answers: why a sample was rejected, or taken for what it is."""
+"""Explanations of single answers: why a sample was rejected, or got its label."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length
 
-from sk_center.open_set.outputs import centers_of, features_of
+from sk_center._utils.frames import frame_of
+from sk_center.open_set.outputs import centers_of, outputs_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from sk_center._utils.types import Samples
-    from sk_center.open_set import OpenSetClassifier
 
 __all__ = ["Explanation"]
 
@@ -31,33 +31,42 @@ class Explanation:
     """Why one sample got its label from an :class:`~sk_center.OpenSetClassifier`.
 
     It is made by :meth:`OpenSetClassifier.explain <sk_center.OpenSetClassifier.explain>`.
-    Classes are in the order of ``classes``.
+    Arrays of classes are in the order of ``classes``.
 
     Parameters
     ----------
     label : object
         What ``predict`` returns.
 
-    choice : object
-        What the estimator alone returns, which never rejects.
+    predicted : object
+        What the estimator alone predicts, which never rejects.
 
     rejected : bool
-        Whether every class turns the sample down.
+        Whether the sample is rejected.
+
+    p_known : float
+        p-value of "this is a known sample".
+
+    threshold : float
+        The sample is rejected when ``p_known`` is at most this.
+
+    score : float
+        Score for the predicted class, larger is more typical.
+
+    score_threshold : float
+        The sample is rejected when the score is below this.
+
+    guarantee : {"marginal", "predicted", "class"}
+        Under "class", every class must reject the sample by its own p-value instead.
 
     classes : ndarray of shape (n_classes,)
         The known classes.
 
-    p_values : ndarray of shape (n_classes,)
+    p_values : ndarray of shape (n_classes,), float64
         How compatible the sample is with each class.
 
-    thresholds : ndarray of shape (n_classes,)
-        A class turns the sample down when its p-value is at most this.
-
-    scores : ndarray of shape (n_classes,)
-        How typical of each class the sample looks.
-
-    score_thresholds : ndarray of shape (n_classes,)
-        A class turns the sample down when its score is below this.
+    in_set : ndarray of shape (n_classes,), bool
+        The prediction set.
 
     distances : ndarray of shape (n_classes,) or None
         Euclidean distance to the center of each class in feature space; None where no
@@ -75,9 +84,8 @@ class Explanation:
 
     See Also
     --------
-    sk_center.OpenSetClassifier : What it explains.
-    sk_center.DistanceDisplay : The distances of many samples, and where each class turns
-        down.
+    sk_center.OpenSetClassifier : Explains its answers by these.
+    sk_center.DistanceDisplay : The distances of many samples.
 
     Examples
     --------
@@ -91,79 +99,66 @@ class Explanation:
     ...     LogisticRegression(max_iter=500), conformity_score="mahalanobis", cv=5
     ... ).fit(X, y)
     >>> model.explain([[5.0, 3.4, 3.0, 0.2]], X, y, n_neighbors=2)[0]
-    -1: rejected by every class; the estimator alone says 0
-    class  p-value  threshold  turned down    score  least score  distance
-    0        0.020       0.05          yes   -5.757       -3.743     1.539
-    1        0.020       0.05          yes   -7.342       -2.938     2.032
-    2        0.020       0.05          yes   -10.82       -3.843     3.543
+    -1: rejected, since the score -5.757 is below -3.407 (p = 0.007, threshold 0.05);
+    the estimator alone predicts 0
+    class  p-value  in set  distance
+    0        0.020      no     1.539
+    1        0.020      no     2.032
+    2        0.020      no     3.543
     nearest training samples: 24 (0, 1.12), 44 (0, 1.19)
     """
 
     label: Any
-    choice: Any
+    predicted: Any
     rejected: bool
+    p_known: float
+    threshold: float
+    score: float
+    score_threshold: float
+    guarantee: str
     classes: NDArray[Any]
     p_values: NDArray[np.float64]
-    thresholds: NDArray[np.float64]
-    scores: NDArray[np.floating[Any]]
-    score_thresholds: NDArray[np.floating[Any]]
+    in_set: NDArray[np.bool_]
     distances: NDArray[np.floating[Any]] | None = None
     neighbors: NDArray[np.intp] | None = None
     neighbor_labels: NDArray[Any] | None = None
     neighbor_distances: NDArray[np.floating[Any]] | None = None
 
-    @property
-    def accepted(self) -> NDArray[np.bool_]:
-        """Which classes do not turn the sample down, bool of shape (n_classes,)."""
-        return self.p_values > self.thresholds
-
     def to_frame(self) -> pd.DataFrame:
-        """Return a pandas view, one row a class, the most typical class first.
+        """Return a pandas view, one row a class, the most compatible class first.
 
         Returns
         -------
         frame : pandas.DataFrame
-            The columns ``p_value``, ``threshold``, ``accepted``, ``score``,
-            ``score_threshold`` and, where there are centers, ``distance``.
+            The columns ``p_value``, ``in_set`` and, where there are centers, ``distance``.
 
         Raises
         ------
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas: pip install pandas") from error
-        columns = {
-            "p_value": self.p_values,
-            "threshold": self.thresholds,
-            "accepted": self.accepted,
-            "score": self.scores,
-            "score_threshold": self.score_thresholds,
-        }
+        columns: dict[str, Any] = {"p_value": self.p_values, "in_set": self.in_set}
         if self.distances is not None:
             columns["distance"] = self.distances
-        index = pd.Index(self.classes, name="class")
-        return pd.DataFrame(columns, index=index).iloc[self._order()]
+        return frame_of(columns, self.classes).iloc[self._order()]
 
     def __repr__(self):
         lines = [self._summary()]
-        header = "p-value  threshold  turned down    score  least score"
         names = [repr(label) for label in self.classes.tolist()]
         width = max(len("class"), *map(len, names))
         away = self.distances is not None
-        lines.append(f"{'class':{width}}  {header}{'  distance' if away else ''}")
+        lines.append(f"{'class':{width}}  p-value  in set{'  distance' if away else ''}")
         order = self._order()
         for k in order[:SHOWN]:
             line = (
-                f"{names[k]:{width}}  {self.p_values[k]:7.3f}  {self.thresholds[k]:9.4g}  "
-                f"{'no' if self.accepted[k] else 'yes':>11}  {self.scores[k]:#7.4g}  "
-                f"{self.score_thresholds[k]:#11.4g}"
+                f"{names[k]:{width}}  {self.p_values[k]:7.3f}  "
+                f"{'yes' if self.in_set[k] else 'no':>6}"
             )
             lines.append(line + (f"  {self.distances[k]:#8.4g}" if away else ""))
         if len(order) > SHOWN:
-            lines.append(f"and {len(order) - SHOWN} classes that it is less typical of")
+            lines.append(
+                f"and {len(order) - SHOWN} classes that it is less compatible with"
+            )
         if self.neighbors is not None:
             near = [
                 f"{i} ({label!r}, {distance:.3g})"
@@ -177,100 +172,92 @@ class Explanation:
         return "\n".join(lines)
 
     def _summary(self):
+        if self.guarantee == "class":
+            if self.rejected:
+                return (
+                    f"{self.label!r}: rejected, since every class rejects it;\n"
+                    f"the estimator alone predicts {self.predicted!r}"
+                )
+            if self.label == self.predicted:
+                return (
+                    f"{self.label!r}: predicted by the estimator, and the class accepts it"
+                )
+            return (
+                f"{self.label!r}: {self.predicted!r}, predicted by the estimator, rejects "
+                "it, and\nthis accepting class has the largest p-value"
+            )
+        side = f"(p = {self.p_known:.3f}, threshold {self.threshold:.4g})"
         if self.rejected:
             return (
-                f"{self.label!r}: rejected by every class; the estimator alone says "
-                f"{self.choice!r}"
+                f"{self.label!r}: rejected, since the score {self.score:#.4g} is below "
+                f"{self.score_threshold:#.4g} {side};\n"
+                f"the estimator alone predicts {self.predicted!r}"
             )
-        if self.label == self.choice:
-            return f"{self.label!r}: what the estimator says, and not turned down"
         return (
-            f"{self.label!r}: {self.choice!r}, what the estimator says, is turned down; of "
-            "the others that are not, it ranks this one highest"
+            f"{self.label!r}: predicted by the estimator, and accepted, since the score "
+            f"{self.score:#.4g}\nis at least {self.score_threshold:#.4g} {side}"
         )
 
     def _order(self):
-        """The classes: those that accept before the others, then by their scores."""
-        # Not by p-values: the smallest possible one differs with the samples of a class.
-        return np.lexsort((-self.scores, ~self.accepted))
+        """The classes: those of the set before the others, then by p-value and distance."""
+        away = np.zeros(len(self.classes)) if self.distances is None else self.distances
+        return np.lexsort((away, -self.p_values, ~self.in_set))
 
 
 def explain(
-    model: OpenSetClassifier,
+    model: Any,
     X: Samples,
-    scores: NDArray[Any],
     X_train: Samples | None = None,
     y_train: Any = None,
     n_neighbors: int = 5,
 ) -> list[Explanation]:
-    """Explain what a fitted open-set classifier says of each sample.
-
-    Parameters
-    ----------
-    model : OpenSetClassifier
-        The fitted classifier.
-
-    X : array-like of shape (n_samples, ...)
-        Samples.
-
-    scores : ndarray of shape (n_samples, n_classes)
-        Their scores.
-
-    X_train : array-like of shape (n_train_samples, ...), default=None
-        Samples to find the nearest of.
-
-    y_train : array-like of shape (n_train_samples,), default=None
-        Their labels.
-
-    n_neighbors : int, default=5
-        How many.
-
-    Returns
-    -------
-    explanations : list of Explanation
-        One for each sample.
-    """
-    labels, choices = model.predict(X).tolist(), model.estimator_.predict(X).tolist()
-    p_values = model.calibration_.p_values(scores)
-    rejected = ~(p_values > model.thresholds_).any(axis=1)
-    n_samples = len(labels)
-    distances = neighbors = near_labels = near_distances = [None] * n_samples
+    """Explain what a fitted open-set classifier says of each sample."""
+    # One pass gives what the decision and the distances take.
+    decision, p_values, index, features = model._judge(X, by_class=True, features=True)
     centers = centers_of(model.estimator_)
+    distances = neighbors = near_labels = near_distances = [None] * len(index)
     if X_train is not None:
         y_train = np.asarray(y_train)
         check_consistent_length(X_train, y_train)
-        train = features_of(model.estimator_, X_train)
-        if centers is None:
-            masks = [y_train == label for label in model.classes_]
-            missing = model.classes_[[not mask.any() for mask in masks]]
-            if len(missing):
-                raise ValueError(
-                    f"y_train must hold samples of every class; {missing.tolist()} are "
-                    "missing."
-                )
-            centers = np.array([np.ravel(train[mask].mean(axis=0)) for mask in masks])
-    if centers is not None:
-        features = features_of(model.estimator_, X)
-        dense = features.toarray() if issparse(features) else features
-        distances = cdist(dense, centers)
-    if X_train is not None:
+        train = outputs_of(model.estimator_, X_train, ["features"])["features"]
+        centers = means_of(train, y_train, model.classes_) if centers is None else centers
         search = NearestNeighbors(n_neighbors=min(n_neighbors, len(y_train))).fit(train)
         near_distances, neighbors = search.kneighbors(features)
         near_labels = y_train[neighbors]
+    if centers is not None:
+        distances = cdist(features.toarray() if issparse(features) else features, centers)
+    own = np.searchsorted(model.classes_, decision.predicted)
+    sets = model._sets(decision, p_values, index)
     return [
         Explanation(
-            label=labels[i],
-            choice=choices[i],
-            rejected=bool(rejected[i]),  # type: ignore[index]
+            label=decision.labels[i : i + 1].tolist()[0],
+            predicted=decision.predicted[i : i + 1].tolist()[0],
+            rejected=bool(decision.rejected[i]),
+            p_known=float(decision.p_known[i]),
+            threshold=float(model.thresholds_[own[i]]),
+            score=float(decision.scores[i]),
+            score_threshold=float(model.score_thresholds_[own[i]]),
+            guarantee=model.guarantee,
             classes=model.classes_,
             p_values=p_values[i],
-            thresholds=model.thresholds_,
-            scores=scores[i],
-            score_thresholds=model.score_thresholds_,
+            in_set=sets[i],
             distances=distances[i],
             neighbors=neighbors[i],
             neighbor_labels=near_labels[i],
             neighbor_distances=near_distances[i],
         )
-        for i in range(n_samples)
+        for i in range(len(index))
     ]
+
+
+def means_of(
+    features: Any, y: NDArray[Any], classes: NDArray[Any]
+) -> NDArray[np.floating[Any]]:
+    """Return the mean of the features of each class."""
+    masks = [y == label for label in classes]
+    missing = classes[[not mask.any() for mask in masks]]
+    if len(missing):
+        raise ValueError(
+            f"y_train must hold samples of every class; {missing.tolist()} are missing."
+        )
+    return np.array([np.ravel(features[mask].mean(axis=0)) for mask in masks])

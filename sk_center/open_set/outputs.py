@@ -1,131 +1,170 @@
-"""What an estimator gives to a score: features, inputs, logits, probabilities."""
+"""What an estimator says of samples, by name: the only code that calls the estimator.
+
+A call preprocesses the samples once. A classifier with a method ``outputs``, as
+:class:`~sk_center.CenterLossClassifier` has it, gives all parts in one pass; any other is
+asked for its ``predict`` and for the response that the parts need.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _estimator_has
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.utils import _safe_indexing, indexable
 
 from sk_center._utils.nested import last_step, transformed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection
 
-    from sk_center._utils.types import Method
+    from numpy.typing import NDArray
+
+PARTS = ("features", "inputs", "logits", "probabilities")
 
 
-def if_estimator_has(name: str) -> Callable[[Method], Method]:
-    """Return a decorator for a method that is there where the estimator has one.
+def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any]:
+    """Return what the estimator makes of samples, by name.
 
-    It is that of scikit-learn, but that the method keeps its type.
-
-    Parameters
-    ----------
-    name : str
-        Name of the method of the estimator.
-
-    Returns
-    -------
-    decorator : callable
-        What :func:`sklearn.utils.metaestimators.available_if` gives.
+    Names are "labels", the answers of ``predict``, and those of the parts: "inputs", what
+    the last step sees; "features", what it makes of them, else the inputs; "logits" and
+    "probabilities", a column for each class.
     """
-    return available_if(_estimator_has(name))
-
-
-def consumed(estimator, score, X):
-    """Return the parts of X that the score needs."""
-    give = {
-        "features": lambda: features_of(estimator, X),
-        "inputs": lambda: flat(inputs_of(estimator, X)),
-        "logits": lambda: logits_of(estimator, score, X),
-        "probabilities": lambda: probabilities_of(estimator, score, X),
-    }
-    return {name: np.asarray(give[name]()) for name in score.needs}
-
-
-def flat(X):
-    """Return samples of any shape as rows of numbers."""
-    return X.reshape(len(X), -1)
-
-
-def features_of(estimator, X):
-    """Return what the estimator makes of X, else what its last step sees, else X."""
-    if hasattr(estimator, "transform"):
-        return estimator.transform(X)
-    _, before = last_step(estimator, searches=True)
-    return transformed(before, X)
-
-
-def inputs_of(estimator, X):
-    """Return what the last step of the estimator sees, an array of a row each sample."""
-    _, before = last_step(estimator, searches=True)
+    last, before = last_step(estimator, searches=True)
     seen = transformed(before, X)
-    if issparse(seen):
-        return seen.toarray()
-    if is_dataset(seen):
-        from sk_center.batches import sample_of  # which imports torch, as X did
-
-        seen = [sample_of(seen[i]) for i in range(len(seen))]
-    found = np.asarray(seen)
-    if found.dtype == object and hasattr(seen, "to_numpy"):
-        # pandas makes objects of numbers beside booleans, and of its nullable types.
-        kinds = {getattr(dtype, "kind", "O") for dtype in seen.dtypes}
-        if kinds <= set("biuf"):
-            return seen.to_numpy(dtype=np.float64, na_value=np.nan)
+    found = {}
+    if "inputs" in needed or ("features" in needed and not gives_features(last)):
+        found["inputs"] = numbers_of(seen)
+    if hasattr(last, "outputs"):
+        names = [name for name in needed if name != "inputs"]
+        return {**found, **(last.outputs(seen, names) if names else {})}
+    if "labels" in needed:
+        found["labels"] = np.asarray(last.predict(seen))
+    if "features" in needed:
+        if gives_features(last):
+            found["features"] = numbers_of(last.transform(seen))
+        else:
+            found["features"] = found["inputs"]
+    if "logits" in needed:
+        found["logits"] = logits_of(last, seen)
+    if "probabilities" in needed:
+        found["probabilities"] = probabilities_of(last, seen)
     return found
 
 
-def is_dataset(X):
-    """Return whether X is a torch Dataset."""
-    data = sys.modules.get("torch.utils.data")  # where X is a Dataset, torch is loaded
-    return data is not None and isinstance(X, data.Dataset)
+def gives_features(estimator: Any) -> bool:
+    """Return whether the last step makes features, rather than predictions, of its "
+    "inputs."""
+    predicts = isinstance(estimator, VotingClassifier | StackingClassifier)
+    return hasattr(estimator, "transform") and not predicts
 
 
-def gives_logits(estimator):
-    """Return whether an estimator has what logits are made of."""
-    last, _ = last_step(estimator, searches=True)
-    return hasattr(last, "logits") or hasattr(estimator, "decision_function")
+def gives_logits(estimator: Any) -> bool:
+    """Return whether the last step has one logit for each class."""
+    if getattr(estimator, "decision_function_shape", "ovr") == "ovo":
+        return False
+    return hasattr(estimator, "outputs") or hasattr(estimator, "decision_function")
 
 
-def logits_of(estimator, score, X):
-    """Return the logits of the estimator, one column for each class."""
-    last, before = last_step(estimator, searches=True)
-    if hasattr(last, "logits"):
-        return last.logits(transformed(before, X))
-    if not hasattr(estimator, "decision_function"):
+def logits_of(estimator: Any, X: Any) -> NDArray[Any]:
+    """Return the decision function of the last step, minus and plus a half for two "
+    "classes."""
+    if not gives_logits(estimator):
         raise ValueError(
-            f"conformity_score={type(score).__name__} needs logits: a decision_function, "
+            "conformity_score needs logits: a decision_function with one column a class, "
             f"which {type(estimator).__name__} does not have; use 'max_softmax', "
             "'center_distance' or 'mahalanobis'."
         )
-    decision = estimator.decision_function(X)
+    decision = np.asarray(estimator.decision_function(X))
     if decision.ndim == 1:
         return np.column_stack([-decision, decision]) / 2
     return decision
 
 
-def probabilities_of(estimator, score, X):
-    """Return the probabilities that the estimator gives."""
+def probabilities_of(estimator: Any, X: Any) -> NDArray[Any]:
+    """Return the probabilities that the last step gives."""
     if not hasattr(estimator, "predict_proba"):
         raise ValueError(
-            f"conformity_score={type(score).__name__} needs predict_proba, which "
+            "conformity_score needs predict_proba, which "
             f"{type(estimator).__name__} does not have; use 'center_distance' or "
             "'mahalanobis', or wrap the estimator in CalibratedClassifierCV."
         )
-    return estimator.predict_proba(X)
+    return np.asarray(estimator.predict_proba(X))
 
 
-def negative_label_of(estimator):
+def numbers_of(X: Any) -> Any:
+    """Return samples as rows of floats, dense or CSR; what is no number stays as it is."""
+    if issparse(X):
+        return X.tocsr().astype(float_type(X.dtype), copy=False)
+    if is_dataset(X):
+        X = stacked(X)
+    if hasattr(X, "detach"):  # a torch tensor
+        X = X.detach().cpu()
+        X = (X.float() if X.dtype.itemsize < 4 and X.is_floating_point() else X).numpy()
+    if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
+        X = numbers_of_frame(X)
+    if type(X) is not np.ndarray:
+        X = np.ma.filled(X, np.nan) if np.ma.isMaskedArray(X) else np.asarray(X)
+    if X.dtype == object and not any(isinstance(value, str) for value in X.flat):
+        try:
+            X = X.astype(np.float64)
+        except (TypeError, ValueError):
+            return X
+    if X.dtype.kind not in "biuf" or X.ndim == 0:
+        return X
+    return X.astype(float_type(X.dtype), copy=False).reshape(len(X), -1)
+
+
+def numbers_of_frame(X: Any) -> NDArray[Any]:
+    """Return a data frame as an array, of floats where all its columns are numbers.
+
+    pandas makes objects of numbers beside booleans, and of its nullable types.
+    """
+    if hasattr(X, "iloc"):
+        try:
+            return X.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError):
+            return X.to_numpy()
+    return X.to_numpy()
+
+
+def float_type(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """Return the float type for numbers: float32 for those of at most two bytes."""
+    small = dtype == np.float32 or (dtype.kind in "fbiu" and dtype.itemsize <= 2)
+    return np.float32 if small else np.float64
+
+
+def is_dataset(X: Any) -> bool:
+    """Return whether X is a torch Dataset."""
+    data = sys.modules.get("torch.utils.data")  # where X is a Dataset, torch is loaded
+    return data is not None and isinstance(X, data.Dataset)
+
+
+def stacked(dataset: Any) -> NDArray[Any]:
+    """Return the samples of a torch Dataset as an array."""
+    items = (dataset[i] for i in range(len(dataset)))
+    return np.stack(
+        [np.asarray(item[0] if isinstance(item, tuple | list) else item) for item in items]
+    )
+
+
+def rows_of(X: Any, rows: Any) -> Any:
+    """Return some rows of X, of a torch Dataset as a Subset."""
+    if is_dataset(X):
+        return sys.modules["torch.utils.data"].Subset(X, rows)
+    (X,) = indexable(X)  # some sparse formats have no rows, nor have array-likes
+    return _safe_indexing(X, rows)
+
+
+def negative_label_of(estimator: Any) -> Any:
     """Return the label of the samples that train the estimator as negatives, or None."""
     last, _ = last_step(estimator, searches=True)
     return getattr(last, "negative_label", None)
 
 
-def centers_of(estimator):
+def centers_of(estimator: Any) -> Any:
     """Return the centers of a center-loss classifier, inside whatever it is, or None."""
     last, _ = last_step(estimator, searches=True)
     return getattr(last, "centers_", None) if hasattr(last, "transform") else None

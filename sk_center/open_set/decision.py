@@ -1,0 +1,116 @@
+"""From scores to answers: pure functions of scores, predicted classes and thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sk_center.calibration.base import BaseCalibration
+
+__all__ = ["Decision"]
+
+GUARANTEES = ("marginal", "predicted", "class")
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """All that is decided about samples in one pass through the model.
+
+    It is made by :meth:`OpenSetClassifier.judge <sk_center.OpenSetClassifier.judge>`.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_samples,)
+        What ``predict`` returns: known classes, or the outlier label.
+
+    predicted : ndarray of shape (n_samples,)
+        What the estimator alone predicts, which never rejects.
+
+    rejected : ndarray of shape (n_samples,), bool
+        What ``is_outlier`` returns.
+
+    p_known : ndarray of shape (n_samples,), float64
+        p-value of "this is a known sample".
+
+    scores : ndarray of shape (n_samples,)
+        What ``score_samples`` returns: the score for the predicted class.
+    """
+
+    labels: NDArray[Any]
+    predicted: NDArray[Any]
+    rejected: NDArray[np.bool_]
+    p_known: NDArray[np.float64]
+    scores: NDArray[np.floating[Any]]
+
+
+def decide(
+    scores: NDArray[Any],
+    predicted: NDArray[np.intp],
+    calibration: BaseCalibration,
+    groups: NDArray[np.intp],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the p-value of being known, and which samples are rejected by it.
+
+    A sample is compared with the calibration samples of the group of its predicted class;
+    one group for all gives the marginal guarantee.
+    """
+    if len(calibration.n_samples_) == 1:
+        p_known = calibration.p_values(scores)
+        return p_known, p_known <= calibration.thresholds_[0]
+    own = groups[predicted]
+    p_known = calibration.p_values(scores, own)
+    return p_known, p_known <= calibration.thresholds_[own]
+
+
+def decide_by_class(
+    p_values: NDArray[np.float64],
+    scores: NDArray[Any],
+    predicted: NDArray[np.intp],
+    thresholds: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
+    """Return what ``decide`` does where every class decides, and the class of each sample.
+
+    A sample is rejected when every class rejects it. Its class is the predicted one where
+    that accepts it, else the accepting class of the largest p-value, among equal ones of
+    the largest score.
+    """
+    accepted = p_values > thresholds
+    rejected = ~accepted.any(axis=1)
+    index = predicted.copy()
+    others = np.flatnonzero(~rejected & ~accepted[np.arange(len(index)), predicted])
+    if len(others):
+        p, s = np.where(accepted[others], p_values[others], -1.0), scores[others]
+        largest = p == p.max(axis=1, keepdims=True)
+        index[others] = np.where(largest, s, -np.inf).argmax(axis=1)
+    return p_values.max(axis=1), rejected, index
+
+
+def answers_of(classes: NDArray[Any], outlier_label: Any) -> NDArray[Any]:
+    """Return the classes and then the outlier label, in a dtype that holds all as they "
+    "are."""
+    label = np.asarray(outlier_label)
+    kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
+    if classes.dtype.kind == "b" and kind.kind != "b":
+        raise ValueError(
+            "y holds booleans, beside which there is no outlier label; give 0 and 1, or "
+            "strings."
+        )
+    for dtype in (np.result_type(classes.dtype, kind), np.int64, np.float64):
+        answers = np.append(classes.astype(dtype), label.astype(dtype))
+        # As numbers of Python, which compare exactly.
+        if answers.tolist() == [*classes.tolist(), label.item()]:
+            return answers
+    if classes.dtype.kind in "biuf":
+        raise ValueError(
+            f"outlier_label={outlier_label!r} and the classes, {classes.dtype} such as "
+            f"{classes[-1].item()!r}, have no dtype in common that holds both exactly; "
+            "give an outlier_label that the classes' dtype holds, or classes as strings."
+        )
+    answers = np.empty(len(classes) + 1, dtype=object)
+    answers[:-1], answers[-1] = classes, outlier_label
+    return answers

@@ -1,0 +1,376 @@
+"""Fit an open-set classifier: splits, estimator and score, then thresholds and report."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils.metadata_routing import _routing_enabled, process_routing
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
+
+from sk_center._utils.callbacks import Task
+from sk_center._utils.labels import check_no_label_missing, equals_label, shortened
+from sk_center._utils.user_warning import warn_user
+from sk_center.calibration import CALIBRATIONS, ConformalCalibration, GaussianCalibration
+from sk_center.calibration.conformal import smallest_rate
+from sk_center.calibration.groups import rates_of_groups, shared_groups
+from sk_center.open_set.decision import answers_of
+from sk_center.open_set.fitted_part import fit_part, joined, seeded_clone
+from sk_center.open_set.outputs import negative_label_of, rows_of
+from sk_center.open_set.report import CalibrationReport, concerns_of, rejected_by_others
+from sk_center.open_set.scoring import check_score, make_score, named_score
+from sk_center.open_set.splits import (
+    is_share,
+    rows_that_count,
+    split_classes,
+    split_samples,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sk_center.calibration.base import BaseCalibration
+    from sk_center.open_set.fitted_part import Calibrated
+
+# Probes so many standard deviations away are far from everything.
+FAR, FAR_PROBES = 1e4, 8
+
+
+def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
+    """Set the fitted attributes of an OpenSetClassifier."""
+    params, grouping = routed(model, params)
+    if not is_classifier(model.estimator):
+        raise ValueError(f"estimator must be a classifier; got {model.estimator!r}.")
+    calibration = calibration_of(model.calibration)
+    score = score_for(model.conformity_score, calibration)
+    X, labels = checked(X, y)
+    counted = rows_that_count(labels, params)
+    negative = equals_label(labels, negative_label_of(model.estimator))
+    known = counted[~negative[counted]]
+    classes = classes_of(model.estimator, labels[known])
+    rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
+    outlier_label = outlier_label_of(model.outlier_label, classes, rates)
+    answers = answers_of(classes, outlier_label)
+    # The index of a sample that is of no known class does not matter.
+    index = np.zeros(len(labels), dtype=np.intp)
+    index[known] = np.searchsorted(classes, labels[known])
+    rng = check_random_state(model.random_state)
+    if isinstance(model.estimator, FrozenEstimator):
+        splits = [split_of_frozen(model, score, X, index, known, classes, rng)]
+    else:
+        splits = split_samples(
+            model.cv, model.refit, X, labels, index, known, grouping, rng
+        )
+    # Negatives train, wherever a splitter puts them, and never calibrate.
+    negatives = counted[negative[counted]]
+    context = model._init_callback_context(
+        max_subtasks=len(splits), sequential_subtasks=False
+    )
+    task = Task(context, model, X, labels, params.get("sample_weight")).begin()
+    contexts = [
+        context.subcontext(task_name="refit" if test is None else "split", task_id=i)
+        for i, (_, test) in enumerate(splits)
+    ]
+    parts = Parallel(n_jobs=model.n_jobs if len(splits) > 1 else None)(
+        delayed(fit_part)(
+            *(model, context, seeded_clone(model.estimator, model.random_state, rng)),
+            *(score, X, labels, index, classes, train, test, negatives, params),
+        )
+        for (train, test), context in zip(splits, contexts)
+    )
+    model.estimator_, model.score_, _ = parts[-1]
+    model.classes_, model.outlier_label_, model._answers = classes, outlier_label, answers
+    calibrated = joined([found for _, _, found in parts if found is not None])
+    set_thresholds(model, calibration, calibrated, rates)
+    far = far_accepted(model, rows_of(X, known[:: max(len(known) // FAR_PROBES, 1)]))
+    concerns = concerns_of(
+        model.calibration_report_, calibrated, far, model.confidence, model.score_
+    )
+    if concerns:
+        warn_user(" ".join(concerns))
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(model).pop(name, None)
+        if hasattr(model.estimator_, name):
+            setattr(model, name, getattr(model.estimator_, name))
+    task.end({})
+
+
+def routed(model: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters for the fit of the estimator, and those for the splitter."""
+    if _routing_enabled():
+        routing = process_routing(model, "fit", **params)
+        return routing.estimator.fit, routing.splitter.split
+    if not is_share(model.cv) and "groups" in params:
+        params = dict(params)
+        return params, {"groups": params.pop("groups")}
+    return params, {}
+
+
+def calibration_of(calibration: Any) -> BaseCalibration:
+    """Return the calibration to fit, of a name or an instance."""
+    if isinstance(calibration, str):
+        return CALIBRATIONS[calibration]()
+    calibration._validate_params()
+    return clone(calibration)
+
+
+def score_for(score: Any, calibration: BaseCalibration) -> Any:
+    """Return the conformity score, or raise ValueError where it does not fit."""
+    if isinstance(calibration, GaussianCalibration):
+        score = "mahalanobis" if isinstance(score, str) and score == "auto" else score
+        if isinstance(score, list) or not named_score(score).radial:
+            raise ValueError(
+                "calibration='gaussian' takes conformity_score='mahalanobis' or "
+                "'center_distance', the square of which has a known distribution; got "
+                f"{score!r}."
+            )
+    check_score(score)
+    return score
+
+
+def checked(X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
+    """Return samples that can be indexed by rows, and labels of classes."""
+    check_no_label_missing(y)
+    X, labels = indexable(X, column_or_1d(y, warn=True))
+    assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    return X, labels
+
+
+def classes_of(estimator: Any, labels: NDArray[Any]) -> NDArray[Any]:
+    """Return the known classes: those of a frozen estimator, else those of the labels."""
+    if not isinstance(estimator, FrozenEstimator):
+        return np.unique(labels)
+    check_is_fitted(estimator)
+    classes = np.unique(estimator.classes_)
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y holds the labels {unknown.tolist()}, which are not among the classes of "
+            f"the frozen estimator, {classes.tolist()}."
+        )
+    return classes
+
+
+def rates_of(
+    rates: float | dict[Any, float], guarantee: str, classes: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return the false-rejection rate of each class."""
+    labels = classes.tolist()
+    if not isinstance(rates, dict):
+        return np.full(len(labels), float(rates))
+    if guarantee == "marginal":
+        raise ValueError(
+            "false_rejection_rate as a dict takes guarantee='predicted' or 'class', which "
+            "bound a rate for each class; got guarantee='marginal'."
+        )
+    missing = [label for label in labels if label not in rates]
+    if missing:
+        raise ValueError(
+            f"false_rejection_rate must give a rate for every class; {missing} are missing "
+            f"among {list(rates)}."
+        )
+    for label, rate in rates.items():
+        if not (isinstance(rate, Real) and 0 <= rate < 1):
+            raise ValueError(
+                f"false_rejection_rate[{label!r}] must be in [0, 1); got {rate!r}."
+            )
+    found = np.array([rates[label] for label in labels], dtype=float)
+    if guarantee == "class" and found.any() and not found.all():
+        warn_user(
+            "No sample will ever be rejected, because under guarantee='class' every class "
+            "must reject it, and these never do (false_rejection_rate=0): "
+            f"{classes[found == 0].tolist()}. guarantee='predicted' asks one class only."
+        )
+    return found
+
+
+def outlier_label_of(label: Any, classes: NDArray[Any], rates: NDArray[np.float64]) -> Any:
+    """Return the outlier label, of the kind of the classes and none of them."""
+    given, labels = label, classes.tolist()
+    strings = all(isinstance(class_, str) for class_ in labels)
+    numbers = classes.dtype.kind in "biuf"
+    if isinstance(label, str) and label == "auto":
+        label = "outsider" if strings else -1
+    fits = isinstance(label, str) if strings else numbers and isinstance(label, Real)
+    if not fits or label != label:
+        kind = "strings" if strings else "numbers" if numbers else "objects"
+        raise ValueError(
+            f"outlier_label must be of the kind of the classes, which are {kind} such as "
+            f"{labels[0]!r}, and not NaN; got {given!r}."
+        )
+    if label in labels and rates.any():
+        raise ValueError(
+            f"outlier_label must not be a class, but {label!r} is among {labels[:10]}; "
+            "choose another outlier_label."
+        )
+    return label
+
+
+def split_of_frozen(
+    model: Any,
+    score: Any,
+    X: Any,
+    y: NDArray[np.intp],
+    known: NDArray[np.intp],
+    classes: NDArray[Any],
+    rng: np.random.RandomState,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows from which the score of a frozen estimator learns, and the others."""
+    absent = np.setdiff1d(np.arange(len(classes)), y[known])
+    if len(absent):
+        names = shortened([repr(k) for k in classes[absent].tolist()])
+        warn_user(
+            f"y holds no sample of the classes [{names}] of the frozen estimator: nothing "
+            "bounds how often their samples are rejected, and a score that learns of a "
+            "class from samples rejects all of them."
+        )
+    if not make_score(score, model.estimator, X, len(classes)).learns:
+        return known, known
+    return split_classes(y, known, model.cv if is_share(model.cv) else 0.5, rng)
+
+
+def set_thresholds(
+    model: Any,
+    calibration: BaseCalibration,
+    found: Calibrated,
+    rates: NDArray[np.float64],
+) -> None:
+    """Set the calibrations, the thresholds and the report of a model."""
+    n_classes, confidence = len(rates), model.confidence
+    by_class = model.guarantee == "class"
+    class_, scores = (found.y, found.own) if by_class else (found.predicted, found.scores)
+    needed = np.array([calibration._samples_needed(rate, confidence) for rate in rates])
+    if len(scores) < needed.max():
+        raise ValueError(too_few(len(scores), rates, needed, confidence, calibration))
+    groups = np.zeros(n_classes, dtype=np.intp)
+    if model.guarantee != "marginal":
+        counts = np.bincount(class_, minlength=n_classes)
+        groups, shared = shared_groups(counts, needed)
+        if shared.any():
+            warn_of_shared(model.guarantee, model.classes_, counts, needed, shared)
+    group_rates = rates_of_groups(groups, rates)
+    kept = {"confidence": confidence, "tolerance": found.tolerance}
+    model.groups_ = groups
+    model.calibration_ = calibration.fit(scores, groups[class_], group_rates, **kept)
+    model.class_calibration_ = model.calibration_
+    if not by_class:
+        kept["confidence"] = None
+        model.class_calibration_ = clone(calibration).fit(found.own, found.y, rates, **kept)
+    model.thresholds_ = calibration.thresholds_[groups]
+    model.score_thresholds_ = calibration.score_thresholds_[groups]
+    rejected, y = judged(model, found, groups, group_rates)
+    counts = np.bincount(y, weights=rejected, minlength=n_classes)
+    n_judged = np.bincount(y, minlength=n_classes)
+    with np.errstate(invalid="ignore"):
+        kept_rates = counts / n_judged
+    model.calibration_report_ = CalibrationReport(
+        guarantee=model.guarantee,
+        classes=model.classes_,
+        n_samples=np.bincount(found.y, minlength=n_classes),
+        rate_allowed=rates,
+        rate_kept=kept_rates,
+        score_threshold=model.score_thresholds_,
+        rejects=np.isfinite(model.score_thresholds_),
+        overall_allowed=float(rates[y].mean()),
+        overall_kept=float(rejected.mean()),
+    )
+
+
+def judged(
+    model: Any,
+    found: Calibrated,
+    groups: NDArray[np.intp],
+    rates: NDArray[np.float64],
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Return which calibration samples the others reject, and their classes."""
+    by_class = model.guarantee == "class"
+    class_, scores = (found.y, found.own) if by_class else (found.predicted, found.scores)
+    rejected = rejected_by_others(
+        model.calibration_, scores, groups[class_], rates, model.confidence
+    )
+    if not by_class:
+        return rejected, found.y
+    # Every other class must reject a sample, too.
+    some = found.compared
+    every = np.where(np.isnan(found.by_class), -np.inf, found.by_class)
+    others = model.calibration_.p_values(every, groups) <= model.thresholds_
+    others[np.arange(len(some)), found.y[some]] = True
+    return rejected[some] & others.all(axis=1), found.y[some]
+
+
+def far_accepted(model: Any, X: Any) -> float | None:
+    """Return the share of probes far from all samples that are accepted.
+
+    None where samples are no rows of numbers that a probe could be made of.
+    """
+    if not model.thresholds_.any():
+        return None
+    values = X.to_numpy() if hasattr(X, "iloc") else X
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        return None
+    values = values if values.dtype.kind == "f" else values.astype(np.float64)
+    center, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    scale = np.where(spread > 0, spread, np.abs(center).mean() or 1.0)
+    signs = np.random.RandomState(0).choice([-1.0, 1.0], size=values.shape)
+    with np.errstate(over="ignore", invalid="ignore"):
+        probes = (center + FAR * scale * signs).astype(values.dtype)
+    if not np.isfinite(probes).all():
+        return None
+    probes = type(X)(probes, columns=X.columns) if hasattr(X, "iloc") else probes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(1 - model.is_outlier(probes).mean())
+
+
+def too_few(
+    n_samples: int,
+    rates: NDArray[np.float64],
+    needed: NDArray[np.intp],
+    confidence: float | None,
+    calibration: BaseCalibration,
+) -> str:
+    """Return the message of too few calibration samples."""
+    at = "" if confidence is None else f" at confidence={confidence:g}"
+    advice = "Give more data, or let more of it calibrate (cv=5: all of it)."
+    smallest = None
+    if isinstance(calibration, ConformalCalibration):
+        smallest = smallest_rate(n_samples, confidence)
+    if smallest is not None:
+        advice = (
+            f"With {n_samples} in all the smallest rate is {smallest}. Give more data, let "
+            "more of it calibrate (cv=5: all of it), or allow a larger "
+            "false_rejection_rate, which does no harm in a search by OSCR or AUROC."
+        )
+    return (
+        f"{n_samples} calibration samples are too few: false_rejection_rate="
+        f"{rates[np.argmax(needed)]:g}{at} takes at least {needed.max()}. {advice}"
+    )
+
+
+def warn_of_shared(
+    guarantee: str,
+    classes: NDArray[Any],
+    counts: NDArray[np.intp],
+    needed: NDArray[np.intp],
+    shared: NDArray[np.bool_],
+) -> None:
+    """Warn that classes share a threshold, and which are too rare for one of their own."""
+    rare = counts < needed
+    names = shortened([repr(label) for label in classes[rare].tolist()])
+    joining = int((shared & ~rare).sum())
+    also = f" with {joining} larger classes" if joining else ""
+    predicted = " predicted" if guarantee == "predicted" else ""
+    warn_user(
+        f"These{predicted} classes have too few calibration samples, fewer than "
+        f"{needed[rare].max()}, and share one threshold{also}: {names}. The bound holds on "
+        "average over these classes, not for each. guarantee='marginal' takes no more than "
+        f"{needed[rare].max()} samples in all."
+    )

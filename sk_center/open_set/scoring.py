@@ -1,0 +1,140 @@
+"""Make the score of an open-set classifier, fit it, and ask it about samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.utils.validation import _num_samples
+
+from sk_center._utils.labels import nearest_name
+from sk_center._utils.nested import last_step
+from sk_center.open_set.outputs import gives_features, gives_logits, outputs_of, rows_of
+from sk_center.scores import SCORES, BaseScore, Combined, FunctionScore, PerClass
+from sk_center.scores.auto import Facts, default_score
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from numpy.typing import NDArray
+
+# Outputs of so many numbers are made at a time, where there is a number for each class.
+BLOCK_NUMBERS = 2**24
+
+
+def check_score(score: Any) -> None:
+    """Raise ValueError if a user's ``conformity_score`` is none."""
+    if isinstance(score, str) and score == "auto":
+        return
+    for part in score if isinstance(score, list) else [score]:
+        named_score(part)
+    if isinstance(score, list) and not score:
+        raise ValueError("conformity_score must hold at least one score; got [].")
+
+
+def make_score(score: Any, estimator: Any, X: Any, n_classes: int) -> BaseScore:
+    """Return the score to fit, for a fitted estimator and samples."""
+    if isinstance(score, str) and score == "auto":
+        return default_score(facts_of(estimator, X, n_classes))
+    if isinstance(score, list):
+        return Combined([named_score(part) for part in score])
+    return named_score(score)
+
+
+def named_score(score: Any) -> BaseScore:
+    """Return a score to fit, made of what a user may give for one."""
+    if isinstance(score, BaseScore):
+        return clone(score)
+    if not isinstance(score, type):
+        if hasattr(score, "fit") and hasattr(score, "score_samples"):
+            return PerClass(clone(score))
+        if callable(score):
+            return FunctionScore(score)
+    if not isinstance(score, str) or score not in SCORES:
+        nearest = nearest_name(score, SCORES) if isinstance(score, str) else None
+        raise ValueError(
+            f"conformity_score must be one of {[*SCORES]}, a score, an estimator with "
+            f"score_samples, a callable, a list of those, or 'auto' alone; got {score!r}"
+            + (f"; did you mean {nearest!r}?" if nearest else ".")
+        )
+    return SCORES[score]()
+
+
+def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
+    """Return what decides the default score: the parts that there are, and the inputs."""
+    last, _ = last_step(estimator, searches=True)
+    inputs = outputs_of(estimator, rows_of(X, [0]), ["inputs"])["inputs"]
+    numeric = issparse(inputs) or (inputs.ndim == 2 and inputs.dtype.kind == "f")
+    return Facts(
+        features=gives_features(last),
+        logits=gives_logits(last),
+        probabilities=hasattr(last, "predict_proba"),
+        inputs=numeric,
+        sparse=issparse(inputs),
+        n_columns=inputs.shape[1] if numeric else 0,
+        n_classes=n_classes,
+    )
+
+
+def blocks_of(
+    estimator: Any, X: Any, needed: Collection[str], n_classes: int
+) -> Iterator[tuple[slice, dict[str, Any]]]:
+    """Yield the outputs of samples, block by block where they take much memory."""
+    n_samples = _num_samples(X)
+    by_class = {"logits", "probabilities", "classes"} & {*needed}
+    size = max(BLOCK_NUMBERS // n_classes, 1) if by_class else n_samples
+    needed = [name for name in needed if name != "classes"]
+    if n_samples <= size:
+        yield slice(0, n_samples), outputs_of(estimator, X, needed)
+        return
+    for start in range(0, n_samples, size):
+        rows = slice(start, min(start + size, n_samples))
+        part = rows_of(X, np.arange(rows.start, rows.stop))
+        yield rows, outputs_of(estimator, part, needed)
+
+
+def score_outputs(
+    score: BaseScore, outputs: dict[str, Any], index: NDArray[np.intp] | None = None
+) -> NDArray[np.floating[Any]]:
+    """Return the scores for a class of each sample, by index, or for all classes.
+
+    Samples of which the estimator makes numbers that are not finite, as a network does of
+    huge ones, are less typical than anything.
+    """
+    parts = {name: outputs[name] for name in score.needs}
+    lost = lost_rows(score, parts, outputs)
+    if lost is None:
+        return score.scores_of(parts, index)
+    kept = np.flatnonzero(~lost)
+    shape = (len(lost),) if index is not None else (len(lost), len(score.classes_))
+    scores = np.full(shape, -np.inf)
+    if len(kept):
+        parts = {name: part[kept] for name, part in parts.items()}
+        scores[kept] = score.scores_of(parts, None if index is None else index[kept])
+    return scores
+
+
+def lost_rows(
+    score: BaseScore, parts: dict[str, Any], outputs: dict[str, Any]
+) -> NDArray[np.bool_] | None:
+    """Return which samples have parts that are not finite, None where none has."""
+    lost = None
+    for part in parts.values():
+        values = part.data if issparse(part) else part
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(values.sum()):
+                continue
+        given = part is outputs.get("inputs")
+        fine = np.isfinite(values) | (np.isnan(values) if score.allow_nan else False)
+        if fine.all():
+            continue
+        if given or issparse(part):
+            raise ValueError(
+                f"Input X contains NaN or infinity, which {type(score).__name__} does not "
+                "take; put a SimpleImputer before the classifier."
+            )
+        rows = ~fine.all(axis=1)
+        lost = rows if lost is None else lost | rows
+    return lost

@@ -1,0 +1,118 @@
+"""Which samples train the estimator, and which calibrate."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.model_selection import check_cv
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Split = tuple["NDArray[np.intp]", "NDArray[np.intp] | None"]
+
+
+def is_share(cv: Any) -> bool:
+    """Return whether ``cv`` is the share that is held out of every class."""
+    return isinstance(cv, Real) and not isinstance(cv, Integral)
+
+
+def split_samples(
+    cv: Any,
+    refit: bool,
+    X: Any,
+    labels: NDArray[Any],
+    y: NDArray[np.intp],
+    known: NDArray[np.intp],
+    grouping: dict[str, Any],
+    rng: np.random.RandomState,
+) -> list[Split]:
+    """Return the rows that train and those that calibrate, of each split.
+
+    A last split without calibration samples is the fit on all samples after the others.
+    """
+    if is_share(cv):
+        return [split_classes(y, known, cv, rng)]
+    splitter = check_cv(cv, labels, classifier=True)
+    everything = np.arange(len(y))
+    splits = [
+        # A split may come as masks.
+        tuple(np.intersect1d(everything[part], known) for part in parts)
+        for parts in splitter.split(X, labels, **grouping)
+    ]
+    check_splits(splits, cv, refit, labels, known)
+    return [*splits, (known, None)] if refit else splits  # type: ignore[list-item]
+
+
+def check_splits(
+    splits: list[Any], cv: Any, refit: bool, labels: NDArray[Any], known: NDArray[np.intp]
+) -> None:
+    """Raise ValueError for splits whose samples cannot calibrate."""
+    if not splits:
+        raise ValueError(f"cv must give at least one split; cv={cv!r} gives none.")
+    if not refit and len(splits) != 1:
+        raise ValueError(
+            "refit=False takes a cv with one split, whose estimator is kept; "
+            f"cv={cv!r} gives {len(splits)}."
+        )
+    classes = np.unique(labels[known])
+    if not refit and len(np.unique(labels[splits[0][0]])) < len(classes):
+        raise ValueError(
+            "refit=False takes a training part with samples of every class; cv gives "
+            f"one of {np.unique(labels[splits[0][0]]).tolist()}."
+        )
+    if np.bincount(np.concatenate([test for _, test in splits])).max(initial=0) > 1:
+        raise ValueError(
+            f"cv must hold each sample out at most once; {type(cv).__name__} gave some "
+            "several times. The bound takes calibration samples drawn independently."
+        )
+    for train, _ in splits:
+        found = np.unique(labels[train])
+        if len(found) < 2:
+            raise ValueError(
+                f"cv={cv!r} gives a training part with the classes {found.tolist()} only. "
+                "Samples sorted by class take a splitter that shuffles or stratifies, such "
+                "as StratifiedKFold."
+            )
+
+
+def split_classes(
+    y: NDArray[np.intp], rows: NDArray[np.intp], share: float, rng: np.random.RandomState
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Hold a share of every class out, rounded up, but leave each at least one sample.
+
+    Unlike ``train_test_split`` it takes some rows only, and classes of a single sample,
+    which all train.
+    """
+    held_out = []
+    for k in np.unique(y[rows]):
+        own = rng.permutation(rows[y[rows] == k])
+        # Rounded first: 0.07 * 100 is a little more than 7.
+        n_held_out = int(np.ceil(round(float(share) * len(own), 9)))
+        held_out.append(own[: min(n_held_out, len(own) - 1)])
+    calibrating = np.sort(np.concatenate(held_out))
+    return np.setdiff1d(rows, calibrating), calibrating
+
+
+def rows_that_count(labels: NDArray[Any], params: dict[str, Any]) -> NDArray[np.intp]:
+    """Return the rows whose ``sample_weight`` is not zero."""
+    counts = np.ones(len(labels), dtype=bool)
+    for name, values in params.items():
+        if name.split("__")[-1] != "sample_weight" or values is None:
+            continue
+        if np.shape(values) != counts.shape:
+            raise ValueError(
+                f"{name} must have the shape ({len(labels)},), a weight for each sample of "
+                f"y; got {np.shape(values)}."
+            )
+        counts &= np.asarray(values) != 0
+    if counts.all() or not counts.any():
+        return np.arange(len(labels))
+    classes = np.unique(labels[counts])
+    if len(classes) < 2:
+        raise ValueError(
+            f"sample_weight leaves samples of one class only, {classes.tolist()}."
+        )
+    return np.flatnonzero(counts)
