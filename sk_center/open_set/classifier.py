@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sk_center._utils.types import Estimator, Label, Samples, Splitter
+    from sk_center._utils.types import ConformityScore, Estimator, Label, Samples, Splitter
     from sk_center.open_set.report import CalibrationReport
     from sk_center.scores import BaseScore
-    from sk_center.scores.base import ConformityScore
 
 __all__ = ["OpenSetClassifier"]
 

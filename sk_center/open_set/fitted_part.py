@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from sk_center._utils.callbacks import Task
 from sk_center.open_set.outputs import outputs_of, rows_of
-from sk_center.open_set.scoring import BLOCK_NUMBERS, blocks_of, make_score, score_outputs
+from sk_center.open_set.scoring import BLOCK_NUMBERS, blocks_of, score_of, score_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,7 +123,7 @@ def fit_part(
             f"{classes[trained].tolist()}."
         )
     part = rows_of(X, train) if len(negatives) else part
-    score = make_score(conformity_score, estimator, part, len(trained))
+    score = score_of(conformity_score, estimator, part, len(trained))
     fit_score(score, estimator, part, np.searchsorted(trained, y[train]), len(trained))
     if test is None:
         return estimator, score, None

@@ -25,13 +25,14 @@ from sk_center.open_set.decision import answers_of
 from sk_center.open_set.fitted_part import fit_part, joined, seeded_clone
 from sk_center.open_set.outputs import negative_label_of, rows_of
 from sk_center.open_set.report import CalibrationReport, concerns_of, rejected_by_others
-from sk_center.open_set.scoring import check_score, make_score, named_score
+from sk_center.open_set.scoring import check_score, score_of
 from sk_center.open_set.splits import (
     is_share,
     rows_that_count,
     split_classes,
     split_samples,
 )
+from sk_center.scores.registry import make_score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def score_for(score: Any, calibration: BaseCalibration) -> Any:
     """Return the conformity score, or raise ValueError where it does not fit."""
     if isinstance(calibration, GaussianCalibration):
         score = "mahalanobis" if isinstance(score, str) and score == "auto" else score
-        if isinstance(score, list) or not named_score(score).radial:
+        if isinstance(score, list) or not make_score(score).radial:
             raise ValueError(
                 "calibration='gaussian' takes conformity_score='mahalanobis' or "
                 "'center_distance', the square of which has a known distribution; got "
@@ -232,7 +233,7 @@ def split_of_frozen(
             "bounds how often their samples are rejected, and a score that learns of a "
             "class from samples rejects all of them."
         )
-    if not make_score(score, model.estimator, X, len(classes)).learns:
+    if not score_of(score, model.estimator, X, len(classes)).learns:
         return known, known
     return split_classes(y, known, model.cv if is_share(model.cv) else 0.5, rng)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils import _safe_indexing, indexable
 
 from sk_center._utils.nested import last_step, transformed
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PARTS = ("features", "inputs", "logits", "probabilities")
+# They move and stretch columns, and nothing else.
+COLUMN_SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
 
 
 def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any]:
@@ -33,12 +36,17 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
     "probabilities", a column for each class.
     """
     last, before = last_step(estimator, searches=True)
-    seen = transformed(before, X)
     found = {}
+    if "raw_inputs" in needed:
+        before, scalers = without_scalers(before)
+        X = transformed(before, X)
+        found["raw_inputs"] = numbers_of(X)
+        before = scalers
+    seen = transformed(before, X)
     if "inputs" in needed or ("features" in needed and not gives_features(last)):
         found["inputs"] = numbers_of(seen)
     if hasattr(last, "outputs"):
-        names = [name for name in needed if name != "inputs"]
+        names = [name for name in needed if name not in ("inputs", "raw_inputs")]
         return {**found, **(last.outputs(seen, names) if names else {})}
     if "labels" in needed:
         found["labels"] = np.asarray(last.predict(seen))
@@ -52,6 +60,16 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
     if "probabilities" in needed:
         found["probabilities"] = probabilities_of(last, seen)
     return found
+
+
+def without_scalers(before: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the steps before a last scaler of columns, and that scaler, each as "
+    "pipelines."""
+    if before and isinstance(before[-1].steps[-1][1], COLUMN_SCALERS):
+        steps = before[-1].steps
+        first = [Pipeline(steps[:-1])] if len(steps) > 1 else []
+        return [*before[:-1], *first], [Pipeline(steps[-1:])]
+    return before, []
 
 
 def gives_features(estimator: Any) -> bool:

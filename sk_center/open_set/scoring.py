@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
-from sk_center._utils.labels import nearest_name
 from sk_center._utils.nested import last_step
 from sk_center.open_set.outputs import gives_features, gives_logits, outputs_of, rows_of
-from sk_center.scores import SCORES, BaseScore, Combined, FunctionScore, PerClass
+from sk_center.scores import BaseScore, Combined
 from sk_center.scores.auto import Facts, default_score
+from sk_center.scores.registry import make_score
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,38 +27,19 @@ def check_score(score: Any) -> None:
     """Raise ValueError if a user's ``conformity_score`` is none."""
     if isinstance(score, str) and score == "auto":
         return
-    for part in score if isinstance(score, list) else [score]:
-        named_score(part)
     if isinstance(score, list) and not score:
         raise ValueError("conformity_score must hold at least one score; got [].")
+    for part in score if isinstance(score, list) else [score]:
+        make_score(part)
 
 
-def make_score(score: Any, estimator: Any, X: Any, n_classes: int) -> BaseScore:
+def score_of(score: Any, estimator: Any, X: Any, n_classes: int) -> BaseScore:
     """Return the score to fit, for a fitted estimator and samples."""
     if isinstance(score, str) and score == "auto":
         return default_score(facts_of(estimator, X, n_classes))
     if isinstance(score, list):
-        return Combined([named_score(part) for part in score])
-    return named_score(score)
-
-
-def named_score(score: Any) -> BaseScore:
-    """Return a score to fit, made of what a user may give for one."""
-    if isinstance(score, BaseScore):
-        return clone(score)
-    if not isinstance(score, type):
-        if hasattr(score, "fit") and hasattr(score, "score_samples"):
-            return PerClass(clone(score))
-        if callable(score):
-            return FunctionScore(score)
-    if not isinstance(score, str) or score not in SCORES:
-        nearest = nearest_name(score, SCORES) if isinstance(score, str) else None
-        raise ValueError(
-            f"conformity_score must be one of {[*SCORES]}, a score, an estimator with "
-            f"score_samples, a callable, a list of those, or 'auto' alone; got {score!r}"
-            + (f"; did you mean {nearest!r}?" if nearest else ".")
-        )
-    return SCORES[score]()
+        return Combined([make_score(part) for part in score])
+    return make_score(score)
 
 
 def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length
 
-PARTS = ("features", "inputs", "logits", "probabilities")
+PARTS = ("features", "inputs", "raw_inputs", "logits", "probabilities")
 # Beyond it sums of squares overflow.
 LARGEST = 1e150
 
