@@ -19,13 +19,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sk_center import __version__
-from sk_center._onnx.scores import distances, lowest_accepted, p_values, score_classes
+from sk_center._onnx.calibrations import p_values
+from sk_center._onnx.scores import distances, score_classes
 from sk_center._utils.extras import import_extra
 from sk_center._utils.files import atomic_write
 from sk_center._utils.nested import last_step
 from sk_center.classifier import CenterLossClassifier
 from sk_center.open_set import OpenSetClassifier
-from sk_center.open_set.classifier import label_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +40,11 @@ __all__ = ["to_onnx"]
 
 OUTPUTS = (
     "label",
-    "accepted",
-    "p_values",
+    "rejected",
+    "p_known",
     "score",
+    "p_values",
+    "prediction_set",
     "probabilities",
     "distances",
     "features",
@@ -101,23 +103,23 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     The outputs, for n samples and K classes in the order of ``classes_``, and what in
     Python gives the same:
 
-    ================= ================ ==============================================
+    ================== ================ ==============================================
     ``label``         (n,)             ``predict``, with the outlier label
-    ``accepted``      (n, K), boolean  ``predict_set``
-    ``p_values``      (n, K)           ``p_values``
+    ``rejected``      (n,), boolean    ``is_outlier``
+    ``p_known``       (n,)             ``p_known``
     ``score``         (n,)             ``score_samples``
+    ``p_values``      (n, K)           ``p_values``
+    ``prediction_set`` (n, K), boolean ``predict_set``
     ``probabilities`` (n, K)           ``predict_proba``
     ``distances``     (n, K)           ``center_distances`` of the CenterLossClassifier
     ``features``      (n, D)           ``transform``
-    ================= ================ ==============================================
+    ================== ================ ==============================================
 
-    A CenterLossClassifier has no ``accepted``, ``p_values`` and ``score``. The metadata of
-    the model hold ``sk_center_version`` and, as JSON, ``classes`` and ``outlier_label``.
+    A CenterLossClassifier has none of the five between ``label`` and ``probabilities``. The
+    metadata of the model hold ``sk_center_version`` and, as JSON, ``classes`` and ``outlier_label``.
 
-    Numbers agree within rounding in float32 for float64 samples. A p-value counts the
-    calibration samples that score no higher: where rounding decides whether one does, it
-    may differ by one of them, and a decision at the threshold with it. Each calibration
-    sample, and what repeats one, is such a tie.
+    Numbers agree within rounding in float32 for float64 samples. Scores that differ by less
+    than rounding count as equal, so that ties get the same p-values and decisions.
 
     onnxruntime before 1.24 may take a class that ``fit`` never saw for the nearest one.
 
@@ -141,9 +143,9 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     ...     path = Path(folder, "wine.onnx")
     ...     to_onnx(model.fit(X, y), path)
     ...     session = onnxruntime.InferenceSession(path)
-    >>> label, accepted = session.run(["label", "accepted"], {"X": X[:5]})
-    >>> bool((label == model.predict(X[:5])).all()), accepted.shape
-    (True, (5, 3))
+    >>> label, rejected = session.run(["label", "rejected"], {"X": X[:5]})
+    >>> bool((label == model.predict(X[:5])).all()), rejected.shape
+    (True, (5,))
     """
     steps, open_set, classifier = take_apart(estimator)
     if classifier.precision != "float32":
@@ -189,7 +191,8 @@ def make_model(
         outputs = judge(open_set, graph.op("Flatten", inputs), outputs)
         metadata["outlier_label"] = json.dumps(np.asarray(open_set.outlier_label_).item())
     n_classes = len(classifier.classes_)
-    widths = {"label": [], "score": [], "features": [classifier.centers_.shape[1]]}
+    widths = {name: [] for name in ("label", "rejected", "p_known", "score")}
+    widths["features"] = [classifier.centers_.shape[1]]
     for name in OUTPUTS:
         if name in outputs:
             graph.output(name, outputs[name], ["batch", *widths.get(name, [n_classes])])
@@ -400,28 +403,49 @@ def judge(
     graph = inputs.graph
     names = ("features", "logits", "probabilities")
     parts = {"inputs": inputs, **{name: outputs[name] for name in names}}
-    scores = score_classes(open_set.score_, parts)
-    accepted = scores >= lowest_accepted(open_set.calibration_, scores.dtype)
-    # Of the classes that accept, the one that the estimator predicts, or ranks highest.
+    every = score_classes(open_set.score_, parts)
+    n_classes = len(open_set.classes_)
+    classes, thresholds = np.arange(n_classes), open_set.thresholds_
     column = np.array([1])
-    predicted = graph.op("Unsqueeze", outputs["index"], column)
-    ranking = graph.where(accepted, outputs["probabilities"], -np.inf)
-    others = graph.op("Unsqueeze", ranking.argmax(), column)
-    keeps = graph.op("GatherElements", accepted, predicted, axis=1)
-    index = graph.where(keeps, predicted, others)
-    known = accepted.astype(np.float32).reduce("Max", 1, keepdims=True) > 0.0
-    labels = open_set.classes_
-    if open_set.thresholds_.any():
-        dtype = label_dtype(labels, open_set.outlier_label_)
-        labels = np.append(labels.astype(dtype), np.array(open_set.outlier_label_, dtype))
-    index = graph.where(known, index, np.int64(len(open_set.classes_)))
-    index = graph.op("Squeeze", index, column)
+    index = graph.op("Unsqueeze", outputs["index"], column)
+    score = graph.op("GatherElements", every, index, axis=1)
+    if open_set.guarantee == "class":
+        by_class = p_values(open_set.calibration_, every, open_set.groups_)
+        accepted = by_class > thresholds
+        rejected = accepted.astype(np.float32).reduce("Max", 1, keepdims=True) < 0.5
+        p_known = by_class.reduce("Max", 1, keepdims=True)
+        # The accepting class of the largest p-value, among equal ones of the largest score.
+        p = graph.where(accepted, by_class, -1.0)
+        largest = p >= p.reduce("Max", 1, keepdims=True)
+        ranking = graph.where(largest, every, np.array(-np.inf, every.dtype))
+        best = graph.op("Unsqueeze", ranking.argmax(), column)
+        keeps = graph.op("GatherElements", accepted, index, axis=1)
+        index = graph.where(keeps, index, best)
+        compatible = accepted
+    else:
+        by_class = p_values(open_set.class_calibration_, every, classes)
+        groups = open_set.groups_
+        p_groups = p_values(open_set.calibration_, score, np.arange(groups.max() + 1))
+        group = graph.op("Gather", groups, index)
+        p_known = graph.op("GatherElements", p_groups, group, axis=1)
+        rejected = p_known <= graph.op("Gather", thresholds, index)
+        compatible = by_class > open_set.calibration_report_.rate_allowed
+    own = graph.op("Equal", index, classes, dtype=bool)
+    answer = graph.where(rejected, np.int64(n_classes), index)
+    answers = open_set._answers
     return {
         **outputs,
-        "accepted": accepted,
-        "p_values": p_values(open_set.calibration_, scores),
-        "score": scores.reduce("Max", 1),
-        "label": graph.op("Gather", label_table(labels), index, dtype=labels.dtype),
+        "prediction_set": (own | compatible) & ~rejected,
+        "rejected": graph.op("Squeeze", rejected, column),
+        "p_known": graph.op("Squeeze", p_known, column),
+        "p_values": by_class,
+        "score": graph.op("Squeeze", score, column),
+        "label": graph.op(
+            "Gather",
+            label_table(answers),
+            graph.op("Squeeze", answer, column),
+            dtype=answers.dtype,
+        ),
     }
 
 

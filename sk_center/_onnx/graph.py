@@ -320,6 +320,12 @@ class Value:
     def __and__(self, other):
         return self._binary("And", self, other)
 
+    def __or__(self, other):
+        return self._binary("Or", self, other)
+
+    def __invert__(self):
+        return self.graph.op("Not", self)
+
     def __neg__(self):
         return self.graph.op("Neg", self)
 

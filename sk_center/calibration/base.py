@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sk_center._utils.schema import array, bounded
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -41,6 +43,12 @@ class BaseCalibration(BaseEstimator):
     thresholds_: NDArray[np.float64]
     score_thresholds_: NDArray[np.float64]
     takes_confidence = False
+    _saved_state = {
+        "n_samples_": bounded(array("i", "groups"), 0),
+        "scores_": bounded(array("f", "samples")),
+        "thresholds_": bounded(array("f", "groups"), 0, np.nextafter(1, 0)),
+        "score_thresholds_": bounded(array("f", "groups")),
+    }
 
     def fit(
         self,
@@ -120,6 +128,13 @@ class BaseCalibration(BaseEstimator):
         if groups is None or len(self.n_samples_) == 1:
             groups = np.zeros(1, dtype=np.intp)
         return self._p_values(scores, groups)  # type: ignore[attr-defined]
+
+    def _check_loaded(self):
+        """Raise ValueError unless the scores are sorted within their groups."""
+        if self.n_samples_.sum() != len(self.scores_):
+            raise ValueError("n_samples_ must be the numbers of scores_")
+        if not all((part[1:] >= part[:-1]).all() for part in self._by_group()):
+            raise ValueError("scores_ must be in ascending order within each group")
 
     @property
     def _starts(self):

@@ -11,6 +11,7 @@ from scipy.special import psi
 from scipy.stats import f as fisher_f
 from sklearn.utils._param_validation import Interval
 
+from sk_center._utils.schema import array, bounded, positive
 from sk_center.calibration.base import SMALLEST, BaseCalibration
 from sk_center.calibration.conformal import rejected_ranks
 
@@ -104,6 +105,11 @@ class GaussianCalibration(ParametricCalibration):
     True
     """
 
+    _saved_state = {
+        "means_": bounded(array("f", "groups"), SMALLEST),
+        "degrees_of_freedom_": positive,
+    }
+
     def _fit_shape(self, groups):
         squares = [scores**2 for scores in groups]
         self.means_ = np.array(
@@ -187,6 +193,12 @@ class WeibullCalibration(ParametricCalibration):
     array([0.236, 0.004])
     """
 
+    _saved_state = {
+        "shape_": positive,
+        "tail_sizes_": bounded(array("i", "groups"), 0),
+        "units_": bounded(array("f", "groups"), 0),
+        "sums_": bounded(array("f", "groups"), 0),
+    }
     _parameter_constraints: dict = {
         "tail_size": [Interval(Integral, 1, None, closed="left")]
     }
@@ -208,6 +220,11 @@ class WeibullCalibration(ParametricCalibration):
                 for e, unit in zip(excesses, self.units_)
             ]
         )
+
+    def _check_loaded(self):
+        super()._check_loaded()
+        if (self.tail_sizes_ > self.n_samples_ // 2).any():
+            raise ValueError("tail_sizes_ must be at most half of n_samples_")
 
     @property
     def _tops(self):

@@ -12,14 +12,26 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from sk_center._utils.callbacks import CallbackSupportMixin, with_callbacks
+from sk_center._utils.schema import (
+    array,
+    bounded,
+    having,
+    instance_of,
+    label,
+    labels,
+    names,
+    size,
+)
 from sk_center._utils.state import restored_on_error
 from sk_center._utils.versions import versions, warn_of_versions
 from sk_center.calibration import CALIBRATIONS
 from sk_center.calibration.base import BaseCalibration
 from sk_center.open_set.answers import AnswersMixin
-from sk_center.open_set.decision import GUARANTEES
+from sk_center.open_set.decision import GUARANTEES, answers_of
 from sk_center.open_set.delegation import DelegationMixin
 from sk_center.open_set.fitting import fit_open_set
+from sk_center.open_set.report import CalibrationReport
+from sk_center.scores import BaseScore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,8 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import ConformityScore, Estimator, Label, Samples, Splitter
-    from sk_center.open_set.report import CalibrationReport
-    from sk_center.scores import BaseScore
 
 __all__ = ["OpenSetClassifier"]
 
@@ -250,6 +260,21 @@ class OpenSetClassifier(
     n_features_in_: int
     feature_names_in_: NDArray[Any]
 
+    _saved_state = {
+        "classes_": labels,
+        "estimator_": having("predict"),
+        "score_": instance_of(BaseScore),
+        "calibration_": instance_of(BaseCalibration),
+        "class_calibration_": instance_of(BaseCalibration),
+        "groups_": bounded(array("i", "K"), 0),
+        "calibration_report_": instance_of(CalibrationReport),
+        "outlier_label_": label,
+        "thresholds_": bounded(array("f", "K"), 0, np.nextafter(1, 0)),
+        "score_thresholds_": bounded(array("f", "K")),
+        "_answers": array("biufUO", None),
+        "?n_features_in_": size("inputs"),
+        "?feature_names_in_": names,
+    }
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
         "conformity_score": "no_validation",  # check_score knows the nearest name
@@ -380,6 +405,26 @@ class OpenSetClassifier(
         state = dict(state)
         warn_of_versions(state.pop("_versions", {}))
         super().__setstate__(state)
+
+    def _check_loaded(self):
+        """Raise ValueError unless the loaded parts go together."""
+        n_classes, calibration = len(self.classes_), self.calibration_
+        if len(self.score_.classes_) != n_classes:
+            raise ValueError(f"score_ knows other classes than {n_classes}")
+        if self.groups_.max() >= len(calibration.n_samples_):
+            raise ValueError("groups_ names groups that calibration_ does not have")
+        by_class = self.class_calibration_.n_samples_
+        if self.guarantee != "class" and len(by_class) != n_classes:
+            raise ValueError(f"class_calibration_ knows other classes than {n_classes}")
+        if not np.array_equal(np.unique(self.estimator_.classes_), self.classes_):
+            raise ValueError("estimator_ knows other classes")
+        for name in ("thresholds_", "score_thresholds_"):
+            expected = getattr(calibration, name)[self.groups_]
+            if not np.array_equal(getattr(self, name), expected):
+                raise ValueError(f"{name} and those of calibration_ differ")
+        answers = answers_of(self.classes_, self.outlier_label_)
+        if answers.dtype != self._answers.dtype or (answers != self._answers).any():
+            raise ValueError("_answers must be classes_ and outlier_label_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

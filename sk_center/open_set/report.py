@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 from sk_center._utils.frames import frame_of
 from sk_center._utils.labels import shortened
+from sk_center._utils.schema import array, bounded, labels, number
 from sk_center.calibration import ConformalCalibration
 from sk_center.calibration.conformal import rejected_ranks
 
@@ -83,6 +84,17 @@ class CalibrationReport:
     >>> float(round(model.calibration_report_.overall_kept, 3))
     0.045
     """
+
+    _saved_state = {
+        "classes": labels,
+        "n_samples": bounded(array("i", "K"), 0),
+        "rate_allowed": bounded(array("f", "K"), 0, 1),
+        "rate_kept": array("f", "K"),
+        "score_threshold": bounded(array("f", "K")),
+        "rejects": array("b", "K"),
+        "overall_allowed": number,
+        "overall_kept": number,
+    }
 
     guarantee: str
     classes: NDArray[Any]
