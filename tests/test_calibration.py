@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy.stats import beta, binom, expon, norm
+from sk_center.calibration.loose import loose_thresholds
 
 from sk_center.calibration import ConformalCalibration, samples_needed
 from sk_center.calibration.conformal import rejected_ranks
-from sk_center.calibration.loose import loose_thresholds
 
 # As text, of which Fraction makes the number that is meant, not the nearest float.
 RATES = ["0.5", "0.3", "0.25", "0.2", "0.15", "0.1", "0.07", "0.05"]

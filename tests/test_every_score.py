@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy.stats import binom
+from sk_center.calibration.registry import CALIBRATIONS
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -18,7 +19,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
-from sk_center.calibration.registry import CALIBRATIONS
 from sk_center.scores import Combined, KNeighbors, Mahalanobis, ViM
 from sk_center.scores.registry import SCORES
 

@@ -10,13 +10,13 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sk_center.calibration.registry import CALIBRATIONS
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from sk_center import Center, CenterLossClassifier, LeaveClassesOut, OpenSetClassifier
-from sk_center.calibration.registry import CALIBRATIONS
 from sk_center.losses import center_loss
 from sk_center.metrics import (
     aupr_score,

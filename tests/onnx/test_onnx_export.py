@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sk_center.calibration.registry import CALIBRATIONS
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -34,7 +35,6 @@ from sklearn.preprocessing import (
 )
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
-from sk_center.calibration.registry import CALIBRATIONS
 from sk_center.scores import (
     Combined,
     Energy,
