@@ -116,7 +116,8 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     ================== ================ ==============================================
 
     A CenterLossClassifier has none of the five between ``label`` and ``probabilities``. The
-    metadata of the model hold ``sk_center_version`` and, as JSON, ``classes`` and ``outlier_label``.
+    metadata of the model hold ``sk_center_version`` and, as JSON, ``classes`` and
+    ``outlier_label``.
 
     Numbers agree within rounding in float32 for float64 samples. Scores that differ by less
     than rounding count as equal, so that ties get the same p-values and decisions.
