@@ -1,15 +1,11 @@
-"""The data of the benchmarks, and which samples of them train and test."""
+"""The data of the benchmarks: samples, labels, and which of them test."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.datasets import fetch_openml, load_breast_cancer, load_digits, load_wine
-from sklearn.model_selection import StratifiedKFold, train_test_split
-
-from sk_center import LeaveClassesOut
 
 # The unknown digits of the "Neal" family of splits, and the known ones of the "ARPL/Vaze"
 # family. Numbers of one family are not comparable with those of the other.
@@ -23,12 +19,16 @@ ARPL_KNOWN = [
 ]
 ARPL = [tuple(sorted({*range(10)} - {*known})) for known in ARPL_KNOWN]
 NOT_MNIST = "notMNIST"  # the label of everything that is no digit
+PHOTOGRAPH = "photograph"  # the label of everything that is no house number
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+BUNDLED = {"digits": load_digits, "wine": load_wine, "breast cancer": load_breast_cancer}
+# The version on OpenML, None where it is not there. Its copies differ in a few rows.
+TABLES = {"vowel": 2, "segment": 1, "satimage": 1, "vehicle": 1, "obesity": None}
 
 
-def draw_letters(n_known, draw):
-    """Return the letters that are unknown in one random draw."""
-    order = np.random.default_rng([n_known, draw]).permutation(list(LETTERS))
+def draw_unknown(labels, n_known, draw):
+    """Return the labels that are unknown in one random draw, sorted."""
+    order = np.random.default_rng([n_known, draw]).permutation(list(labels))
     return tuple(sorted(order[n_known:].tolist()))
 
 
@@ -36,17 +36,21 @@ def draw_letters(n_known, draw):
 def load(name, data_dir=None):
     """Return samples, labels and the mask of the test set, None where there is none.
 
-    MNIST and LETTER come from ``data_dir``, a folder with ``mnist.npz``,
-    ``notmnist_test.npz`` and ``letter.csv.gz``; without it scikit-learn fetches them from
-    OpenML into its cache.
+    What is not in scikit-learn comes from ``data_dir``, a folder; without it from OpenML,
+    where that has it.
     """
-    if name in ("digits", "wine", "breast cancer"):
-        source = {"digits": load_digits, "wine": load_wine}.get(name, load_breast_cancer)
-        X, y = source(return_X_y=True)
+    if name in BUNDLED:
+        X, y = BUNDLED[name](return_X_y=True)
         # Pixels keep one scale: each by itself, those of the margin would be blown up.
         return X / 16 if name == "digits" else X, y, None
     if name == "letter":
         return *load_letter(data_dir), None
+    if name in TABLES:
+        return *load_table(name, data_dir), None
+    if name == "svhn":
+        return *load_svhn(data_dir), None
+    if name.startswith("banking77"):
+        return load_banking(name.removeprefix("banking77 "), data_dir)
     X, y, test = load_mnist(data_dir)
     if name == "mnist, notmnist":
         others = load_notmnist(data_dir)
@@ -63,6 +67,56 @@ def load_letter(data_dir=None):
         return X.astype(float), y.astype(str)
     table = pd.read_csv(existing(data_dir, "letter.csv.gz"))
     return table.drop(columns="letter").to_numpy(float), table["letter"].to_numpy(str)
+
+
+def load_table(name, data_dir=None):
+    """Return a small table, as an array where all its columns are numbers, and labels."""
+    if data_dir is not None:
+        table = pd.read_csv(existing(data_dir, f"tables/{name}.csv.gz"))
+        X, y = table.drop(columns="class"), table["class"]
+    elif TABLES[name] is not None:
+        X, y = fetch_openml(name, version=TABLES[name], return_X_y=True, as_frame=True)
+    else:
+        raise ValueError(
+            f"{name} is not on OpenML: pass --data-dir, a folder that holds "
+            f"tables/{name}.csv.gz with a column 'class'."
+        )
+    if X.select_dtypes("number").shape[1] == X.shape[1]:
+        X = X.to_numpy(float)
+    return X, y.to_numpy(str)
+
+
+def load_svhn(data_dir=None):
+    """Return embeddings of house numbers and of other photographs, and what they show."""
+    if data_dir is None:
+        raise ValueError(
+            "The embeddings of SVHN are not on OpenML: pass --data-dir, a folder that "
+            "holds svhn_resnet18.npz with arrays X, y and X_outsiders, made of the files "
+            "CV_by_ResNet18 of https://github.com/Minqi824/ADBench."
+        )
+    with np.load(existing(data_dir, "svhn_resnet18.npz")) as file:
+        X, others = file["X"].astype(np.float32), file["X_outsiders"].astype(np.float32)
+        y = np.concatenate([file["y"].astype(str), np.full(len(others), PHOTOGRAPH)])
+    return np.concatenate([X, others]), y
+
+
+def load_banking(kind, data_dir=None):
+    """Return the texts or the embeddings of BANKING77, its intents, and its test set."""
+    if data_dir is None:
+        raise ValueError(
+            "BANKING77 in the splits of TEXTOIR is not on OpenML: pass --data-dir, a "
+            "folder that holds banking77_minilm.npz with arrays X_*, y_* and text_* for "
+            "train, dev and test: sentence embeddings, intents and texts."
+        )
+    parts = ("train", "dev", "test")
+    with np.load(existing(data_dir, "banking77_minilm.npz")) as file:
+        if kind == "texts":
+            X = np.concatenate([file[f"text_{part}"] for part in parts]).astype(object)
+        else:
+            X = np.concatenate([file[f"X_{part}"] for part in parts]).astype(np.float32)
+        y = np.concatenate([file[f"y_{part}"] for part in parts]).astype(str)
+        test = np.arange(len(y)) >= len(y) - len(file["y_test"])
+    return X, y, test
 
 
 def load_mnist(data_dir=None):
@@ -97,102 +151,6 @@ def existing(data_dir, name):
     if not path.is_file():
         raise FileNotFoundError(
             f"data_dir must be a folder that holds {name}; got {str(data_dir)!r}, which "
-            "does not. Without --data-dir, MNIST and LETTER come from OpenML."
+            "does not. Without --data-dir, what OpenML has comes from there."
         )
     return path
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which classes of which data are unknown, and which samples train and test.
-
-    Attributes
-    ----------
-    case : str
-        What splits have in common whose results are averaged.
-
-    name : str
-        Name of the split, different from those of the other splits of the case.
-
-    data : str
-        Data, see :func:`load`.
-
-    unknown : tuple
-        Labels of the unknown classes.
-
-    seed : int
-        Seed of what is drawn.
-
-    fold : (int, int) or None
-        Which of how many parts of the known samples to test on, so that all are tested
-        once. None tests the test set of the data, or 30 % where there is none.
-
-    calibrate_next : bool
-        Whether the part after the one of ``fold`` calibrates, so that the calibration
-        samples of two folds are never the same. Else a fifth is drawn.
-
-    max_train : int or None
-        Largest number of training samples.
-
-    left_out : (int, int, int) or None
-        To look at the training samples alone: leave so many of the known classes out, in
-        so many ways, of which this is the one with that index.
-    """
-
-    case: str
-    name: str
-    data: str
-    unknown: tuple = ()
-    seed: int = 0
-    fold: tuple | None = None
-    calibrate_next: bool = False
-    max_train: int | None = None
-    left_out: tuple | None = None
-
-    def parts(self, data_dir=None):
-        """Return the samples and labels that train, and those that test."""
-        X, y, test = load(self.data, data_dir)
-        known = ~np.isin(y, self.unknown)
-        rows = np.flatnonzero(known)
-        if self.fold is not None:
-            train = rows[np.setdiff1d(np.arange(len(rows)), self._folds(y[rows])[0])]
-            test = np.ones(len(y), dtype=bool)
-        elif test is None:
-            train, _ = train_test_split(
-                rows, test_size=0.3, stratify=y[rows], random_state=self.seed
-            )
-            test = np.ones(len(y), dtype=bool)
-        else:
-            train = rows[~test[rows]]
-        rest = np.setdiff1d(np.flatnonzero(test), train)
-        if self.max_train is not None and len(train) > self.max_train:
-            train, _ = train_test_split(
-                train, train_size=self.max_train, stratify=y[train], random_state=self.seed
-            )
-        if self.left_out is not None:
-            n_unknown, n_ways, index = self.left_out
-            ways = LeaveClassesOut(n_unknown, n_splits=n_ways, random_state=self.seed)
-            parts = [*ways.split(None, y[train])][index]
-            train, rest = train[parts[0]], train[parts[1]]
-        return X[train], y[train], X[rest], y[rest]
-
-    def held_out(self, y_train, seed, data_dir=None):
-        """Return which of the training samples train and which calibrate, sorted."""
-        everything = np.arange(len(y_train))
-        if not self.calibrate_next:
-            parts = train_test_split(
-                everything, test_size=0.2, stratify=y_train, random_state=seed
-            )
-            return [np.sort(part) for part in parts]
-        _, y, _ = load(self.data, data_dir)
-        tested, calibrating, *_ = self._folds(y[~np.isin(y, self.unknown)])
-        # Training samples are what is left of all known ones without those of the test.
-        held_out = np.sort(calibrating - np.searchsorted(np.sort(tested), calibrating))
-        return [np.setdiff1d(everything, held_out), held_out]
-
-    def _folds(self, y):
-        """Return the samples of each part, that of ``fold`` first, then the next ones."""
-        index, n_folds = self.fold
-        folds = StratifiedKFold(n_folds, shuffle=True, random_state=self.seed)
-        parts = [part for _, part in folds.split(y, y)]
-        return parts[index:] + parts[:index]

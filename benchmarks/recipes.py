@@ -1,36 +1,42 @@
 """What is compared: recipes that make a classifier, and scores by name."""
 
 import re
-from importlib import import_module
-from importlib.util import find_spec
 
+import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     IsolationForest,
     RandomForestClassifier,
 )
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, OneClassSVM
 
+from benchmarks.data import TABLES
 from sk_center import CenterLossClassifier
-from sk_center.scores import BaseScore, Mahalanobis, PerClass
-from sk_center.scores.registry import SCORES
+from sk_center.scores import (
+    CenterDistance,
+    Combined,
+    Energy,
+    InputDensity,
+    KNeighbors,
+    Mahalanobis,
+    MaxSoftmax,
+    ViM,
+)
 
-# Pixels have one scale already.
-SCALERS = {
-    "wine": StandardScaler(),
-    "breast cancer": StandardScaler(),
-    "letter": StandardScaler(),
-}
+# Pixels and embeddings have one scale already.
+SCALED = ("wine", "breast cancer", "letter", *TABLES)
 
-# Parameters of CenterLossClassifier. One line for each way to train: every suite runs all.
+# Parameters of CenterLossClassifier. One line for each way to train.
 NETWORKS = {
     "softmax": {"lambda_center": 0, "predict_with": "softmax"},
     "center loss": {},
@@ -51,8 +57,98 @@ PEERS = {
     "gradient boosting": HistGradientBoostingClassifier(),
     "logistic regression": LogisticRegression(max_iter=1000),
     "SVM": CalibratedClassifierCV(SVC(C=10), ensemble=False),
+    "SVM, decisions": SVC(C=10),  # as it comes, without probabilities
     "MLPClassifier": MLPClassifier((512, 128), batch_size=64, max_iter=100),
 }
+
+# Estimators that are fitted to each class and calibrated as scores. Parameters were chosen
+# on letters left out of the known ones, of three draws of 13 letters.
+FOREST = IsolationForest(n_estimators=300, max_samples=1.0, random_state=0)
+PER_CLASS = {
+    "one-class SVM per class": OneClassSVM(nu=0.05, gamma=0.8),
+    "isolation forest per class": FOREST,
+    "local outlier factor per class": LocalOutlierFactor(n_neighbors=5, novelty=True),
+    "gaussian mixture per class": GaussianMixture(8, reg_covar=0.01, random_state=0),
+}
+# What can be combined, and what has no name of its own in the package.
+SCORES = {
+    "center_distance": CenterDistance(),
+    "energy": Energy(),
+    "input_density": InputDensity(),
+    "knn": KNeighbors(),
+    "mahalanobis": Mahalanobis(),
+    "relative mahalanobis": Mahalanobis(relative=True),
+    "max_softmax": MaxSoftmax(),
+    "vim": ViM(),
+    **PER_CLASS,
+}
+
+
+def make_preprocessing(data, X):
+    """Return the steps before every classifier, a list of transformers, not fitted."""
+    if data == "banking77 texts":
+        return [TfidfVectorizer(sublinear_tf=True)]
+    if isinstance(X, pd.DataFrame):  # numbers and categories
+        numbers = make_column_selector(dtype_include="number")
+        others = make_column_selector(dtype_exclude="number")
+        encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        return [make_column_transformer((StandardScaler(), numbers), (encoder, others))]
+    return [StandardScaler()] if data in SCALED else []
+
+
+def make_classifier(recipe, seed, **budget):
+    """Return the classifier of a recipe, not fitted.
+
+    The budget holds the parameters of the training that all networks share; it means
+    nothing to other classifiers.
+    """
+    if recipe not in PEERS:
+        params = {**budget, **{**GRID, **NETWORKS}[recipe]}
+        return CenterLossClassifier(random_state=seed, **params)
+    classifier = clone(PEERS[recipe])
+    if "random_state" in classifier.get_params(deep=False):
+        classifier.set_params(random_state=seed)
+    return classifier
+
+
+def make_score(name):
+    """Return the ``conformity_score`` that a name stands for.
+
+    A name is one of :class:`~sk_center.OpenSetClassifier`, such as ``"auto"``, a key of
+    ``SCORES``, ``"min(center_distance, knn)"`` or ``"sum(...)"``.
+    """
+    combined = re.fullmatch(r"(min|sum)\((.*)\)", name)
+    if combined:
+        scores = [clone(SCORES[part]) for part in combined[2].split(", ")]
+        return Combined(scores, how=combined[1])
+    return clone(SCORES[name]) if name in SCORES else name
+
+
+class Trained:
+    """What turns a fitted estimator into one that ``clone`` and ``fit`` leave as it is.
+
+    Unlike in a FrozenEstimator, the scores of an OpenSetClassifier still learn from the
+    part that trained.
+    """
+
+    def __sklearn_clone__(self):
+        return self
+
+    def fit(self, X, y=None, **params):
+        """Return the estimator, which is fitted."""
+        return self
+
+
+def trained(estimator):
+    """Return a fitted estimator that can be given to several OpenSetClassifiers."""
+    kind = type(estimator)
+    estimator.__class__ = type(kind.__name__, (Trained, kind), {"__module__": __name__})
+    return estimator
+
+
+def make_estimator(data, X, classifier):
+    """Return the classifier after the steps that the data need, a Pipeline."""
+    return make_pipeline(*make_preprocessing(data, X), classifier)
 
 
 class PyODDetector(BaseEstimator):
@@ -67,99 +163,5 @@ class PyODDetector(BaseEstimator):
         return self
 
     def score_samples(self, X):
-        """Return minus how outlying the samples look."""
+        """Return minus how outlying the samples are."""
         return -self.detector_.decision_function(X)
-
-
-class Together(BaseScore):
-    """What one outlier detector says that is fitted on all classes together."""
-
-    def __init__(self, estimator):
-        self.estimator = estimator
-
-    per_class = False
-
-    def _fit(self, y, features):
-        self.estimators_ = {0: clone(self.estimator).fit(features)}
-
-    def _score_classes(self, features):
-        return self.estimators_[0].score_samples(features)
-
-
-def pyod_scores():
-    """Return scores made of PyOD's detectors, none where PyOD is not installed."""
-    if find_spec("pyod") is None:
-        return {}
-    ecod, inne, knn = (
-        import_module(f"pyod.models.{name}") for name in ("ecod", "inne", "knn")
-    )
-    nearest, isolation = knn.KNN(n_neighbors=1), inne.INNE(max_samples=128, random_state=0)
-    return {
-        "PyOD KNN per class": PerClass(PyODDetector(nearest)),
-        "PyOD KNN together": Together(PyODDetector(nearest)),
-        "PyOD INNE per class": PerClass(PyODDetector(isolation)),
-        "PyOD INNE together": Together(PyODDetector(isolation)),
-        # ECOD ranks what it judges among the samples judged with it: not for one class.
-        "PyOD ECOD together": Together(PyODDetector(ecod.ECOD())),
-    }
-
-
-# Parameters chosen on letters left out of the known ones, of three draws of 13 letters.
-FOREST = IsolationForest(n_estimators=300, max_samples=1.0, random_state=0)
-OUTLIER_SCORES = {
-    "one-class SVM per class": PerClass(OneClassSVM(nu=0.05, gamma=0.8)),
-    "isolation forest per class": PerClass(FOREST),
-    "isolation forest together": Together(FOREST),
-    "local outlier factor per class": PerClass(
-        LocalOutlierFactor(n_neighbors=5, novelty=True)
-    ),
-    "gaussian mixture per class": PerClass(
-        GaussianMixture(8, reg_covar=0.01, random_state=0)
-    ),
-}
-PYOD_SCORES = pyod_scores()
-BASE_SCORES = {
-    **{name: score() for name, score in SCORES.items()},
-    "relative mahalanobis": Mahalanobis(relative=True),
-    **OUTLIER_SCORES,
-    **PYOD_SCORES,
-}
-
-# What conformity_score="auto" stands for where the estimator gives features and logits,
-# and where it gives no features. The density has no say where inputs are images, here as
-# in OpenSetClassifier.
-AUTO = "sum(mahalanobis, energy, input_density)"
-AUTO_OF_PEERS = "input_density"
-IMAGES = ("mnist", "mnist, notmnist")
-
-
-def make_estimator(recipe, data, seed, **budget):
-    """Return the classifier of a recipe, not fitted, after a scaler where data need one.
-
-    The budget holds the parameters of the training that all networks share; it means
-    nothing to other classifiers.
-    """
-    if recipe in PEERS:
-        classifier = clone(PEERS[recipe])
-        if "random_state" in classifier.get_params(deep=False):
-            classifier.set_params(random_state=seed)
-    else:
-        params = {**budget, **{**GRID, **NETWORKS}[recipe]}
-        classifier = CenterLossClassifier(random_state=seed, **params)
-    return make_pipeline(SCALERS[data], classifier) if data in SCALERS else classifier
-
-
-def parse_score(name, recipe, data):
-    """Return the keys of BASE_SCORES that a name stands for, and how they are combined.
-
-    A name is ``"knn"``, ``"min(center_distance, knn)"``, ``"sum(...)"`` or ``"auto"``.
-    """
-    if name == "auto":
-        name = AUTO_OF_PEERS if recipe in PEERS else AUTO
-    combined = re.fullmatch(r"(min|sum)\((.*)\)", name)
-    if not combined:
-        return [name], "min"
-    names = combined[2].split(", ")
-    if data in IMAGES:
-        names = [name for name in names if name != "input_density"]
-    return names, combined[1]

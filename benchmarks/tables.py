@@ -1,24 +1,21 @@
 """Markdown tables of the results, with what it takes to make them again."""
 
 import numpy as np
-from scipy.stats import betabinom, binomtest, t
+import pandas as pd
+from scipy.stats import t
 
-from benchmarks.recipes import GRID, PEERS
-from benchmarks.runs import read
-from sk_center.calibration.conformal import rejected_ranks
+from benchmarks.detectors import CONFIDENCE, FIVE_LINES, OF_FEATURES, PYOD
+from benchmarks.results import read
 
 ROW = ["recipe", "score"]
 BASELINE = ("softmax", "max_softmax")
-# The defaults of the package, as the suite ``defaults`` calls them.
-DEFAULT = ("lambda 0.1", "auto")
+OWN_FIVE_LINES = (CONFIDENCE, *FIVE_LINES, *OF_FEATURES)
 
 
-def write_tables(csv_path, command):
+def write_tables(csv_path, command, make_tables):
     """Write the tables of a suite next to its CSV file, and return their path."""
     results = read(csv_path)
-    suite = csv_path.stem.removesuffix("-quick")
-    tables = {"promise": promise_tables, "defaults": defaults_tables}
-    parts = tables.get(suite, comparison_tables)(results)
+    parts = make_tables(results)
     text = [f"# Results of the suite {csv_path.stem}", *parts, provenance(results, command)]
     path = csv_path.with_suffix(".md")
     path.write_text("\n\n".join(text) + "\n", encoding="utf-8")
@@ -43,7 +40,7 @@ def comparison_tables(results):
         "In percent: mean ± standard deviation over splits (over seeds where there is one "
         "split). Differences are paired, to plain softmax training with the maximum "
         "softmax probability (bold), with the 95 % t-interval of their mean. FPR95: "
-        "outsiders accepted where 95 % of the members are. Rejected: at a promised "
+        "outsiders accepted where 95 % of the known samples are. Rejected: at an allowed "
         "false-rejection rate of 5 %."
     )
     columns = {
@@ -51,7 +48,7 @@ def comparison_tables(results):
         "fpr95": "FPR95",
         "oscr": "OSCR",
         "accuracy": "accuracy",
-        "kept": "members rejected",
+        "kept": "known rejected",
         "rejected": "outsiders rejected",
     }
     header = [*ROW, *columns.values(), "AUROC, difference", "OSCR, difference", "seconds"]
@@ -72,104 +69,107 @@ def comparison_tables(results):
         )
 
 
-def promise_tables(results):
-    """Yield a table for each case: the promised and the kept false-rejection rates."""
+def lead_tables(results):
+    """Yield by how much the default leads the best five-liner, and then all rows."""
+    found = leads(results)
+    behind = found[found["lead"] < -2]
     yield (
-        "False rejections of members, in percent: promised, and kept over the pooled test "
-        "members with the exact 95 % binomial interval (Clopper-Pearson), which tells what "
-        "the draw of the test members may do. A promise is broken where the lower bound is "
-        "above it. The bound of *held out* holds on average over draws of the calibration "
-        "samples too: there it is broken where a rule that rejects its members exactly as "
-        "often as promised would reject so many with a probability below 2.5 %, of both "
-        "draws (sum of beta-binomial variables). Worst class: the one that loses most of "
-        "its members, with its own interval."
+        "In percent, means over the draws. Every row has one threshold, the 5 % quantile "
+        "of the same held-out part. *Best five-liner* and *best of PyOD* are those that "
+        "reject most of the outsiders on the test samples, chosen in hindsight, which "
+        "flatters them. *Lead*: outsiders rejected by the default, less those of the best "
+        "five-liner, in points; *lead, same kept*: the same where both reject equally many "
+        "known test samples."
     )
-    header = [*ROW, "threshold", "promised", "kept", "kept?", "worst class", "outsiders"]
-    for case, part in results.groupby("case", sort=False):
-        lines = []
-        for key, runs in part.groupby([*ROW, "rule", "promise"]):
-            by_run = [parse_counts(text) for text in runs["by_class"]]
-            counts = sum(by_run)[:, :2]
-            kept = share(counts.sum(axis=0))
-            worst = max((share(count) for count in counts), key=lambda found: found[0])
-            if key[2] == "held out":
-                broken = tail_of_promise(by_run, key[-1]) < 0.025
-            else:
-                broken = kept[1] > key[-1]
-            verdict = "**no**" if broken else "yes"
-            cells = ["{} [{}, {}]".format(*map(percent, found)) for found in (kept, worst)]
-            outsiders = percent(runs["rejected"].mean())
-            lines.append([*key[:3], f"{100 * key[3]:g}", cells[0], verdict, cells[1]])
-            lines[-1].append(outsiders)
-        yield f"## {case}\n\n{markdown(header, lines)}"
-
-
-def defaults_tables(results):
-    """Yield tables of lambda_center and scores, and one of cv."""
+    yield "## The default and the best five-liner\n\n" + lead_table(found)
     yield (
-        "In percent. *Left out*: classes left out of the known ones, which a choice may be "
-        "made on; *unknown*: the classes that are unknown. Rows differ from the default in "
-        "one thing, the score or lambda_center, and are sorted by mean OSCR over the data "
-        "with classes left out; the CSV file has all pairs. Behind: how much worse than "
-        "the best row, on the data where that is most. Difference: to the default (bold), "
-        "paired over the splits of all data, with the 95 % t-interval of the mean."
+        f"Mean lead over {len(found)} rows: {found['lead'].mean():.1f} points, "
+        f"{found['matched lead'].mean():.1f} where both reject equally many known samples. "
+        f"Rows more than two points behind: {len(behind)}"
+        + (f".\n\n{lead_table(behind)}" if len(behind) else ".")
     )
-    held_out = results[results["rule"] == "held out"]
-    shared = held_out[held_out["recipe"].isin(GRID)]
-    one_thing = (shared["recipe"] == DEFAULT[0]) | (shared["score"] == DEFAULT[1])
-    shared = shared[one_thing]
-    is_left_out = shared["case"].str.endswith("left out")
-    order = None
-    for metric, name in (("oscr", "OSCR"), ("auroc", "AUROC"), ("fpr95", "FPR95")):
-        table = shared.groupby([*ROW, "case"])[metric].mean().unstack()
-        cells = table.map(percent)
-        for look, chosen in (("left out", is_left_out), ("unknown", ~is_left_out)):
-            part = table[shared["case"][chosen].unique()]
-            behind = part - part.min() if metric == "fpr95" else part.max() - part
-            units = by_unit(shared[chosen], metric)
-            cells[f"{look}: mean"] = part.mean(axis=1).map(percent)
-            cells[f"{look}: behind"] = behind.max(axis=1).map(percent)
-            differences = [difference(units, row, DEFAULT) for row in table.index]
-            cells[f"{look}: difference"] = differences
-            if order is None:
-                order = part.mean(axis=1).sort_values(ascending=False).index
-        lines = [[*bold(row, DEFAULT), *cells.loc[row]] for row in order]
-        yield f"## {name}\n\n{markdown([*ROW, *cells], lines)}"
-    yield peers_table(held_out[held_out["recipe"].isin(PEERS)])
     columns = {
-        "kept": "members rejected",
+        "kept": "known rejected",
         "rejected": "outsiders rejected",
-        "accepted_accuracy": "accuracy of the accepted",
-        "accuracy": "accuracy",
         "auroc": "AUROC",
         "oscr": "OSCR",
     }
-    anew = results[results["rule"] != "held out"].groupby(["case", "rule"])
-    means, seconds = anew[[*columns]].mean().map(percent), anew["seconds"].mean()
-    lines = [[*row, *means.loc[row], f"{seconds[row]:.1f}"] for row in means.index]
-    header = ["data", "cv", *columns.values(), "seconds"]
-    yield f"## cv, at a promise of 5 %\n\n{markdown(header, lines)}"
+    for case, part in results.groupby("case", sort=False):
+        metrics = {name: by_unit(part, name) for name in columns}
+        rows = part[ROW].drop_duplicates().itertuples(index=False, name=None)
+        lines = [
+            [
+                *(f"**{name}**" if row[1] == "auto" else name for name in row),
+                *(mean_and_spread(values[row]) for values in metrics.values()),
+            ]
+            for row in rows
+        ]
+        yield (
+            f"## {case}\n\nDraws: {part['split'].nunique()}.\n\n"
+            + markdown([*ROW, *columns.values()], lines)
+        )
 
 
-def peers_table(results):
-    """Return a table of the scores around classifiers without features."""
-    is_left_out = results["case"].str.endswith("left out")
-    looks = [by_unit(results[chosen], "oscr") for chosen in (is_left_out, ~is_left_out)]
-    metrics = {"oscr": "OSCR", "auroc": "AUROC", "rejected": "rejected"}
-    means = results.groupby([*ROW, "case"])[[*metrics]].mean().unstack()
-    header = [*ROW, *(f"{case}: {metrics[metric]}" for metric, case in means.columns)]
-    header += ["left out: difference", "unknown: difference"]
+def leads(results):
+    """Return a frame with a row for each case and recipe: the default and its rivals."""
+    results = results[results["rate"] == results["rate"].min()]
+    keys = ["case", *ROW]
+    means = results.groupby(keys, sort=False)[
+        ["kept", "rejected", "matched", "auroc", "oscr"]
+    ].mean()
+    means = 100 * means
     lines = []
-    for row in means.index:
-        reference = (row[0], "max_softmax")
-        cells = [percent(value) for value in means.loc[row]]
-        cells += [difference(units, row, reference) for units in looks]
-        lines.append([*bold(row, reference), *cells])
-    return (
-        "## Classifiers without features\n\nDifference: of OSCR, to the probabilities of "
-        "the same classifier (bold). Rejected: outsiders, at a promise of 5 %.\n\n"
-        + markdown(header, lines)
-    )
+    for (case, recipe), part in means.groupby(["case", "recipe"], sort=False):
+        part = part.droplevel(["case", "recipe"])
+        five = part[part.index.isin(OWN_FIVE_LINES)]
+        if "auto" not in part.index or five.empty:
+            continue
+        ours, best = part.loc["auto"], five["rejected"].idxmax()
+        others = part[part.index.isin(PYOD)]
+        pyod = others["rejected"].idxmax() if len(others) else None
+        lines.append(
+            {
+                "case": case,
+                "recipe": recipe,
+                "kept": ours["kept"],
+                "rejected": ours["rejected"],
+                "auroc": ours["auroc"],
+                "oscr": ours["oscr"],
+                "best": best,
+                "best kept": five["kept"][best],
+                "best rejected": five["rejected"][best],
+                "pyod": "-" if pyod is None else pyod.removeprefix("PyOD "),
+                "pyod kept": np.nan if pyod is None else others["kept"][pyod],
+                "pyod rejected": np.nan if pyod is None else others["rejected"][pyod],
+                "lead": ours["rejected"] - five["rejected"][best],
+                "matched lead": ours["matched"] - five["matched"].max(),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def lead_table(found):
+    """Return the Markdown table of :func:`leads`."""
+    header = ["data", "classifier", "default: known / outsiders rejected", "AUROC", "OSCR"]
+    header += ["best five-liner: known / outsiders rejected", "best of PyOD"]
+    header += ["lead", "lead, same kept"]
+    lines = [
+        [
+            row["case"],
+            row["recipe"],
+            f"{row['kept']:.1f} / {row['rejected']:.1f}",
+            f"{row['auroc']:.1f}",
+            f"{row['oscr']:.1f}",
+            f"{row['best']}: {row['best kept']:.1f} / {row['best rejected']:.1f}",
+            "-"
+            if np.isnan(row["pyod rejected"])
+            else f"{row['pyod']}: {row['pyod kept']:.1f} / {row['pyod rejected']:.1f}",
+            f"{row['lead']:+.1f}",
+            f"{row['matched lead']:+.1f}",
+        ]
+        for _, row in found.iterrows()
+    ]
+    return markdown(header, lines)
 
 
 def by_unit(results, metric):
@@ -227,57 +227,7 @@ def bold(row, reference):
     return [f"**{name}**" for name in row] if row == reference else [*row]
 
 
-def tail_of_promise(by_run, promise):
-    """Return how probable it is that conformal thresholds reject as many or more.
-
-    A class whose n calibration samples and m test members are drawn alike rejects of the
-    latter what a beta-binomial variable says, where thresholds are as low as the promise
-    allows: with r the rank of the threshold, the share rejected has the Beta(r, n + 1 - r)
-    law. Classes that share a threshold count as one.
-
-    Parameters
-    ----------
-    by_run : list of ndarray of shape (n_classes, 4)
-        Of each run what :func:`parse_counts` gives.
-
-    promise : float
-        The rate of false rejections that was promised.
-
-    Returns
-    -------
-    probability : float
-        Probability of at least as many rejections in all runs together.
-    """
-    law, rejected = np.ones(1), 0
-    for run in by_run:
-        rejected += run[:, 0].sum()
-        for group in np.unique(run[:, 3]):
-            classes = run[run[:, 3] == group]
-            members, n_samples = classes[:, 1].sum(), classes[0, 2]
-            rank = rejected_ranks(int(n_samples), promise)
-            if rank:  # else nothing is rejected
-                one = betabinom(members, rank, n_samples + 1 - rank)
-                law = np.convolve(law, one.pmf(np.arange(members + 1)))
-    return law[rejected:].sum()
-
-
-def parse_counts(text):
-    """Return what was counted of each class, an array of shape (n_classes, 4).
-
-    Rejected members, members, calibration samples of the group that shares a threshold
-    with the class, and the group.
-    """
-    return np.array([[int(n) for n in pair.split("/")] for pair in text.split()])
-
-
-def share(counts):
-    """Return the share of the rejected and the bounds of its exact 95 % interval."""
-    rejected, members = map(int, counts)
-    found = binomtest(rejected, members)
-    return rejected / members, *found.proportion_ci(method="exact")
-
-
-def markdown(header, lines):
-    """Return a Markdown table."""
-    rule = ["---", "---", *["---:"] * (len(header) - 2)]
+def markdown(header, lines, n_texts=2):
+    """Return a Markdown table, of which so many columns are texts."""
+    rule = ["---"] * n_texts + ["---:"] * (len(header) - n_texts)
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])

@@ -1,0 +1,33 @@
+"""The suites: each a module with ``jobs(args)`` and ``tables(results)``.
+
+The docstring of a module says what the suite measures, in its first line.
+"""
+
+from benchmarks.suites import (
+    bundled,
+    defaults,
+    embeddings,
+    guarantee,
+    intents,
+    letter,
+    mnist,
+    openood,
+    ossvm,
+    tables,
+)
+
+SUITES = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        bundled,
+        tables,
+        intents,
+        embeddings,
+        ossvm,
+        letter,
+        mnist,
+        openood,
+        guarantee,
+        defaults,
+    )
+}

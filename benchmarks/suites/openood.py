@@ -1,0 +1,23 @@
+"""MNIST against notMNIST, the near-OOD pair of OpenOOD's MNIST benchmark."""
+
+from benchmarks.data import NOT_MNIST
+from benchmarks.recipes import NETWORKS
+from benchmarks.runs import Job
+from benchmarks.splits import Split
+from benchmarks.suites.shared import IMAGE_SCORES, images
+from benchmarks.tables import comparison_tables as tables
+
+__all__ = ["jobs", "tables"]
+
+LENET = (("module__channels", (6, 16, 120)), ("hidden_layer_sizes", (84,)))
+
+
+def jobs(args):
+    """Return the jobs, by a network of LeNet's size."""
+    split = Split("MNIST against notMNIST", "0", "mnist, notmnist", (NOT_MNIST,))
+    budget = (*images(5), *LENET)
+    return [
+        Job(split, seed, recipe, IMAGE_SCORES, budget=budget)
+        for seed in range(args.seeds or 3)
+        for recipe in NETWORKS
+    ]
