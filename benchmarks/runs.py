@@ -131,7 +131,7 @@ def run_shared(job, data_dir):
                 estimator,
                 conformity_score=make_score(name),
                 false_rejection_rate=rate,
-                **({"guarantee": rule} if rule in GUARANTEES[1:] else {}),
+                guarantee=rule if rule in GUARANTEES else "marginal",
                 cv=[parts],
                 refit=False,
                 random_state=job.seed,
