@@ -12,7 +12,13 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from sk_center._utils.callbacks import Task
 from sk_center.open_set.outputs import outputs_of, rows_of
-from sk_center.open_set.scoring import BLOCK_NUMBERS, blocks_of, score_of, score_outputs
+from sk_center.open_set.scoring import (
+    BLOCK_NUMBERS,
+    LEARNT_NUMBERS,
+    blocks_of,
+    score_of,
+    score_outputs,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,11 +145,10 @@ def fit_score(
 ) -> None:
     """Fit the score on what the estimator makes of its training samples.
 
-    Where that is a number for each class, the score learns from as many samples as fit into
-    a block.
+    Where that is a number for each class, they are limited in number, to save memory.
     """
     if {"logits", "probabilities"} & {*score.needs}:
-        most = max(BLOCK_NUMBERS // n_classes, 1)
+        most = max(LEARNT_NUMBERS // n_classes, 1)
         if _num_samples(X) > most:
             # Every so many of them, class by class.
             order = np.argsort(y, kind="stable")

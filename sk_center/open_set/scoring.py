@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Outputs of so many numbers are made at a time, where there is a number for each class.
-BLOCK_NUMBERS = 2**24
+# Where there is a number for each class, outputs of so many numbers are made at a time,
+# and a score learns from so many.
+BLOCK_NUMBERS = 2**22
+LEARNT_NUMBERS = 2**23
 
 
 def check_score(score: Any) -> None:
