@@ -366,8 +366,7 @@ def warn_of_shared(
     """Warn that classes share a threshold, and which are too rare for one of their own."""
     rare = counts < needed
     names = shortened([repr(label) for label in classes[rare].tolist()])
-    joining = int((shared & ~rare).sum())
-    also = f" with {joining} larger classes" if joining else ""
+    also = " with larger classes that join them" if (shared & ~rare).any() else ""
     predicted = " predicted" if guarantee == "predicted" else ""
     warn_user(
         f"These{predicted} classes have too few calibration samples, fewer than "

@@ -210,7 +210,7 @@ def concerns_of(
     name = type(score).__name__
     if stuck.any():
         found.append(
-            f"{_named(report.classes[stuck])} reject nothing, because "
+            f"No sample of {_named(report.classes[stuck])} is rejected, because "
             f"conformity_score={name} gives minus infinity to more calibration samples "
             "than false_rejection_rate allows; use a score without a limited range, such "
             "as 'auto'."
@@ -218,10 +218,8 @@ def concerns_of(
     if far is not None and far > 0.5 and not stuck.all():
         found.append(
             f"Samples far from all training samples are accepted: conformity_score={name} "
-            ""
             "does not notice them, or outlying calibration samples set the threshold. Use "
-            "conformity_score='auto', and look for outlying or repeated samples in y's "
-            "classes."
+            "conformity_score='auto', and look for outlying or repeated samples."
         )
     n = report.n_samples.sum()
     rejected = round(report.overall_kept * n)
@@ -251,13 +249,12 @@ def concerns_of(
         chance = binom.sf(counts - 1, report.n_samples, report.rate_allowed)
         losing = some & (chance < SIGNIFICANCE / len(report.classes))
         if losing.any():
-            rates = ", ".join(
-                f"{100 * rate:.0f} %" for rate in report.rate_kept[losing][:5]
-            )
+            rates = ", ".join(f"{100 * r:.0f} %" for r in report.rate_kept[losing][:5])
             found.append(
-                f"{_named(report.classes[losing])} lose more than the rate that is allowed "
-                f"over all ({rates}); guarantee='class' bounds the rate of each class, and "
-                "rejects fewer outsiders."
+                f"More calibration samples are rejected of {_named(report.classes[losing])} "
+                f"({rates}) than the {100 * allowed:.3g} % that are allowed over all; "
+                "guarantee='class' bounds the rate of each class, and rejects fewer "
+                "outsiders."
             )
     return found
 
@@ -284,4 +281,4 @@ def accepted_elsewhere(
 
 def _named(classes):
     names = shortened([repr(label) for label in classes.tolist()], limit=5)
-    return f"The class {names}" if len(classes) == 1 else f"The classes {names}"
+    return f"the class {names}" if len(classes) == 1 else f"the classes {names}"
