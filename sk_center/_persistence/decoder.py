@@ -194,10 +194,11 @@ class Decoder:
         with config_context(enable_metadata_routing=True):
             for method, requests in node.get("requests", {}).items():
                 getattr(value, f"set_{method}_request")(**requests)
-        if "fitted" in node:
+        fitted = node.get("fitted", {})
+        if fitted or kind.is_record:
             for name in kind.copied:
-                self._claim(node["fitted"][name]["array"])
-            kind.restore(value, self._values(node["fitted"]))
+                self._claim(fitted[name]["array"])
+            kind.restore(value, self._values(fitted))
         return value
 
     def _claim(self, name):

@@ -1,6 +1,7 @@
 """How the objects of a class are saved: its parameters, and what fitting has set."""
 
 import inspect
+from dataclasses import is_dataclass
 
 from sk_center._utils.compat import (
     NOT_OF_THE_MODEL,
@@ -79,13 +80,15 @@ class Kind:
         self.class_ = class_
         self.state = saved_state(class_) if state is None else state
         self.strict = strict
+        # One that is no estimator has nothing but state.
+        self.is_record = is_dataclass(class_)
         self.params = parameters if params is None else params
         self.copied = copied
         self.complete = complete
 
     def params_of(self, value):
         """Return the parameters of an object, as they are saved."""
-        params = self.params(value)
+        params = {} if self.is_record else self.params(value)
         return {name: params[name] for name in params if is_saved(name)}
 
     def state_of(self, value, params):
@@ -106,6 +109,8 @@ class Kind:
 
     def make(self, params):
         """Return an object that is not fitted."""
+        if self.is_record:
+            return object.__new__(self.class_)
         params = {name: params[name] for name in params if is_saved(name)}
         # skorch lets any attribute pass as a parameter.
         hidden = [name for name in params if name.startswith("_") or name.endswith("_")]

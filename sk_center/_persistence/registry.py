@@ -26,6 +26,7 @@ OURS = (
     "LeaveClassesOut",
     "OpenSetClassifier",
     "networks.RandomAffine",
+    "open_set.CalibrationReport",
     *(f"scores.{name}" for name in scores.__all__),
     *(f"calibration.{name}" for name in calibration.__all__),
 )

@@ -107,6 +107,16 @@ def label(value, sizes):
         raise ValueError(f"must be a label; got {value!r:.50}")
 
 
+def one_of(*known):
+    """Return a check for one of some strings."""
+
+    def check(value, sizes):
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"must be one of {known}; got {value!r:.50}")
+
+    return check
+
+
 def boolean(value, sizes):
     """Check a boolean."""
     if not isinstance(value, bool):

@@ -12,9 +12,10 @@ from scipy.stats import binom
 
 from sk_center._utils.frames import frame_of
 from sk_center._utils.labels import shortened
-from sk_center._utils.schema import array, bounded, labels, number
+from sk_center._utils.schema import array, bounded, labels, number, one_of
 from sk_center.calibration import ConformalCalibration
 from sk_center.calibration.conformal import rejected_ranks
+from sk_center.open_set.decision import GUARANTEES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,7 @@ class CalibrationReport:
     """
 
     _saved_state = {
+        "guarantee": one_of(*GUARANTEES),
         "classes": labels,
         "n_samples": bounded(array("i", "K"), 0),
         "rate_allowed": bounded(array("f", "K"), 0, 1),

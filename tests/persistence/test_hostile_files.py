@@ -555,6 +555,8 @@ def test_hostile_files_take_no_memory(hostile, files, tmp_path):
     assert int(megabytes) < 400
 
 
+CALIBRATION = "fitted.calibration_.fitted"
+REPORT = "fitted.calibration_report_.fitted"
 OPEN_SET = {
     "threshold": {"fitted.thresholds_": np.array([0.25, 1, 0.25])},
     "no threshold": {"fitted.thresholds_": np.array([0.25, np.nan, 0.25])},
@@ -562,13 +564,19 @@ OPEN_SET = {
     "outlier is a class": {"params.outlier_label": 1, "fitted.outlier_label_": 1},
     "outlier of another kind": {"fitted.outlier_label_": "x"},
     "classes": {"fitted.classes_": np.array([0, 1, 3])},
-    "group": {"fitted.calibration_.fitted.groups_": np.array([0, 1, 3])},
-    "negative group": {"fitted.calibration_.fitted.groups_": np.array([0, 1, -1])},
-    "fewer members": {"fitted.calibration_.fitted._members": []},
-    "laws": {"fitted.calibration_.fitted._laws": [LAW] * 2},
-    "means": {"fitted.calibration_.fitted._means": [1.0, 1.0, 0.0]},
+    "group": {"fitted.groups_": np.array([0, 0, 1])},
+    "negative group": {"fitted.groups_": np.array([0, 0, -1])},
+    "fewer samples": {f"{CALIBRATION}.n_samples_": np.array([1])},
+    "negative number": {f"{CALIBRATION}.n_samples_": np.array([-1])},
+    "more groups": {f"{CALIBRATION}.means_": np.array([1.0, 1.0])},
+    "mean": {f"{CALIBRATION}.means_": np.array([0.0])},
+    "degrees of freedom": {f"{CALIBRATION}.degrees_of_freedom_": {"float": "nan"}},
     "score": {"fitted.score_.fitted.classes_": np.array([0, 1])},
     "estimator": {"fitted.estimator_": AFFINE},
+    "no guarantee": {f"{REPORT}.guarantee": "none"},
+    "rate": {f"{REPORT}.rate_allowed": np.array([0.25, 2.0, 0.25])},
+    "report of others": {f"{REPORT}.classes": np.array([0, 1])},
+    "empty report": {"fitted.calibration_report_.fitted": {}},
 }
 
 
@@ -599,13 +607,13 @@ def test_combined_that_does_not_fit(changes, files, tmp_path):
         load(tmp_path / "model")
 
 
-def test_members_out_of_order(files, tmp_path):
+def test_scores_out_of_order(files, tmp_path):
     """Check that calibration scores, in which p-values are looked up, are sorted."""
     content, arrays = split(files[5])
-    (name,) = [name for name in arrays if name.endswith("_members.1")]
+    (name,) = [name for name in arrays if name.endswith(".calibration_.scores_")]
     arrays[name] = arrays[name][::-1]
     (tmp_path / "model").write_bytes(joined(content, arrays))
-    with pytest.raises(ValueError, match=r"_members must be in ascending order"):
+    with pytest.raises(ValueError, match=r"scores_ must be in ascending order"):
         load(tmp_path / "model")
 
 

@@ -129,7 +129,6 @@ def test_classifier(params, tmp_path):
 LABELS = {
     "uint8": Y.astype(np.uint8),
     "int16 with gaps": (Y * 100 - 50).astype(np.int16),
-    "bool": Y > 0,
     "float": Y * 2.0,
     "strings": NAMES[Y],
     "objects": NAMES.astype(object)[Y],
@@ -272,11 +271,11 @@ def test_score_with_parameters(score, tmp_path):
 @pytest.mark.parametrize(
     "params",
     [
-        {"false_rejection_rate": {0: 0.2, 1: 0.25, 2: 0.3}},
+        {"false_rejection_rate": {0: 0.2, 1: 0.25, 2: 0.3}, "guarantee": "predicted"},
+        {"guarantee": "class"},
         {"confidence": 0.6, "false_rejection_rate": 0.4},
         {"cv": 3, "outlier_label": 99},
         {"cv": StratifiedKFold(3)},
-        {"outlier_label": np.nan},
     ],
     ids=str,
 )
