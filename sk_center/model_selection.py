@@ -1,4 +1,4 @@
-"""A splitter that leaves whole classes out of training: tuning without outsiders."""
+"""A splitter that leaves whole classes out of training, to tune without outsiders."""
 
 from __future__ import annotations
 
@@ -26,33 +26,35 @@ __all__ = ["LeaveClassesOut"]
 
 # A classifier of one class has nothing to tell apart.
 MIN_KNOWN = 2
+# Sets of unknown classes are drawn before the first split; more would not end.
+MAX_SPLITS = 100_000
 
 
 class LeaveClassesOut(BaseCrossValidator):
     """Cross-validator that leaves whole classes out of training, as unknown classes.
 
-    Each split declares some classes unknown. The test part holds all samples of those
-    and a stratified share of the samples of every other class; the rest trains. So an
-    open-set classifier is judged and tuned on classes that it never saw, without any
-    outsider at hand.
+    Each split declares some classes unknown. The test part holds all samples of those,
+    which are outsiders to a classifier of the rest, and a stratified share of the samples
+    of every other class; the remaining samples train. So an open-set classifier is tuned
+    on classes that it never saw, with no outsider at hand.
 
     Parameters
     ----------
     n_unknown : int or float, default=None
         Number of classes to leave out in each split, or their share of all classes in
-        (0, 1), rounded to at least one class. More make more outsiders to judge by, and
-        leave fewer classes to train on. None leaves one out, unless ``openness`` or
+        (0, 1), rounded to at least one class. More give more outsiders, and leave fewer
+        classes to train on. None leaves one out, unless ``openness`` or
         ``unknown_classes`` says otherwise; only one of the three may be given.
 
     n_splits : int, default=None
-        Number of splits. More leave more classes out once, and judge by more of them, in
+        Number of splits, at most 100,000. More leave more classes out once, in
         proportionally more time. None is 5, or one for each entry of ``unknown_classes``,
         with which it may not be given.
 
     test_size : float, default=0.2
-        Share of every known class to test on, in (0, 1). Larger judges by more samples of
-        known classes, and leaves fewer to train. With ``1 / n_splits`` it is a K-fold; any
-        other share may be tested more or less than once, see Notes.
+        Share of every known class to test on, in (0, 1). Larger tests more known samples,
+        and leaves fewer to train on. With ``1 / n_splits`` it is a K-fold; any other share
+        may be tested more or less than once, see Notes.
 
     unknown_classes : list of lists of labels, default=None
         The classes to leave out, one entry for each split, as in
@@ -75,8 +77,8 @@ class LeaveClassesOut(BaseCrossValidator):
     See Also
     --------
     sk_center.OpenSetClassifier : What to tune with it.
-    sk_center.metrics.oscr_score : A score of known and unknown samples together, whose
-        scorer is ``sk_center.metrics.oscr_scorer``.
+    sk_center.metrics.oscr_score : Tells how well known samples are classified and outsiders
+        told apart; its scorer is ``sk_center.metrics.oscr_scorer``.
     sklearn.model_selection.LeavePGroupsOut : Leaves groups out, and every sample of them.
     sklearn.model_selection.StratifiedGroupKFold : Leaves no class out.
 
@@ -90,40 +92,22 @@ class LeaveClassesOut(BaseCrossValidator):
     **Samples.** The samples of a known class are shuffled once and tested in turn: each
     split that knows the class tests the next ``test_size`` of it, and begins anew at the
     end. Hence the number that is tested in a split is within one of
-    ``test_size * n_class_samples``, and how often two samples of a class were tested
-    as known never differs by more than one: with the defaults it is a 5-fold where a
-    split passes over the classes that it leaves out. Folds alone would tie the share to
-    the number of splits, and leave no training sample to a single split; shares drawn
-    anew in each split would test some samples often and others never.
-
-    A known class of a single sample always trains, since a class without training sample
-    would be unknown; it is tested only where it is left out. Since unknown samples
-    are tested as often as their class is left out, test parts overlap:
-    :func:`sklearn.model_selection.cross_val_predict` refuses such splits,
+    ``test_size * n_class_samples``, and how often two samples of a class were tested as
+    known never differs by more than one. The only sample of a known class always trains.
+    Samples of unknown classes are tested as often as their class is left out, so test parts
+    overlap: :func:`sklearn.model_selection.cross_val_predict` refuses such splits,
     :func:`sklearn.model_selection.cross_validate` and searches take them.
 
     **Groups.** No group is in both parts. Groups are held out whole, those tested least
-    first, so that the shares of the known classes come near ``test_size`` over the
-    splits; a known class of a single group always trains. A group of unknown classes
-    alone is tested. A group that holds known samples too is tested whole, or else
-    trains with its known samples, and its unknown ones are in neither part: were they
-    tested, nothing would be left for training where each group, such as a writer
-    or a patient, has samples of all classes. At least one group of each unknown class
-    is tested.
+    first, so that the shares of the known classes come near ``test_size`` over the splits;
+    a known class of a single group always trains. A group of unknown classes alone is
+    tested. A group that holds known samples, too, is tested whole, or it trains with its
+    known samples and its other samples are in neither part: were they tested, nothing would
+    be left for training where each group, such as a writer or a patient, has samples of all
+    classes. At least one group of each unknown class is tested.
 
-    **Openness** is 0 where all test classes are known. It is that of [1]_ with the known
-    classes as targets, for which [2]_ gives::
-
-        openness = 1 - sqrt(2 * n_known / (n_known + n_test))
-
-    where ``n_test`` counts known and unknown classes.
-
-    References
-    ----------
-    .. [1] W. J. Scheirer, A. de Rezende Rocha, A. Sapkota, T. E. Boult. "Toward open set
-       recognition". IEEE TPAMI, 2013.
-    .. [2] C. Geng, S.-J. Huang, S. Chen. "Recent advances in open set recognition: a
-       survey". IEEE TPAMI, 2021.
+    **Openness** is that of :func:`sk_center.metrics.openness`, 0 where all test classes are
+    known.
 
     Examples
     --------
@@ -173,26 +157,18 @@ class LeaveClassesOut(BaseCrossValidator):
             n_unknown=n_unknown, openness=openness, unknown_classes=unknown_classes
         )
         _check_exclusive(n_splits=n_splits, unknown_classes=unknown_classes)
-        if n_unknown is not None and not (_is_count(n_unknown) or _is_share(n_unknown)):
-            raise ValueError(
-                "n_unknown must be an int of at least 1, a float in (0, 1) or None; got "
-                f"{n_unknown!r}."
-            )
-        if n_splits is not None and not _is_count(n_splits):
-            raise ValueError(
-                f"n_splits must be an int of at least 1 or None; got {n_splits!r}."
-            )
+        if not (n_unknown is None or _is_count(n_unknown) or _is_share(n_unknown)):
+            what = "an int of at least 1, a float in (0, 1) or None"
+            raise _refused("n_unknown", n_unknown, what)
+        if not (n_splits is None or (_is_count(n_splits) and n_splits <= MAX_SPLITS)):
+            raise _refused("n_splits", n_splits, f"an int from 1 to {MAX_SPLITS} or None")
         if not _is_share(test_size):
-            raise ValueError(f"test_size must be a float in (0, 1); got {test_size!r}.")
-        if openness is not None and not _is_share(openness):
-            raise ValueError(
-                f"openness must be a float in (0, 1) or None; got {openness!r}."
-            )
-        if unknown_classes is not None and not _is_list_of_lists(unknown_classes):
-            raise ValueError(
-                "unknown_classes must be a list of lists of labels, none of them empty, or "
-                f"None; got {unknown_classes!r}."
-            )
+            raise _refused("test_size", test_size, "a float in (0, 1)")
+        if not (openness is None or _is_share(openness)):
+            raise _refused("openness", openness, "a float in (0, 1) or None")
+        if not (unknown_classes is None or _is_list_of_lists(unknown_classes)):
+            what = "a list of lists of labels, none of them empty, or None"
+            raise _refused("unknown_classes", unknown_classes, what)
         self.n_unknown = n_unknown
         self.n_splits = n_splits
         self.test_size = test_size
@@ -231,7 +207,7 @@ class LeaveClassesOut(BaseCrossValidator):
             would be left for training, or the test part would lack known samples or those
             of an unknown class.
         """
-        kind = "None" if y is None else type_of_target(y, input_name="y")
+        kind = None if y is None else type_of_target(y, input_name="y")
         if kind not in ("binary", "multiclass"):
             raise ValueError(
                 f"y must hold one class label for each sample, binary or multiclass; got "
@@ -284,14 +260,8 @@ class LeaveClassesOut(BaseCrossValidator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...), default=None
-            Ignored, exists for API compatibility.
-
-        y : array-like of shape (n_samples,), default=None
-            Ignored, exists for API compatibility.
-
-        groups : array-like of shape (n_samples,), default=None
-            Ignored, exists for API compatibility.
+        X, y, groups : object, default=None
+            Ignored, exist for API compatibility.
 
         Returns
         -------
@@ -323,7 +293,7 @@ class LeaveClassesOut(BaseCrossValidator):
         if size > most:
             raise ValueError(
                 f"n_unknown must leave at least {MIN_KNOWN} of the {len(classes)} classes "
-                f"in y for training, so be at most {most}; got {self.n_unknown!r}."
+                f"in y for training, so be at most {most}; got {_shown(self.n_unknown)}."
             )
         return _balanced_sets(len(classes), size, self.get_n_splits(), rng)
 
@@ -336,7 +306,7 @@ class _SampleRotation:
         # The sort is stable, so shuffled samples stay shuffled within their class.
         shuffled = rng.permutation(len(y))
         order = shuffled[np.argsort(y[shuffled], kind="stable")]
-        self.members = np.split(order, np.cumsum(counts)[:-1])
+        self.rows = np.split(order, np.cumsum(counts)[:-1])
         # One sample of each class always trains.
         self.steps = np.minimum(share * counts, counts - 1)
         self.phases = phases
@@ -349,8 +319,8 @@ class _SampleRotation:
         for known in np.flatnonzero(~is_unknown):
             turn = self.turns[known] + np.arange(2)
             start, stop = np.floor(turn * self.steps[known] + self.phases[known])
-            members = self.members[known]
-            test[members[np.arange(start, stop, dtype=int) % len(members)]] = True
+            rows = self.rows[known]
+            test[rows[np.arange(start, stop, dtype=int) % len(rows)]] = True
         self.turns += ~is_unknown
         return ~test, test
 
@@ -363,7 +333,7 @@ class _GroupRotation:
         cells = np.bincount(groups * shape[1] + y, minlength=shape[0] * shape[1])
         self.table = cells.reshape(shape)
         self.share = share
-        # What each class still has to hold out by now, as a share of its samples.
+        # The share of its samples that each class still has to hold out by now.
         self.due = (phases - 0.5) / (self.table > 0).sum(axis=0)
         self.n_tested = np.zeros(shape[0], dtype=int)
         self.rng = rng
@@ -396,7 +366,7 @@ class _GroupRotation:
                 if group is not None:
                     take(group)
         for group in mixed:
-            # Whether taking the group makes the sum of the squares of what is due less.
+            # Whether taking the group lessens the sum of the squares of the shares due.
             less = rows[group] @ (2 * due - rows[group]) > 0
             if less and not tested[group] and spare(group):
                 take(group)
@@ -411,11 +381,7 @@ class _GroupRotation:
 
 
 def _balanced_sets(n_items, size, n_sets, rng):
-    """Draw sets of items so that all items, and all sets, occur about equally often.
-
-    How often two items occur differs by at most one, and so does how often two sets do.
-    Returns a list of ndarray of shape (size,), rising indices of items.
-    """
+    """Draw sets of items, of rising indices; all items and all sets come equally often."""
     rounds = []
     # There are at least n_items sets, and more than can be listed unless n_sets is larger.
     if n_sets > n_items and n_sets >= comb(n_items, size):
@@ -434,10 +400,9 @@ def _balanced_sets(n_items, size, n_sets, rng):
         drawn.append(frozenset(items.tolist()))
         seen.add(drawn[-1])
         counts[items] += 1
-    # A set drawn at random may have upset the balance: then give a set the item that occurs
-    # most rarely for the one that occurs most often. One of the sets can take it without
-    # becoming another: those with only the frequent item outnumber those with only the
-    # rare one, and different ones become different.
+    # A set drawn at random may have upset the balance: then a set gets the rarest item for
+    # the most frequent one. Some set can take it without becoming another: those with only
+    # the frequent item outnumber those with only the rare one, and stay different.
     while counts.max() - counts.min() > 1:
         often, rarely = int(counts.argmax()), int(counts.argmin())
         place, new = next(
@@ -494,6 +459,18 @@ def _check_exclusive(**params):
             f"Only one of {', '.join(params)} may be given; got "
             f"{', '.join(f'{name}={value!r}' for name, value in given.items())}."
         )
+
+
+def _refused(name, value, what):
+    """Return the error of a parameter that is not what is accepted."""
+    return ValueError(f"{name} must be {what}; got {_shown(value)}.")
+
+
+def _shown(value, most=40):
+    """Return a value for a message; Python prints no number of thousands of digits."""
+    if isinstance(value, Integral) and abs(value) >= 10**most:
+        return f"a number of more than {most} digits"
+    return repr(value)
 
 
 def _is_count(value):
