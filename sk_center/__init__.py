@@ -24,7 +24,23 @@ _SOURCES = {
     "save": "persistence",
     "to_onnx": "onnx_export",
 }
-_MODULES = ("losses", "metrics", "model_selection", "networks", "plotting", "scores")
+_MODULES = (
+    "batches",
+    "calibration",
+    "centers",
+    "classifier",
+    "losses",
+    "metrics",
+    "model_selection",
+    "net",
+    "networks",
+    "onnx_export",
+    "open_set",
+    "persistence",
+    "plotting",
+    "scores",
+    "sharded",
+)
 
 __all__ = [*_SOURCES, *_MODULES]
 
@@ -32,12 +48,21 @@ __all__ = [*_SOURCES, *_MODULES]
 # Type checkers and editors read the names here, and would take those of __getattr__, which
 # may be any, for there.
 if TYPE_CHECKING:
+    from sk_center import batches as batches
+    from sk_center import calibration as calibration
+    from sk_center import centers as centers
+    from sk_center import classifier as classifier
     from sk_center import losses as losses
     from sk_center import metrics as metrics
     from sk_center import model_selection as model_selection
+    from sk_center import net as net
     from sk_center import networks as networks
+    from sk_center import onnx_export as onnx_export
+    from sk_center import open_set as open_set
+    from sk_center import persistence as persistence
     from sk_center import plotting as plotting
     from sk_center import scores as scores
+    from sk_center import sharded as sharded
     from sk_center.centers import Center as Center
     from sk_center.classifier import CenterLossClassifier as CenterLossClassifier
     from sk_center.model_selection import LeaveClassesOut as LeaveClassesOut
