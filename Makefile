@@ -26,6 +26,7 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports --no-cache --no-logo
 	$(PYTHON) -m pytest -q tests/test_docs.py -k docstring
 
 # Runs every example of the gallery. One thread each: small networks gain nothing by more.

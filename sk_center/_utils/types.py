@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sk_center.scores import BaseScore
-
 # What a decorator leaves as it is.
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -53,6 +51,14 @@ class DensityEstimator(Protocol):
     def score_samples(self) -> Any: ...  # a method, or what gives one where it is available
 
 
+class Score(Protocol):
+    """A score of classes: :class:`sk_center.scores.BaseScore` is one."""
+
+    def fit(self, X: Any, y: Any, /, classes: Any = None) -> Any: ...
+
+    def score_classes(self, X: Any, /) -> Any: ...
+
+
 class Splitter(Protocol):
     """A cross-validation generator."""
 
@@ -85,7 +91,7 @@ ScoreName: TypeAlias = Literal[
 # A list may mix them, and a list of one kind would not be one of the others.
 ConformityScore: TypeAlias = (
     ScoreName
-    | BaseScore
+    | Score
     | DensityEstimator
     | Callable[[NDArray[Any]], ArrayLike]
     | list[Any]
