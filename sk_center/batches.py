@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sk_center._utils.types import Batch
+    from sk_center._utils.torch_types import Batch
 
 __all__ = ["ArrayDataset", "TensorBatches"]
 

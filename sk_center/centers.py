@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.distributed import ProcessGroup
 
-    from sk_center._utils.types import FirstCenters, UpdateRule
+    from sk_center._utils.torch_types import FirstCenters
+    from sk_center._utils.types import UpdateRule
 
 __all__ = ["Center", "simplex_etf"]
 

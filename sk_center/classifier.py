@@ -69,12 +69,11 @@ if TYPE_CHECKING:
     from skorch.history import History
     from torch.optim import Optimizer
 
+    from sk_center._utils.torch_types import FirstCenters, Module
     from sk_center._utils.types import (
-        FirstCenters,
         Head,
         Label,
         Metric,
-        Module,
         NegativeLoss,
         Precision,
         UpdateRule,

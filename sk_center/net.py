@@ -45,14 +45,11 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.utils.data import Dataset
 
+    from sk_center._utils.torch_types import Batch, FirstCenters, Module, NetInput
     from sk_center._utils.types import (
-        Batch,
-        FirstCenters,
         Head,
         Metric,
-        Module,
         NegativeLoss,
-        NetInput,
         Precision,
         StrPath,
         UpdateRule,

@@ -15,7 +15,8 @@ from sk_center.centers import Center, distances
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sk_center._utils.types import FirstCenters, Head, Metric, Precision, UpdateRule
+    from sk_center._utils.torch_types import FirstCenters
+    from sk_center._utils.types import Head, Metric, Precision, UpdateRule
 
 __all__ = ["MLP", "CenterModule", "ConvNet", "RandomAffine", "TrainingOnly"]
 

@@ -18,12 +18,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sk_center import __version__
 from sk_center._onnx.calibrations import p_values
 from sk_center._onnx.scores import distances, score_classes
 from sk_center._utils.extras import import_extra
 from sk_center._utils.files import atomic_write
 from sk_center._utils.nested import last_step
+from sk_center._utils.versions import versions
 from sk_center.classifier import CenterLossClassifier
 from sk_center.open_set import OpenSetClassifier
 
@@ -185,7 +185,7 @@ def make_model(
     features = graph.include(network, "network_", inputs.astype(np.float32))
     outputs = classify(classifier, features)
     metadata = {
-        "sk_center_version": __version__,
+        "sk_center_version": versions()["sk_center"],
         "classes": json.dumps(classifier.classes_.tolist()),
     }
     if open_set is not None:
@@ -197,7 +197,9 @@ def make_model(
     for name in OUTPUTS:
         if name in outputs:
             graph.output(name, outputs[name], ["batch", *widths.get(name, [n_classes])])
-    return graph.model(type(estimator).__name__, "sk_center", __version__, metadata)
+    return graph.model(
+        type(estimator).__name__, "sk_center", versions()["sk_center"], metadata
+    )
 
 
 def take_apart(

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sk_center._utils.types import Estimator, Module, StrPath
+    from sk_center._utils.torch_types import Module
+    from sk_center._utils.types import Estimator, StrPath
 
 __all__ = ["load", "save"]
 

@@ -15,7 +15,8 @@ from sk_center.centers import Center, check_batch, sum_of_squares
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-    from sk_center._utils.types import Points, UpdateRule
+    from sk_center._utils.torch_types import Points
+    from sk_center._utils.types import UpdateRule
 
 __all__ = ["ShardedCenter"]
 

@@ -1,13 +1,11 @@
 """Types that hints repeat. They are for type checkers: nothing imports them to run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 # What a decorator leaves as it is.
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -17,14 +15,6 @@ Head: TypeAlias = Literal["linear", "distance"]
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 Precision: TypeAlias = Literal["float32", "bf16"]
 NegativeLoss: TypeAlias = Literal["background", "entropic", "objectosphere"]
-
-# Not any array-like, which a misspelled "simplex" would be too.
-Points: TypeAlias = NDArray[Any] | Tensor | Sequence[Sequence[float]]
-FirstCenters: TypeAlias = Points | Literal["simplex"] | Callable[[tuple[int, int]], Points]
-# A module that maps a batch to features, its class, a function that does so or makes one.
-Module: TypeAlias = nn.Module | Callable[..., nn.Module | Tensor]
-Batch: TypeAlias = Tensor | dict[str, Tensor]
-NetInput: TypeAlias = ArrayLike | Tensor | dict[str, Any] | Dataset[Any]
 
 Label: TypeAlias = int | float | str | np.integer[Any]
 StrPath: TypeAlias = str | PathLike[str]
@@ -90,10 +80,6 @@ ScoreName: TypeAlias = Literal[
 ]
 # A list may mix them, and a list of one kind would not be one of the others.
 ConformityScore: TypeAlias = (
-    ScoreName
-    | Score
-    | DensityEstimator
-    | Callable[[NDArray[Any]], ArrayLike]
-    | list[Any]
+    ScoreName | Score | DensityEstimator | Callable[[NDArray[Any]], ArrayLike] | list[Any]
 )
 Steps: TypeAlias = list[tuple[str, Any]]
