@@ -253,7 +253,7 @@ def concerns_of(
         if losing.any():
             rates = ", ".join(f"{100 * r:.0f} %" for r in report.rate_kept[losing][:5])
             found.append(
-                f"More calibration samples are rejected of {_named(report.classes[losing])} "
+                f"More calibration samples of {_named(report.classes[losing])} are rejected "
                 f"({rates}) than the {100 * allowed:.3g} % that are allowed over all; "
                 "guarantee='class' bounds the rate of each class, and rejects fewer "
                 "outsiders."
