@@ -10,7 +10,6 @@ from importlib import import_module
 
 from sk_center import calibration, scores
 from sk_center._persistence.kinds import Kind
-from sk_center._persistence.states import COMPLETE, STATES
 from sk_center._utils.schema import array, numbers, size
 
 
@@ -76,10 +75,7 @@ def kind_by(id_):
             raise ValueError(f"{id_} is no class")
         if id_ == "CenterLossNet":  # what its kind does takes torch
             return import_module("sk_center._persistence.saved_net").NetKind(id_, class_)
-        options = {"state": STATES.get(id_), "complete": COMPLETE.get(id_)}
-        if hasattr(class_, "_saved_state"):
-            options = {}
-        return Kind(id_, class_, **{**options, **OPTIONS.get(id_, {})})
+        return Kind(id_, class_, **OPTIONS.get(id_, {}))
     if id_ in OTHERS:
         module, _, name = id_.rpartition(".")
         class_ = getattr(import_module(module), name)

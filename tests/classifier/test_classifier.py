@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from functools import cache
+from inspect import signature
 
 import joblib
 import numpy as np
@@ -27,8 +28,10 @@ from skorch.exceptions import DeviceWarning
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from sk_center import CenterLossClassifier
-from sk_center.classifier import find_device, match_temperature
+from sk_center import CenterLossClassifier, CenterLossNet
+from sk_center._classifier.build import find_device
+from sk_center._training.after_training import match_temperature
+from sk_center.batches import ArrayDataset
 
 X, y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X).astype(np.float32)
@@ -61,12 +64,12 @@ def features_of(model, X):
 def spy_on_training(seen):
     """Return a small classifier that notes the array it trains on."""
 
-    class Spy(CenterLossClassifier):
-        def _train(self, X, *args, **kwargs):
+    class Spy(ArrayDataset):
+        def __init__(self, X, y=None):
             seen.append(X)
-            return super()._train(X, *args, **kwargs)
+            super().__init__(X, y)
 
-    return Spy(**small().get_params())
+    return small(dataset=Spy)
 
 
 def assert_same_model(one, other, X=X_new):
@@ -1061,7 +1064,11 @@ def test_bad_parameter(name, value):
     with pytest.raises(ValueError, match=rf"(?s){name}.*(?i:got) .*") as error:
         model.fit(X, y)
     assert repr(value) in str(error.value)
-    model.set_params(**{name: small().get_params()[name]})
+    default = {
+        **signature(CenterLossNet).parameters,
+        **signature(CenterLossClassifier).parameters,
+    }
+    model.set_params(**{name: small().get_params().get(name, default[name].default)})
     assert_same_model(model, fitted())
 
 

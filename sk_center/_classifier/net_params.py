@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import inspect
+from difflib import get_close_matches
+from numbers import Integral, Real
+from os import PathLike
 from typing import Any, Self
 
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from torch.utils.data import DataLoader
 
-from sk_center._utils.labels import nearest_name
 from sk_center.batches import TensorBatches
+from sk_center.centers import UPDATE_RULES
+from sk_center.net import NEGATIVE_LOSSES
+from sk_center.networks import HEADS, METRICS, PRECISIONS
 
-# Parameters of CenterLossNet that the classifier passes on as they are.
-NET_PARAMETERS = (
-    "checkpoint_dir",
-    "checkpoint_every",
-    "compile",
-    "criterion",
-    "dataset",
-    "deterministic",
-    "gradient_accumulation_steps",
-    "iterator_train",
-    "iterator_valid",
-    "torch_load_kwargs",
-    "train_split",
-    "use_caching",
-)
+# Parameters of CenterLossNet that the classifier passes on, and what they may be.
+NET_CONSTRAINTS: dict[str, list[Any]] = {
+    "alpha": [Interval(Real, 0, 1, closed="left")],
+    "center": ["array-like", StrOptions({"simplex"}), callable, None],
+    "center_update": [StrOptions(set(UPDATE_RULES))],
+    "checkpoint_dir": [str, PathLike, None],
+    "checkpoint_every": [Interval(Integral, 1, None, closed="left")],
+    "compile": ["boolean"],
+    "criterion": "no_validation",
+    "dataset": "no_validation",
+    "deterministic": ["boolean"],
+    "gradient_accumulation_steps": [Interval(Integral, 1, None, closed="left")],
+    "head": [StrOptions(set(HEADS))],
+    "iterator_train": "no_validation",
+    "iterator_valid": "no_validation",
+    "lambda_norm": [Interval(Real, 0, None, closed="left")],
+    "metric": [StrOptions(set(METRICS))],
+    "negative_loss": [StrOptions(set(NEGATIVE_LOSSES))],
+    "precision": [StrOptions(set(PRECISIONS))],
+    "torch_load_kwargs": "no_validation",
+    "train_split": "no_validation",
+    "use_caching": "no_validation",
+}
 NET_PREFIXES = (
     "module",
     "optimizer",
@@ -36,6 +54,28 @@ NET_PREFIXES = (
     "compile",
     "negative_loss",
 )
+
+
+# What other packages call some of the parameters.
+OTHER_NAMES = {
+    "epochs": "max_epochs",
+    "eta0": "lr",
+    "hidden_units": "hidden_layer_sizes",
+    "learning_rate": "lr",
+    "learning_rate_init": "lr",
+    "loss": "criterion",
+    "max_iter": "max_epochs",
+    "momentum": "optimizer__momentum",
+    "n_epochs": "max_epochs",
+    "n_hidden": "hidden_layer_sizes",
+    "num_epochs": "max_epochs",
+    "num_workers": "iterator_train__num_workers",
+    "patience": "n_iter_no_change",
+    "seed": "random_state",
+    "solver": "optimizer",
+    "tol": "n_iter_no_change",
+    "weight_decay": "optimizer__weight_decay",
+}
 
 
 class NetParamsMixin:
@@ -54,9 +94,10 @@ class NetParamsMixin:
             # the catch-all too, and expect a refusal in fit at the earliest.
             if name == "skorch_params":
                 continue
-            known = [*self._get_param_names(), *NET_PARAMETERS]
+            known = [*self._get_param_names(), *NET_CONSTRAINTS]
             rest = name.partition("__")[2]
             known += [f"{prefix}__{rest}" for prefix in NET_PREFIXES if rest]
+            known += [OTHER_NAMES[name]] if name in OTHER_NAMES else []
             raise error(
                 f"{name!r} is not a parameter of {type(self).__name__}"
                 f"{_did_you_mean(name, known)}"
@@ -66,6 +107,13 @@ class NetParamsMixin:
     def _net_params(self):
         """Return the stored parameters of the net."""
         return {name: value for name, value in vars(self).items() if _is_net_param(name)}
+
+    def _validate_params(self):
+        """Raise an error that names a parameter of a wrong value, also one of the net."""
+        super()._validate_params()
+        validate_parameter_constraints(
+            NET_CONSTRAINTS, self._net_params(), caller_name=type(self).__name__
+        )
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters, those of the net among them.
@@ -107,22 +155,7 @@ class NetParamsMixin:
 
 
 def check_prefixed(params, prefix, target, also=()):
-    """Raise ValueError if ``target`` does not take a parameter with this prefix.
-
-    Parameters
-    ----------
-    params : dict
-        Parameters of the net.
-
-    prefix : str
-        Such as ``"module"``: ``module__width`` is then the argument ``width``.
-
-    target : callable
-        What the arguments are for.
-
-    also : sequence of str, default=()
-        Further names that are right.
-    """
+    """Raise ValueError if ``target`` takes no argument of a name with this prefix."""
     try:
         arguments = inspect.signature(target).parameters
     except (TypeError, ValueError):  # callables without a signature explain themselves
@@ -137,6 +170,12 @@ def check_prefixed(params, prefix, target, also=()):
     for name in params:
         head, _, rest = name.partition("__")
         if head == prefix and rest and rest.partition("__")[0] not in names:
+            if target is TensorBatches and rest in TensorBatches.EXCLUDED:
+                raise ValueError(
+                    f"{name!r} is not a parameter of TensorBatches, which chooses the "
+                    f"samples of a batch itself; {prefix}=torch.utils.data.DataLoader "
+                    "takes it."
+                )
             right = [f"{prefix}__{known}" for known in names]
             raise ValueError(
                 f"{name!r} is not a parameter of {getattr(target, '__name__', target)}"
@@ -145,16 +184,7 @@ def check_prefixed(params, prefix, target, also=()):
 
 
 def check_callback_names(params, callbacks):
-    """Raise ValueError if ``callbacks__<name>`` names none of the callbacks.
-
-    Parameters
-    ----------
-    params : dict
-        Parameters of the net.
-
-    callbacks : list of callbacks or (name, callback) tuples, "disable" or None
-        The callbacks beside the default ones.
-    """
+    """Raise ValueError if ``callbacks__<name>`` names none of the callbacks."""
     names = ["early_stopping", "epoch_timer", "print_log"]
     for callback in [] if callbacks in (None, "disable") else callbacks:
         if isinstance(callback, tuple):
@@ -172,9 +202,11 @@ def check_callback_names(params, callbacks):
 
 def _is_net_param(name):
     prefix, _, rest = name.partition("__")
-    return name in NET_PARAMETERS or (rest != "" and prefix in NET_PREFIXES)
+    return name in NET_CONSTRAINTS or (rest != "" and prefix in NET_PREFIXES)
 
 
 def _did_you_mean(name, known):
-    nearest = nearest_name(name, known)
-    return f"; did you mean {nearest!r}?" if nearest else f"; it takes {sorted(known)}."
+    prefix, separator, rest = name.rpartition("__")
+    meant = prefix + separator + OTHER_NAMES.get(rest, rest)
+    nearest = [meant] if meant in known else get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; it takes {sorted(known)}."

@@ -1,0 +1,144 @@
+"""Build the skorch net of a classifier from the parameters of the classifier."""
+
+from copy import deepcopy
+
+import numpy as np
+import torch
+from skorch.callbacks import EarlyStopping
+from skorch.dataset import ValidSplit
+
+from sk_center._classifier.net_params import check_callback_names, check_prefixed
+from sk_center.batches import TensorBatches
+from sk_center.losses import objectosphere_loss
+from sk_center.net import CenterLossNet
+from sk_center.networks import MLP, ConvNet
+
+# Parameters of the classifier that the net takes under the same name.
+SHARED = ("lambda_center", "max_epochs", "lr", "batch_size", "optimizer", "verbose")
+NET_DEFAULTS = {
+    "iterator_train": TensorBatches,
+    "iterator_valid": TensorBatches,
+    "criterion": torch.nn.CrossEntropyLoss,
+}
+
+
+def build_net(classifier, rng):
+    """Return a net that is not initialized yet."""
+    params = classifier._net_params()
+    module = find_module(classifier, params)
+    set_anchors(classifier.anchors, params)
+    if classifier.negative_label is None:
+        params.pop("negative_loss", None)
+    else:
+        params.setdefault("negative_loss", "entropic")
+    check_net_params(params, module, classifier.optimizer)
+    callbacks = deepcopy(classifier.callbacks)
+    check_callback_names(params, callbacks)
+    if classifier.early_stopping:
+        callbacks = [*(callbacks or []), ("early_stopping", stopping(classifier))]
+        split = ValidSplit(
+            classifier.validation_fraction,
+            stratified=True,
+            random_state=rng.randint(2**31 - 1),
+        )
+        params.setdefault("train_split", split)
+    return CenterLossNet(
+        module,
+        n_classes=len(classifier.classes_),
+        callbacks=callbacks,
+        device=find_device(classifier.device),
+        **{name: getattr(classifier, name) for name in SHARED},
+        **params,
+    )
+
+
+def stopping(classifier):
+    """Return the callback that stops training early."""
+    return EarlyStopping(patience=classifier.n_iter_no_change, load_best=True)
+
+
+def find_module(classifier, params):
+    """Return the module of the net, and add the arguments of an ``"auto"`` one."""
+    module = classifier.module
+    if isinstance(module, str):
+        module, arguments = default_module(
+            classifier._sample_shape, classifier.hidden_layer_sizes
+        )
+        params.update({**arguments, **params})
+    elif isinstance(module, torch.nn.Module):
+        arguments = [name for name in params if name.startswith("module__")]
+        # skorch would make a new module, and lose the weights of this one.
+        if arguments:
+            raise ValueError(
+                f"{arguments[0]} is an argument of a module class; got an instance as "
+                f"module. Pass its class, {type(module).__name__}, or make the instance "
+                "with that argument."
+            )
+        module = deepcopy(module).cpu()
+    return module
+
+
+def default_module(shape, hidden_layer_sizes):
+    """Return the class of the ``"auto"`` network and its parameters for the data."""
+    sizes = np.ravel(hidden_layer_sizes)
+    if not len(sizes) or not np.issubdtype(sizes.dtype, np.integer) or sizes.min() < 1:
+        raise ValueError(
+            "hidden_layer_sizes must hold at least one integer, all >= 1; got "
+            f"{hidden_layer_sizes!r}."
+        )
+    params = {"module__hidden_layer_sizes": tuple(sizes.tolist())}
+    if len(shape) == 1:
+        return MLP, {**params, "module__in_features": shape[0]}
+    if len(shape) == 3:
+        return ConvNet, {**params, "module__image_shape": tuple(shape)}
+    hint = " Gray images are X[:, None]." if len(shape) == 2 else ""
+    raise ValueError(
+        "module='auto' takes X of shape (n_samples, n_features) or (n_samples, channels, "
+        f"height, width); got samples of shape {tuple(shape)}.{hint} Reshape X or pass a "
+        "module."
+    )
+
+
+def set_anchors(anchors, params):
+    """Let the net have fixed centers, and distances to them as logits."""
+    if anchors is None:
+        return
+    for name in ("center", "center_update"):
+        if name in params:
+            raise ValueError(
+                f"{name} does not go with anchors, which are centers that do not move; "
+                f"got {name}={params[name]!r}."
+            )
+    params.update(center=anchors, center_update="fixed")
+    params.setdefault("head", "distance")
+
+
+def check_net_params(params, module, optimizer):
+    """Raise ValueError if a parameter with a prefix is none of what it is for."""
+    if isinstance(module, type):
+        check_prefixed(params, "module", module)
+    check_prefixed(params, "optimizer", optimizer, also=("param_groups",))
+    check_prefixed(params, "negative_loss", objectosphere_loss, also=("weight",))
+    for prefix in ("iterator_train", "iterator_valid", "criterion"):
+        check_prefixed(params, prefix, params.get(prefix, NET_DEFAULTS[prefix]))
+    for name in ("criterion", "iterator_train", "iterator_valid", "dataset"):
+        if name in params and not callable(params[name]):
+            raise ValueError(f"{name} must be a class; got {params[name]!r}.")
+
+
+def find_device(device: str | torch.device) -> str:
+    """Return the torch device that ``device`` names; ``"auto"`` is CUDA or the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be 'auto' or a torch device; got {device!r}."
+        ) from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r} needs a CUDA device, and torch finds none; 'auto' takes "
+            "the CPU then."
+        )
+    return str(found)

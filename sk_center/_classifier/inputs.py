@@ -1,0 +1,197 @@
+"""Checks of what a classifier is given: samples, labels, weights."""
+
+import numpy as np
+import torch
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from torch.utils.data import Dataset, Subset
+
+from sk_center._utils.labels import check_no_label_missing, equals_label
+from sk_center.batches import LabelledDataset, check_dataset, labels_of, sample_of
+
+# Weights that float32 holds together with what they are multiplied with.
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
+
+
+def check_inputs(estimator, X):
+    """Return samples to predict for as something that the net takes."""
+    if isinstance(X, Dataset):
+        check_sample_shape(estimator, dataset_shape(X))
+        return LabelledDataset(X)
+    plain = plain_inputs(estimator, X)
+    if plain is not None:
+        return plain
+    X = validate_data(estimator, as_array(X), reset=False, **conversion(X))
+    check_sample_shape(estimator, X.shape[1:])
+    return X
+
+
+def check_training_inputs(estimator, X, y, reset):
+    """Return samples and labels to train on, and remember the form of a sample."""
+    if isinstance(X, Dataset):
+        shape = dataset_shape(X)
+        if reset:
+            for name in ("n_features_in_", "feature_names_in_"):
+                vars(estimator).pop(name, None)
+    else:
+        X, y = validate_data(estimator, as_array(X), y, reset=reset, **conversion(X))
+        shape = X.shape[1:]
+    if reset:
+        estimator._sample_shape = shape
+    check_sample_shape(estimator, shape)
+    return X, y
+
+
+def dataset_shape(dataset):
+    """Return the shape of a sample of a torch Dataset."""
+    return tuple(np.shape(sample_of(check_dataset(dataset)[0])))
+
+
+def as_array(X):
+    """Return what is a tensor as an array, also of a dtype that numpy does not have."""
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+
+
+def conversion(X):
+    """Return how scikit-learn is to convert samples."""
+    # A memmap keeps its dtype: converting it would read all of it into memory.
+    dtype = "numeric" if isinstance(X, np.memmap) else [np.float32, np.uint8]
+    return {"dtype": dtype, "allow_nd": True}
+
+
+def plain_inputs(estimator, X):
+    """Return a finite array in float32, or None if X needs scikit-learn's checks.
+
+    For a few samples, those take longer than a small network.
+    """
+    if not (
+        type(X) is np.ndarray
+        and X.dtype in (np.float32, np.float64)
+        and X.shape[1:] == estimator._sample_shape
+        and len(X) > 0
+        and not hasattr(estimator, "feature_names_in_")
+    ):
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        X = X.astype(np.float32, copy=False)
+        return X if np.isfinite(X.sum()) else None  # scikit-learn looks closer
+
+
+def check_sample_shape(estimator, shape):
+    """Raise ValueError unless a sample has the shape of those that fit saw."""
+    if shape != estimator._sample_shape:
+        raise ValueError(
+            f"X has samples of shape {shape}, but {type(estimator).__name__} is expecting "
+            f"{estimator._sample_shape} features as input."
+        )
+
+
+def check_labels(X, y):
+    """Return labels as something that scikit-learn checks, those of a Dataset found."""
+    if isinstance(X, Dataset) and y is None:
+        y = labels_of(check_dataset(X))
+    if isinstance(y, torch.Tensor):
+        y = y.cpu().numpy()
+    check_no_label_missing(y)
+    return y
+
+
+def check_targets(X, y):
+    """Return labels as an array of one dimension, one for each sample."""
+    y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    if len(X) != len(y):
+        raise ValueError(f"X has {len(X)} samples, y has {len(y)}.")
+    return y
+
+
+def drop_weightless(X, y, sample_weight):
+    """Return samples, labels and weights without those that weigh nothing.
+
+    No weight is no sample: it must not make a class.
+    """
+    if sample_weight is None:
+        return X, y, None
+    sample_weight = _check_sample_weight(
+        sample_weight, y, dtype=np.float64, ensure_non_negative=True
+    )
+    kept = np.flatnonzero(sample_weight)
+    if len(kept) == 0:
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    if len(kept) == len(y):
+        return X, y, sample_weight
+    X = Subset(X, kept) if isinstance(X, Dataset) else X[kept]
+    return X, y[kept], sample_weight[kept]
+
+
+def encode(y, negative_label, classes=None):
+    """Return the classes and each label as its index; negative samples have the last."""
+    negative = equals_label(y, negative_label)
+    if classes is None:
+        classes = np.unique(y[~negative])
+    unknown = np.setdiff1d(y[~negative], classes)
+    if len(unknown):
+        raise ValueError(
+            f"y holds the labels {unknown.tolist()}, which are not among the classes "
+            f"{classes.tolist()}."
+        )
+    if len(classes) < 2:
+        raise ValueError(
+            "The number of classes has to be greater than one; got 1 class, "
+            f"{classes.tolist()}. (Samples with sample_weight 0 do not count.)"
+        )
+    return classes, np.where(negative, len(classes), np.searchsorted(classes, y))
+
+
+def weights_by_class(class_weight, classes, y):
+    """Return the weight of each class, and of negative samples, which have weight one."""
+    known = y[y < len(classes)]
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[known])
+    if not (np.isfinite(weights).all() and weights.min() > 0):
+        raise ValueError(
+            f"class_weight must be positive; got {class_weight!r}. To leave a class out, "
+            "leave its samples out."
+        )
+    return np.append(weights, 1)
+
+
+def combined_weights(y, sample_weight, class_weight, classes, streams):
+    """Return the weights of samples and classes together, or None.
+
+    Their mean is one; those of a stream, which are but a part, stay as they are.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight
+    if not streams:
+        weights = weights / weights.max()  # no sum can overflow
+    if class_weight is not None:
+        with np.errstate(over="ignore"):
+            weights = weights * weights_by_class(class_weight, classes, y)[y]
+    if not streams:
+        weights = weights / weights.max()
+        weights /= weights.mean()
+    elif weights.max() > LARGEST_WEIGHT:
+        raise ValueError(
+            "sample_weight, times class_weight, must be at most "
+            f"{LARGEST_WEIGHT:g} in partial_fit, which takes weights as they are; got "
+            f"{weights.max():g}."
+        )
+    # Rounded to nothing they would leave a class without center.
+    return weights.clip(min=SMALLEST_WEIGHT)
+
+
+def check_validation(counts, labels, validation_fraction):
+    """Raise ValueError if a part of every class cannot be held out."""
+    n_samples, n_classes = counts.sum(), len(counts)
+    n_held_out = np.ceil(validation_fraction * n_samples)
+    if counts.min() < 2 or not n_classes <= n_held_out <= n_samples - n_classes:
+        raise ValueError(
+            f"early_stopping=True with validation_fraction={validation_fraction} cannot "
+            f"hold out a part of every class: {n_samples} samples of {n_classes} classes, "
+            f"{counts.min()} of class {labels[counts.argmin()]!r}."
+        )
