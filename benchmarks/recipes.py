@@ -42,7 +42,7 @@ NETWORKS = {
     "center loss": {},
     # The control: as much as small features alone explain.
     "norm penalty": {"lambda_center": 0, "lambda_norm": 0.1},
-    "anchors": {"head": "distance", "center": "simplex", "center_update": "fixed"},
+    "anchors": {"anchors": "simplex"},
 }
 
 # Weights of the center loss that the suite ``defaults`` chooses from.

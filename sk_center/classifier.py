@@ -446,7 +446,7 @@ class CenterLossClassifier(
             if self.early_stopping and "train_split" not in self._net_params():
                 labels = [*self.classes_.tolist(), self.negative_label]
                 check_validation(counts, labels, self.validation_fraction)
-            train(self, *data, task, goes_on)
+            train(self, data, task, goes_on)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -520,7 +520,7 @@ class CenterLossClassifier(
             data = self._check_training_data(
                 X, y, sample_weight, classes, not goes_on, streams=True
             )
-            train(self, *data, task, goes_on, epochs=1, streams=True)
+            train(self, data, task, goes_on, epochs=1, streams=True)
         return self
 
     def __sklearn_tags__(self):

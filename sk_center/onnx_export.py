@@ -149,11 +149,11 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     (True, (5,))
     """
     steps, open_set, classifier = take_apart(estimator)
-    if classifier.precision != "float32":
+    if classifier.module_.precision != "float32":
         raise ValueError(
             "precision must be 'float32' to be exported; got "
-            f"{classifier.precision!r}, which runtimes do not compute in: other features "
-            "would meet these p-values. Fit with precision='float32'."
+            f"{classifier.module_.precision!r}, which runtimes do not compute in: other "
+            "features would meet these p-values. Fit with precision='float32'."
         )
     with quiet():
         content = make_model(estimator, steps, open_set, classifier).SerializeToString()

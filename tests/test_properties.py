@@ -333,7 +333,7 @@ def test_partial_fit(problem, params, cuts, kind):
         seen |= {*(y[i:j] if part is None else y[i:j][part > 0])}
         assert torch.isfinite(model.module_.center.predict()).all()
         assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
-        if model.predict_with == "center" and model.center_update != "fixed":
+        if model.predict_with == "center" and model.net_.center_update != "fixed":
             known = {*classes[np.isfinite(model.centers_).all(axis=1)]}
             assert seen <= known
             assert {*model.predict(X)} <= known

@@ -77,7 +77,7 @@ def classifier(X: NDArray[np.float64], y: NDArray[Any]) -> CenterLossClassifier:
     """Fit a classifier and ask it."""
     fitted = CenterLossClassifier(
         lambda_center=0.1,
-        center_update="ema",
+        anchors=None,
         hidden_layer_sizes=(8, 3),
         max_epochs=3,
         optimizer=torch.optim.AdamW,
@@ -96,6 +96,7 @@ def classifier(X: NDArray[np.float64], y: NDArray[Any]) -> CenterLossClassifier:
         assert_type(fitted.logits(X), NDArray[np.float32]),
         assert_type(fitted.transform(X), NDArray[np.float32]),
         assert_type(fitted.centers_, NDArray[np.float32]),
+        *assert_type(fitted.outputs(X, ("features",)), dict[str, NDArray[Any]]).values(),
     ):
         held(values, np.float32)
     assert_type(fitted.partial_fit(X.tolist(), y.tolist()), CenterLossClassifier)
@@ -250,8 +251,8 @@ def mistakes(model: OpenSetClassifier) -> None:
     from sk_center import OpenSetClasifier  # type: ignore[attr-defined]
 
     OpenSetClasifier(LogisticRegression())
-    CenterLossClassifier(center_update="emma")  # type: ignore[arg-type]
-    CenterLossClassifier(center="simplx")  # type: ignore[arg-type]
+    CenterLossClassifier(predict_with="centre")  # type: ignore[arg-type]
+    CenterLossClassifier(anchors="simplx")  # type: ignore[arg-type]
     OpenSetClassifier("forest")  # type: ignore[arg-type]
     OpenSetClassifier(LogisticRegression(), cutoff=0.05)  # type: ignore[call-arg]
     Center(2)  # type: ignore[call-arg]

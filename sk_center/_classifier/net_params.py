@@ -21,7 +21,7 @@ from sk_center.net import NEGATIVE_LOSSES
 from sk_center.networks import HEADS, METRICS, PRECISIONS
 
 # Parameters of CenterLossNet that the classifier passes on, and what they may be.
-NET_CONSTRAINTS: dict[str, list[Any]] = {
+NET_CONSTRAINTS: dict[str, Any] = {
     "alpha": [Interval(Real, 0, 1, closed="left")],
     "center": ["array-like", StrOptions({"simplex"}), callable, None],
     "center_update": [StrOptions(set(UPDATE_RULES))],

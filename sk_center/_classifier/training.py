@@ -16,8 +16,9 @@ from sk_center._utils.user_warning import warn_user
 from sk_center.batches import LabelledDataset
 
 
-def train(classifier, X, y, weight, task, goes_on, epochs=None, streams=False):
+def train(classifier, data, task, goes_on, epochs=None, streams=False):
     """Train a classifier on checked data and set what it finds as attributes."""
+    X, y, weight = data
     check_agreement(classes=classifier.classes_.tolist())
     seed = classifier._seed if goes_on else classifier.random_state
     rng = from_rank_0(lambda: check_random_state(seed))

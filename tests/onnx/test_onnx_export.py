@@ -211,12 +211,7 @@ VARIANTS = {
         {"conformity_score": "energy", "false_rejection_rate": 0.02, "cv": 0.3},
     ),
     "anchors": (
-        {
-            "head": "distance",
-            "center": "simplex",
-            "center_update": "fixed",
-            "metric": "cosine",
-        },
+        {"anchors": "simplex", "metric": "cosine"},
         {"conformity_score": ["max_logit", "knn"]},
     ),
     "softmax": ({"predict_with": "softmax"}, {"conformity_score": ["max_softmax", "vim"]}),
