@@ -19,7 +19,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sk_center._onnx.calibrations import p_values
-from sk_center._onnx.scores import distances, score_classes
 from sk_center._utils.extras import import_extra
 from sk_center._utils.files import atomic_write
 from sk_center._utils.nested import last_step
@@ -354,7 +353,7 @@ def reason(error: BaseException) -> str:
 def classify(classifier: CenterLossClassifier, features: Value) -> dict[str, Value]:
     """Return what a CenterLossClassifier gives, by name."""
     graph = features.graph
-    away = distances(features, classifier.centers_)
+    away = features.distances(classifier.centers_)
     logits = known_logits(classifier, features)
     if classifier.predict_with == "softmax":
         scores = scaled = logits
@@ -387,7 +386,7 @@ def known_logits(classifier: CenterLossClassifier, features: Value) -> Value:
     """Return what the softmax head makes of features, less the background."""
     module, n_classes = classifier.module_, len(classifier.classes_)
     if module.head is None:
-        return -distances(features, module.center.predict().cpu().numpy())
+        return -features.distances(module.center.predict().cpu().numpy())
     if module.metric == "cosine":
         features = features * math.sqrt(classifier.centers_.shape[1])
     weight, bias = (
@@ -406,7 +405,7 @@ def judge(
     graph = inputs.graph
     names = ("features", "logits", "probabilities")
     parts = {"inputs": inputs, **{name: outputs[name] for name in names}}
-    every = score_classes(open_set.score_, parts)
+    every = open_set.score_._scores_to_onnx(parts)
     n_classes = len(open_set.classes_)
     classes, thresholds = np.arange(n_classes), open_set.thresholds_
     column = np.array([1])

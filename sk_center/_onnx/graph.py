@@ -375,6 +375,25 @@ class Value:
         axes = np.array([axis], dtype=np.int64)
         return self.graph.op(f"Reduce{how}", self, axes, keepdims=int(keepdims))
 
+    def lengths(self, keepdims=False):
+        """Return the Euclidean length of each row."""
+        return self.reduce("SumSquare", 1, keepdims=keepdims).sqrt()
+
+    def length_one(self):
+        """Return each row brought to length one, but for those of zeros."""
+        largest = self.abs().reduce("Max", 1, keepdims=True)
+        rows = self / self.graph.where(largest > 0.0, largest, 1.0)
+        length = rows.lengths(keepdims=True)
+        return rows / self.graph.where(length > 0.0, length, 1.0)
+
+    def distances(self, points):
+        """Return the Euclidean distance of each row to each point, from differences."""
+        return self.graph.each_row(lambda point: (self - point).lengths(), points)
+
+    def log_sum_exp(self):
+        """Return the logarithm of the sum of the exponentials of each row, a column."""
+        return self.reduce("LogSumExp", 1, keepdims=True)
+
     def argmax(self):
         """Return the first index of the largest of each row."""
         return self.graph.op("ArgMax", self, axis=1, keepdims=0, dtype=np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -160,24 +161,34 @@ class BaseScore(BaseEstimator):
             check_classification_targets(y)
             parts = checked_parts(self, X)
             check_consistent_length(y, *parts.values())
-            self.classes_ = np.unique(y if classes is None else np.asarray(classes))
-            unknown = np.setdiff1d(y, self.classes_)
+            classes = np.unique(y if classes is None else np.asarray(classes))
+            unknown = np.setdiff1d(y, classes)
             if len(unknown):
                 raise ValueError(
                     f"y holds the labels {unknown.tolist()}, which are not among classes, "
-                    f"{self.classes_.tolist()}."
+                    f"{classes.tolist()}."
                 )
-            self.n_columns_ = {name: part.shape[1] for name, part in parts.items()}
             for name in {"logits", "probabilities"} & {*parts}:
-                if self.n_columns_[name] != len(self.classes_):
+                if parts[name].shape[1] != len(classes):
                     raise ValueError(
-                        f"{name} must have one column for each of {len(self.classes_)} "
-                        f"classes; got {self.n_columns_[name]} columns."
+                        f"{name} must have one column for each of {len(classes)} classes; "
+                        f"got {parts[name].shape[1]} columns."
                     )
             if self.learns:
                 check_sizes(parts)
-            self._fit(np.searchsorted(self.classes_, y), **parts)
+            self._learn(np.searchsorted(classes, y), parts, classes)
+            self._warn()
         return self
+
+    def _learn(self, y, parts, classes):
+        """Learn from class indices and parts that need no check, and return the score."""
+        self.classes_ = classes
+        self.n_columns_ = {name: parts[name].shape[1] for name in self.needs}
+        self._fit(y, **{name: parts[name] for name in self.needs})
+        return self
+
+    def _warn(self):
+        """Warn where the score is known to fail."""
 
     def _fit(self, y, **parts):
         """Learn from class indices and parts; many scores learn nothing."""
@@ -276,12 +287,20 @@ class BaseScore(BaseEstimator):
         parts = {name: parts[name] for name in self.n_columns_}
         # No number tells how far samples are so far out that numbers overflow.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            lost = self._lost_rows(parts)
+            if lost is not None:
+                parts = {
+                    name: np.where(lost[:, None], 0, part).astype(part.dtype)
+                    for name, part in parts.items()
+                }
             if index is None:
                 scores = self._score_classes(**parts)
             else:
                 scores = self._score_own(index, **parts)
             scores = scores.astype(_common_dtype(parts), copy=False)
         unknown = np.isnan(scores)
+        if lost is not None:
+            unknown |= lost.reshape(-1, *[1] * (scores.ndim - 1))
         if unknown.any():
             scores = np.where(unknown, -np.inf, scores).astype(scores.dtype, copy=False)
         if index is None and scores.ndim == 1:  # the same for every class
@@ -306,6 +325,35 @@ class BaseScore(BaseEstimator):
                 scores = scores[np.arange(len(own)), own]
             found.append(scores)
         return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _lost_rows(self, parts):
+        """Return which rows hold numbers that are not finite, None where none do."""
+        lost = None
+        for part in parts.values():
+            # The sum is finite unless a number is not, or it overflows.
+            if not issparse(part) and not np.isfinite(part.sum()):
+                bad = np.isinf(part) if self.allow_nan else ~np.isfinite(part)
+                lost = bad.any(axis=1) if lost is None else lost | bad.any(axis=1)
+        return lost
+
+    def _to_onnx(self, **values):
+        """Return the scores of all classes, or one column, of values of an ONNX graph."""
+        raise ValueError(
+            f"conformity_score={self!r} cannot be exported: only Python can compute it."
+        )
+
+    def _scores_to_onnx(self, values):
+        """Return what ``scores_of`` returns for all classes, of values of an ONNX graph."""
+        values = {name: values[name] for name in self.n_columns_}
+        dtype = _common_dtype(values)
+        values = {name: value.astype(dtype) for name, value in values.items()}
+        (owner, *_) = (one for one in type(self).__mro__ if "_score_classes" in vars(one))
+        if "_to_onnx" not in vars(owner):  # what a base exports would be another score
+            BaseScore._to_onnx(self)
+        scores = self._to_onnx(**values)
+        # This makes as many columns as there are classes of one for all.
+        lowest = np.full((1, len(self.classes_)), -np.inf)
+        return scores.graph.where(scores.isnan(), lowest, scores).astype(dtype)
 
     def _parts(self, X):
         """Return checked parts of X."""

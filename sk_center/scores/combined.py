@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -46,6 +46,15 @@ class Combined(BaseScore):
     how : {"min", "sum"}, default="min"
         How to combine them: ``"min"`` rejects what any score finds atypical, ``"sum"``
         what they find atypical together.
+
+    weights : list of float, default=None
+        Positive factors of the scores after they were brought to one scale; None is one
+        each.
+
+    limits : list of (low, high) or None, default=None
+        Bounds between which each score is kept on the common scale, before its weight;
+        None for a score, or in place of the list, bounds nothing. With ``(-2, 0)`` a score
+        may count against a sample, up to twice its spread, but not for it.
 
     n_folds : int, default=3
         Number of folds, at least 2.
@@ -95,6 +104,8 @@ class Combined(BaseScore):
     _parameter_constraints: dict = {
         "scores": [list],
         "how": [StrOptions({"min", "sum"})],
+        "weights": [list, None],
+        "limits": [list, None],
         "n_folds": [Interval(Integral, 2, None, closed="left")],
     }
     _saved_state = {
@@ -109,10 +120,14 @@ class Combined(BaseScore):
         scores: list[Any],
         *,
         how: Literal["min", "sum"] = "min",
+        weights: list[float] | None = None,
+        limits: list[tuple[float, float] | None] | None = None,
         n_folds: int = 3,
     ) -> None:
         self.scores = scores
         self.how = how
+        self.weights = weights
+        self.limits = limits
         self.n_folds = n_folds
 
     @property
@@ -145,14 +160,18 @@ class Combined(BaseScore):
         ]
 
     def _fit(self, y, **parts):
-        classes = np.arange(len(self.classes_))
+        self._check_lists()
         made = [clone(score) for score in self._made()]
+        # First on all samples: each says what is wrong with its parts.
+        self.scores_ = [clone(score).fit(parts, y, self._indices()) for score in made]
         folds = held_out_folds(y, self.n_folds)
-        scales = [_scale(_own_scores(score, y, parts, classes, folds)) for score in made]
-        self.medians_, self.spreads_ = np.transpose(scales)
-        self.scores_ = [score.fit(parts, y, classes) for score in made]
+        own = [
+            _own_scores(score, fitted, y, parts, folds)
+            for score, fitted in zip(made, self.scores_)
+        ]
+        self.medians_, self.spreads_ = np.transpose([_scale(scores) for scores in own])
         some = {name: part[:16] for name, part in parts.items()}
-        seen = np.bincount(y, minlength=len(classes)) > 0
+        seen = np.bincount(y, minlength=len(self.classes_)) > 0
         self.known_ = np.array(
             [
                 np.isfinite(score.scores_of(some)).any(axis=0) | (seen & score.learns)
@@ -160,33 +179,57 @@ class Combined(BaseScore):
             ]
         )
 
+    def _indices(self):
+        """Return the labels by which the scores know the classes."""
+        return np.arange(len(self.classes_))
+
+    def _check_lists(self):
+        """Raise ValueError unless weights and limits are those of the scores."""
+        for name in ("weights", "limits"):
+            given = getattr(self, name)
+            if given is not None and len(given) != len(self.scores):
+                raise ValueError(
+                    f"{name} must have one item for each of {len(self.scores)} scores; got "
+                    f"{given!r}."
+                )
+        for weight in self.weights or ():
+            if not isinstance(weight, Real) or not 0 < weight < np.inf:
+                raise ValueError(f"weights must be positive; got {self.weights!r}.")
+        for pair in self.limits or ():
+            if pair is not None and not (len(pair) == 2 and pair[0] < pair[1]):
+                raise ValueError(
+                    f"limits must be pairs (low, high) or None; got {self.limits!r}."
+                )
+
+    # A score of its own says what it knows nothing of.
+    def _lost_rows(self, parts):
+        return None
+
     def _score_classes(self, **parts):
-        total = None
-        for score, known, median, spread in self._scales():
+        total, per_class = None, any(score.per_class for score in self.scores_)
+        for i, score in enumerate(self.scores_):
             scores = score.scores_of(parts)
             scores = scores if score.per_class else scores[:, :1]
-            total = self._add(total, (scores - median) / spread, known)
+            total = self._add(total, self._scaled(i, scores), self.known_[i])
         known = self.known_.any(axis=0)
         total = total if known.all() else np.where(known, total, -np.inf)
-        return total if any(score.per_class for score in self.scores_) else total[:, 0]
+        return total if per_class or total.shape[1] > 1 else total[:, 0]
 
     def _score_own(self, index, **parts):
         total = None
-        for score, known, median, spread in self._scales():
-            scaled = (score.scores_of(parts, index) - median) / spread
-            total = self._add(total, scaled, known[index])
+        for i, score in enumerate(self.scores_):
+            scaled = self._scaled(i, score.scores_of(parts, index))
+            total = self._add(total, scaled, self.known_[i][index])
         known = self.known_.any(axis=0)
         return total if known.all() else np.where(known[index], total, -np.inf)
 
-    def _check_loaded(self):
-        """Raise ValueError if the scores know other classes."""
-        for score in self.scores_:
-            if len(score.classes_) != len(self.classes_):
-                raise ValueError(f"a score knows {len(score.classes_)} classes")
-
-    def _scales(self):
-        """Return each score with the classes that it knows and its scale."""
-        return zip(self.scores_, self.known_, self.medians_, self.spreads_)
+    def _scaled(self, i, scores):
+        """Return scores of one of the scores on the common scale."""
+        scores = (scores - self.medians_[i]) / self.spreads_[i]
+        if self.limits and self.limits[i]:
+            # What nothing is known of stays minus infinity.
+            scores = np.where(scores == -np.inf, scores, np.clip(scores, *self.limits[i]))
+        return scores * self.weights[i] if self.weights else scores
 
     def _add(self, total, scaled, known):
         """Return the total with one more score, where that is known."""
@@ -195,6 +238,32 @@ class Combined(BaseScore):
         if total is None:
             return scaled
         return np.minimum(total, scaled) if self.how == "min" else total + scaled
+
+    def _to_onnx(self, **values):
+        graph, total = next(iter(values.values())).graph, None
+        neutral = np.inf if self.how == "min" else 0.0
+        for i, score in enumerate(self.scores_):
+            scaled = score._scores_to_onnx(values).astype(np.float64)
+            scaled = (scaled - self.medians_[i]) / self.spreads_[i]
+            if self.limits and self.limits[i]:
+                low, high = map(float, self.limits[i])
+                bounded = scaled.maximum(low).minimum(high)
+                scaled = graph.where(scaled <= -np.inf, scaled, bounded)
+            scaled = scaled * float(self.weights[i]) if self.weights else scaled
+            known = self.known_[i]
+            scaled = graph.where(known, scaled, np.full(len(known), neutral))
+            if total is None:
+                total = scaled
+            else:
+                total = total.minimum(scaled) if self.how == "min" else total + scaled
+        known = self.known_.any(axis=0)
+        return graph.where(known, total, np.full(len(known), -np.inf))
+
+    def _check_loaded(self):
+        """Raise ValueError if the scores know other classes."""
+        for score in self.scores_:
+            if len(score.classes_) != len(self.classes_):
+                raise ValueError(f"a score knows {len(score.classes_)} classes")
 
 
 def held_out_folds(y: NDArray[np.intp], n_folds: int) -> list[NDArray[np.intp]]:
@@ -215,22 +284,25 @@ def held_out_folds(y: NDArray[np.intp], n_folds: int) -> list[NDArray[np.intp]]:
     return [np.sort(order[enough & (place < share)])]
 
 
-def _own_scores(score, y, parts, classes, folds):
-    """Return scores of samples for their own class, which the score did not learn from."""
-    if not folds or not score.learns:  # nothing to hold out, or no reason
+def _own_scores(score, fitted, y, parts, folds):
+    """Return scores of samples for their own class, which the score did not learn from.
+
+    Those of the fitted score where it learns nothing, or no class can spare a sample.
+    """
+    if not folds or not score.learns:
         rows = np.sort(np.random.RandomState(0).permutation(len(y))[:MOST_SCALED])
-        some = {name: part[rows] for name, part in parts.items()}
-        fitted = clone(score).fit(parts, y, classes)
-        return fitted.scores_of(some, y[rows])
+        return fitted.scores_of(_rows(parts, rows), y[rows])
     found = []
     for rows in folds:
-        kept = np.ones(len(y), dtype=bool)
-        kept[rows] = False
-        training = {name: part[kept] for name, part in parts.items()}
-        fitted = clone(score).fit(training, y[kept], classes)
-        held_out = {name: part[rows] for name, part in parts.items()}
-        found.append(fitted.scores_of(held_out, y[rows]))
+        others = np.setdiff1d(np.arange(len(y)), rows)
+        other = clone(score)._learn(y[others], _rows(parts, others), fitted.classes_)
+        found.append(other.scores_of(_rows(parts, rows), y[rows]))
     return np.concatenate(found)
+
+
+def _rows(parts, rows):
+    """Return some rows of each part."""
+    return {name: part[rows] for name, part in parts.items()}
 
 
 def _scale(own):

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sk_center._utils.schema import array, boolean, bounded, by_class, having
+from sk_center.scores.base import BaseScore
+from sk_center.scores.rows import blocks, class_means, length_one
+from sk_center.scores.rows import by_class as rows_by_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sk_center._utils.types import DensityEstimator
-from sk_center._utils.schema import by_class, having
-from sk_center.scores.base import BaseScore
 
 __all__ = ["InputDensity", "PerClass"]
 
-# Of so many samples of a class more tell a density little that is new.
-MOST_MEMBERS = 10_000
+# More samples of a class than these tell a density little that is new.
+MOST_SAMPLES = 10_000
+# More columns than these are projected to so many principal directions.
+WIDE, DIRECTIONS = 100, 50
 
 
 class PerClass(BaseScore):
-    """What a density or outlier estimator says, with one clone for each class.
+    """The score of a density or outlier estimator, with one clone for each class.
 
     Parameters
     ----------
@@ -34,6 +40,9 @@ class PerClass(BaseScore):
         :class:`sklearn.mixture.GaussianMixture`, :class:`sklearn.neighbors.KernelDensity`,
         :class:`sklearn.ensemble.IsolationForest`, :class:`sklearn.svm.OneClassSVM`,
         :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=True``.
+
+    space : {"features", "inputs"}, default="features"
+        The part that the estimators get.
 
     Attributes
     ----------
@@ -60,24 +69,64 @@ class PerClass(BaseScore):
     >>> from sk_center.scores import PerClass
     >>> X, y = load_iris(return_X_y=True)
     >>> score = PerClass(GaussianMixture(random_state=0)).fit(X, y)
-    >>> typical, odd = X[0], [5.0, 3.4, 3.0, 0.2]
-    >>> score.score_samples([typical, odd]).round(1)
+    >>> typical, outsider = X[0], [5.0, 3.4, 3.0, 0.2]
+    >>> score.score_samples([typical, outsider]).round(1)
     array([  2.7, -45.3])
     """
 
-    _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "score_samples"])]}
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "score_samples"])],
+        "space": [StrOptions({"features", "inputs"})],
+    }
     _saved_state = {"estimators_": by_class(having("score_samples"))}
 
-    def __init__(self, estimator: DensityEstimator) -> None:
+    def __init__(
+        self,
+        estimator: DensityEstimator,
+        *,
+        space: Literal["features", "inputs"] = "features",
+    ) -> None:
         self.estimator = estimator
+        self.space = space
 
-    def _fit(self, y, features):
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The part that the estimators get."""
+        return (self.space,)
+
+    def _fit(self, y, **parts):
         self.estimators_ = {
-            k: clone(self.estimator).fit(features[y == k]) for k in np.unique(y).tolist()
+            k: clone(self.estimator).fit(parts[self.space][rows])
+            for k, rows in rows_by_class(y)
         }
 
-    def _score_classes(self, features):
-        return score_by_class(self.estimators_, features, len(self.classes_))
+    def _score_classes(self, **parts):
+        X = parts[self.space]
+        scores = np.full((len(X), len(self.classes_)), np.nan)
+        for k, estimator in self.estimators_.items():
+            scores[:, k] = estimator.score_samples(X)
+        return scores
+
+    def _score_own(self, index, **parts):
+        X, scores = parts[self.space], np.full(len(index), np.nan)
+        for k, rows in rows_by_class(index):
+            if k in self.estimators_:
+                scores[rows] = self.estimators_[k].score_samples(X[rows])
+        return scores
+
+    def _to_onnx(self, **values):
+        for estimator in self.estimators_.values():
+            if type(estimator) is not GaussianMixture:
+                raise ValueError(
+                    "conformity_score=PerClass must hold a GaussianMixture to be exported; "
+                    f"got {estimator!r}."
+                )
+        X, n_columns = values[self.space].astype(np.float64), self.n_features_in_
+        laws = {
+            k: (one.weights_, one.means_, _full_factors(one, n_columns))
+            for k, one in self.estimators_.items()
+        }
+        return _densities_to_onnx(X, *_side_by_side(laws), len(self.classes_))
 
 
 class InputDensity(BaseScore):
@@ -86,7 +135,7 @@ class InputDensity(BaseScore):
     The inputs are what the last step of the estimator sees, before it makes features of
     them. A classifier trained to tell classes apart may map what else sets an outsider
     apart to nothing; the inputs still have it. So this score complements those of features
-    and probabilities, where inputs are few numbers, as in a table.
+    and probabilities.
 
     A class of n samples with d inputs gets a component for every 3 d samples, at most
     ``max_components``, fitted to at most 10,000 of the samples. Inputs are measured by
@@ -94,6 +143,10 @@ class InputDensity(BaseScore):
     same range, as pixels do, by one for all of these. To the variance of each input in a
     component of m samples, ``shrinkage * d / m`` times its variance in all samples is
     added: a class takes no more than one sample.
+
+    Wide inputs, such as pixels and embeddings, are brought to length one and projected to
+    their principal directions, each measured by its standard deviation; what follows is
+    the same, with these for inputs.
 
     A missing input, NaN, counts as the mean of the class that is asked about: it speaks
     neither for nor against it.
@@ -108,11 +161,31 @@ class InputDensity(BaseScore):
         How much rounder than in the data the components are, at least 0. Larger suits few
         samples.
 
+    n_directions : int, "auto" or None, default="auto"
+        Number of principal directions that inputs are projected to, at most half of the
+        training samples. ``"auto"`` is 50 of more than 100 inputs. None projects nothing.
+
+    normalize : bool or "auto", default="auto"
+        Whether to bring every sample to length one first; ``"auto"`` does so with more
+        than 100 inputs.
+
+    pooled : bool, default=False
+        Whether every class gets the largest density of all classes, for one score that is
+        the same for every class.
+
     Attributes
     ----------
-    mixtures_ : dict of :class:`sklearn.mixture.GaussianMixture`
-        The fitted mixture of each class that had samples, by class index, in the units of
-        the inputs; ``reg_covar`` alone is for inputs of variance one.
+    weights_ : ndarray of shape (n_components,)
+        Weight of each component in the mixture of its class, class by class.
+
+    means_ : ndarray of shape (n_components, n_directions)
+        Their means, standardized.
+
+    factors_ : ndarray of shape (n_components, n_directions, n_directions)
+        Cholesky factors of their precisions.
+
+    components_ : ndarray of shape (n_components,)
+        Class index of each component.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -134,8 +207,8 @@ class InputDensity(BaseScore):
     >>> from sk_center.scores import InputDensity
     >>> X, y = load_iris(return_X_y=True)
     >>> score = InputDensity().fit(X, y)
-    >>> typical, odd = X[0], [5.0, 3.4, 3.0, 0.2]
-    >>> score.score_samples([typical, odd]).round(1)
+    >>> typical, outsider = X[0], [5.0, 3.4, 3.0, 0.2]
+    >>> score.score_samples([typical, outsider]).round(1)
     array([  2. , -13.8])
     """
 
@@ -144,31 +217,90 @@ class InputDensity(BaseScore):
     _parameter_constraints: dict = {
         "max_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
+        "n_directions": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            None,
+        ],
+        "normalize": ["boolean", StrOptions({"auto"})],
+        "pooled": ["boolean"],
     }
-    _saved_state = {"mixtures_": by_class(having("score_samples"))}
+    _saved_state = {
+        "weights_": bounded(array("f", "components"), np.finfo(np.float64).tiny),
+        "means_": array("f", "components", "directions"),
+        "factors_": array("f", "components", "directions", "directions"),
+        "components_": bounded(array("i", "components"), 0),
+        "_levels": array("f", "components"),
+        "_fills": array("f", "K", "columns"),
+        "_normalizes": boolean,
+        "_shift": array("f", "columns"),
+        "_spreads": array("f", "directions"),
+        "?_axes": array("f", "columns", "directions"),
+    }
 
-    def __init__(self, max_components: int = 8, *, shrinkage: float = 0.05) -> None:
+    def __init__(
+        self,
+        max_components: int = 8,
+        *,
+        shrinkage: float = 0.05,
+        n_directions: int | Literal["auto"] | None = "auto",
+        normalize: bool | Literal["auto"] = "auto",
+        pooled: bool = False,
+    ) -> None:
         self.max_components = max_components
         self.shrinkage = shrinkage
+        self.n_directions = n_directions
+        self.normalize = normalize
+        self.pooled = pooled
+
+    @property
+    def per_class(self) -> bool:  # type: ignore[override]
+        """Whether each class has its own density."""
+        return not self.pooled
 
     def _fit(self, y, inputs):
-        X = filled(inputs.astype(np.float64, copy=False), y)
-        means, spreads = X.mean(axis=0), spreads_of(X)
-        X = (X - means) / spreads
+        X = filled(inputs, y)
+        self._fills = class_means(X, y, len(self.classes_))
+        wide = X.shape[1] > WIDE
+        self._normalizes = wide if self.normalize == "auto" else bool(self.normalize)
+        n_directions = self.n_directions
+        if n_directions == "auto":
+            n_directions = DIRECTIONS if wide else None
+        self._project(length_one(X) if self._normalizes else X, n_directions)
+        Z = self._standardized(X)
         rng = np.random.RandomState(0)
-        self.mixtures_ = {}
-        for k in np.unique(y).tolist():
-            members = X[y == k]
-            if len(members) > MOST_MEMBERS:
-                members = members[rng.choice(len(members), MOST_MEMBERS, replace=False)]
-            self.mixtures_[k] = stretched(self._mixture(members), means, spreads)
+        laws = {}
+        for k, rows in rows_by_class(y):
+            if len(Z[rows]) > MOST_SAMPLES:
+                rows = rows[rng.choice(len(rows), MOST_SAMPLES, replace=False)]
+            mixture = self._mixture(Z[rows])
+            laws[k] = mixture.weights_, mixture.means_, mixture.precisions_cholesky_
+        self.weights_, self.means_, self.factors_, self.components_ = _side_by_side(laws)
+        self._levels = _levels(self.weights_, self.factors_) - np.log(self._spreads).sum()
 
-    def _mixture(self, members):
+    def _project(self, X, n_directions):
+        """Learn how inputs are shifted, projected and measured."""
+        vars(self).pop("_axes", None)
+        self._shift = X.mean(axis=0, dtype=np.float64)
+        if n_directions is None:
+            self._spreads = spreads_of(X)
+            return
+        # So many samples have no more directions; half of them leave some for the density.
+        most = max(min(len(X) // 2, X.shape[1]), 1)
+        n_directions = min(n_directions, most)
+        solver = "randomized" if n_directions < min(X.shape) / 2 else "full"
+        with config_context(array_api_dispatch=False):
+            pca = PCA(n_directions, svd_solver=solver, random_state=0).fit(X)
+        self._axes = pca.components_.T.astype(np.float64)
+        spreads = np.sqrt(pca.explained_variance_.astype(np.float64))
+        self._spreads = np.where(spreads > 1e-10 * (spreads.max() or 1), spreads, 1)
+
+    def _mixture(self, samples):
         """Return the fitted mixture of one class."""
-        n_samples, n_inputs = members.shape
+        n_samples, n_inputs = samples.shape
         n_components = min(max(n_samples // (3 * n_inputs), 1), self.max_components)
         if n_components > 1:  # no more than there are different samples
-            n_components = min(n_components, len(np.unique(members, axis=0)))
+            n_components = min(n_components, len(np.unique(samples, axis=0)))
         ridge = self.shrinkage * n_inputs * n_components / n_samples
         mixture = GaussianMixture(
             n_components,
@@ -178,39 +310,88 @@ class InputDensity(BaseScore):
             random_state=0,
         )
         # A mixture takes two samples; twice the same one has the same density.
-        members = members if n_samples > 1 else np.repeat(members, 2, axis=0)
+        samples = samples if n_samples > 1 else np.repeat(samples, 2, axis=0)
         # These are arrays of numpy, of which array API dispatch would allow no k-means.
         with config_context(array_api_dispatch=False):
-            return mixture.fit(members)
+            return mixture.fit(samples)
+
+    def _standardized(self, X):
+        """Return rows as the mixtures take them, float64."""
+        X = X.astype(np.float64, copy=False)
+        X = (length_one(X) if self._normalizes else X) - self._shift
+        return (X @ self._axes if hasattr(self, "_axes") else X) / self._spreads
 
     def _score_classes(self, inputs):
-        X = inputs
+        found = np.full((len(inputs), len(self.classes_)), np.nan)
+        gaps = np.isnan(inputs).any(axis=1)
+        known = np.unique(self.components_)
+        starts = np.searchsorted(self.components_, known)
+        everything = slice(0, len(self.components_))
+        for rows in blocks(len(inputs), self.means_.size):
+            densities = self._component_densities(inputs[rows], everything)
+            found[rows, known] = log_sum_exp(densities, starts).T
+        for k in known if gaps.any() else ():
+            found[gaps, k] = self._score_class(inputs[gaps], k)
+        return (
+            found.max(axis=1, where=~np.isnan(found), initial=-np.inf)
+            if self.pooled
+            else found
+        )
+
+    def _score_own(self, index, inputs):
+        if self.pooled:
+            return self._score_classes(inputs)
+        found = np.full(len(index), np.nan)
+        for k, rows in rows_by_class(index):
+            found[rows] = self._score_class(inputs[rows], k)
+        return found
+
+    def _score_class(self, X, k):
+        """Return the log density of rows in one class, NaN in one without samples."""
+        start, stop = np.searchsorted(self.components_, [k, k + 1])
+        if start == stop:
+            return np.full(len(X), np.nan)
         gaps = np.isnan(X)
-        if not gaps.any():
-            return score_by_class(self.mixtures_, X, len(self.classes_))
-        scores = np.full((len(X), len(self.classes_)), np.nan)
-        for k, mixture in self.mixtures_.items():
-            mean = (mixture.weights_ @ mixture.means_).astype(X.dtype)
-            scores[:, k] = mixture.score_samples(np.where(gaps, mean, X))
-        return scores
+        X = np.where(gaps, self._fills[k], X) if gaps.any() else X
+        found = [
+            log_sum_exp(self._component_densities(X[rows], slice(start, stop)))
+            for rows in blocks(len(X), self.means_[start:stop].size)
+        ]
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _component_densities(self, X, some):
+        """Return the weighted log density of some components, a row each."""
+        deviations = self._standardized(X) - self.means_[some, None]
+        white = deviations @ self.factors_[some]
+        squares = np.einsum("mnd,mnd->mn", white, white)
+        return self._levels[some, None] - squares / 2
+
+    def _check_loaded(self):
+        """Raise ValueError unless components are those of classes, in order."""
+        if (np.diff(self.components_) < 0).any() or self.components_[-1] >= len(
+            self.classes_
+        ):
+            raise ValueError("components_ must be class indices in order")
+        if not hasattr(self, "_axes") and len(self._shift) != self.means_.shape[1]:
+            raise ValueError("means_ must have a column for each input")
+
+    def _to_onnx(self, inputs):
+        X = inputs.astype(np.float64)
+        X = (X.length_one() if self._normalizes else X) - self._shift
+        X = (X @ self._axes if hasattr(self, "_axes") else X) / self._spreads
+        laws = self.weights_, self.means_, self.factors_, self.components_
+        found = _densities_to_onnx(X, *laws, len(self.classes_))
+        found = found - np.log(self._spreads).sum()
+        if not self.pooled:
+            return found
+        lowest = np.full((1, len(self.classes_)), -np.inf)
+        return X.graph.where(found.isnan(), lowest, found).reduce("Max", 1, keepdims=True)
 
 
-def filled(X: NDArray[np.float64], y: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return samples without missing values.
+def filled(X: NDArray[np.floating[Any]], y: NDArray[np.intp]) -> NDArray[np.floating[Any]]:
+    """Return samples where a missing value is the mean of its class.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples, with NaN where a value is missing.
-
-    y : ndarray of shape (n_samples,)
-        Class indices.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, n_features)
-        The samples, where a missing value is the mean of its class, or that of all
-        samples if the class has none, or zero if no sample has one.
+    It is that of all samples where the class has none, and zero where no sample has one.
     """
     gaps = np.isnan(X)
     if not gaps.any():
@@ -218,29 +399,21 @@ def filled(X: NDArray[np.float64], y: NDArray[np.intp]) -> NDArray[np.float64]:
     X, known = X.copy(), np.ma.array(X, mask=gaps)
     means = known.mean(axis=0).filled(0)
     for k in np.unique(y[gaps.any(axis=1)]):
-        members = y == k
-        mean = known[members].mean(axis=0).filled(means)
-        X[members] = np.where(gaps[members], mean, X[members])
+        rows = y == k
+        mean = known[rows].mean(axis=0).filled(means)
+        X[rows] = np.where(gaps[rows], mean, X[rows])
     return X
 
 
-def spreads_of(X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what each input is measured by.
+def spreads_of(X: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the units in which each input is measured.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-
-    Returns
-    -------
-    spreads : ndarray of shape (n_features,)
-        The standard deviations, or one where that is zero. Where most inputs that vary
-        have the same range, those of at most this range have one unit, as pixels do: they
-        share the root of their mean variance.
+    They are the standard deviations, or one where that is zero. Where most inputs that vary
+    have the same range, those of at most this range have one unit, as pixels do: they share
+    the root of their mean variance.
     """
     ranges = np.ptp(X, axis=0)
-    spreads = np.where(ranges > 0, X.std(axis=0), 0)
+    spreads = np.where(ranges > 0, X.std(axis=0, dtype=np.float64), 0)
     if ranges.any():
         usual = np.median(ranges[ranges > 0])  # which a majority decides
         if np.isclose(ranges[ranges > 0], usual, atol=0).mean() > 0.5:
@@ -250,36 +423,61 @@ def spreads_of(X: NDArray[np.float64]) -> NDArray[np.float64]:
     return spreads
 
 
-def stretched(
-    mixture: GaussianMixture, means: NDArray[np.float64], spreads: NDArray[np.float64]
-) -> GaussianMixture:
-    """Bring a mixture that was fitted to standardized inputs to their units.
+def log_sum_exp(densities: NDArray[np.float64], starts: Any = (0,)) -> NDArray[np.float64]:
+    """Return the logarithm of sums of exponentials over groups of rows, a row each.
 
-    Parameters
-    ----------
-    mixture : :class:`sklearn.mixture.GaussianMixture`
-        A mixture with full covariances, which changes.
-
-    means, spreads : ndarray of shape (n_inputs,)
-        What was subtracted from the inputs, and what they were divided by.
-
-    Returns
-    -------
-    mixture : :class:`sklearn.mixture.GaussianMixture`
-        The same mixture.
+    Without starts all rows are one group, and the result has one axis.
     """
-    mixture.means_ = means + mixture.means_ * spreads
-    mixture.covariances_ *= np.outer(spreads, spreads)
-    mixture.precisions_cholesky_ /= spreads[:, None]
-    mixture.precisions_ /= np.outer(spreads, spreads)
-    return mixture
+    if len(starts) == 1:
+        top = densities.max(axis=0)
+        top = np.where(np.isfinite(top), top, 0)
+        found = top + np.log(np.exp(densities - top).sum(axis=0))
+        return found if isinstance(starts, tuple) else found[None]
+    tops = np.maximum.reduceat(densities, starts)
+    tops = np.where(np.isfinite(tops), tops, 0)
+    sizes = np.diff([*starts, len(densities)])
+    sums = np.add.reduceat(np.exp(densities - np.repeat(tops, sizes, axis=0)), starts)
+    return tops + np.log(sums)
 
 
-def score_by_class(
-    estimators: dict[int, Any], X: NDArray[Any], n_classes: int
-) -> NDArray[np.float64]:
-    """Return what the estimator of each class says of samples, NaN without one."""
-    scores = np.full((len(X), n_classes), np.nan)
-    for k, estimator in estimators.items():
-        scores[:, k] = estimator.score_samples(X)
-    return scores
+def _side_by_side(laws):
+    """Return weights, means, factors and class index of the components of all classes."""
+    index = [np.full(len(weights), k) for k, (weights, _, _) in laws.items()]
+    parts = [np.concatenate(part) for part in zip(*laws.values())]
+    return *parts, np.concatenate(index)
+
+
+def _levels(weights, factors):
+    """Return the weighted log density of each component at its mean."""
+    log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    return log_det - factors.shape[1] * np.log(2 * np.pi) / 2 + np.log(weights)
+
+
+def _full_factors(mixture, n_columns):
+    """Return the Cholesky factor of the precision of each component, as matrices."""
+    factors = mixture.precisions_cholesky_
+    if mixture.covariance_type == "tied":
+        return np.repeat(factors[None], mixture.n_components, axis=0)
+    if mixture.covariance_type == "full":
+        return factors
+    # Diagonal matrices are kept as their diagonals, or one number for all of it.
+    return np.eye(n_columns) * factors.reshape(mixture.n_components, 1, -1)
+
+
+def _densities_to_onnx(X, weights, means, factors, components, n_classes):
+    """Return the log density under the mixture of each class, NaN for one without any."""
+    graph, n_components = X.graph, len(weights)
+    squares = graph.each_row(
+        lambda mean, factor: ((X - mean) @ factor).reduce("SumSquare", 1), means, factors
+    )
+    densities = _levels(weights, factors) - squares * 0.5
+    # The densities of components side by side, and last the one of none.
+    densities = graph.op("Pad", densities, np.array([0, 0, 0, 1]), np.float64(-np.inf))
+    most = np.bincount(components, minlength=n_classes).max()
+    places = np.full((n_classes, most), n_components)
+    for k, rows in rows_by_class(components):
+        own = np.arange(n_components)[rows]
+        places[k, : len(own)] = own
+    found = graph.op("Gather", densities, places, axis=1).reduce("LogSumExp", 2)
+    unknown = ~np.isin(np.arange(n_classes), components)
+    return graph.where(unknown, np.full(n_classes, np.nan), found)

@@ -1,24 +1,27 @@
-"""Distances to the middle of a class."""
+"""Distances to the center of a class."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import issparse
 from scipy.spatial.distance import cdist
-from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
 from sklearn.utils._param_validation import StrOptions
+
+from sk_center._utils.schema import array, either
+from sk_center._utils.warn import warn_user
+from sk_center.scores.base import BaseScore
+from sk_center.scores.covariance import covariance_of, whitening
+from sk_center.scores.rows import blocks, by_class, class_means, length_one, lengths
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-from sk_center._utils.schema import array, each, either
-from sk_center.scores.base import BaseScore
-
 __all__ = ["CenterDistance", "Mahalanobis"]
 
-SHRINKAGES = {"ledoit_wolf": LedoitWolf, "oas": OAS, None: EmpiricalCovariance}
+# With fewer classes the relative distance sees few directions.
+FEW_CLASSES = 10
 
 
 class CenterDistance(BaseScore):
@@ -26,13 +29,16 @@ class CenterDistance(BaseScore):
 
     Parameters
     ----------
-    centers : array-like of shape (n_classes, n_features), default=None
+    centers : array-like of shape (n_classes, n_columns), default=None
         The centers, in the order of the sorted classes; by default the mean of each
         class. Given centers leave nothing to learn.
 
+    space : {"features", "inputs"}, default="features"
+        The part in which distances are measured.
+
     Attributes
     ----------
-    centers_ : ndarray of shape (n_classes, n_features)
+    centers_ : ndarray of shape (n_classes, n_columns)
         The centers.
 
     classes_ : ndarray of shape (n_classes,)
@@ -49,6 +55,12 @@ class CenterDistance(BaseScore):
     Mahalanobis : Takes the shape of the clouds into account.
     sk_center.CenterLossClassifier : Trains features for which this is the natural score.
 
+    Notes
+    -----
+    Distances of dense samples come from differences, in float64. Those of sparse ones,
+    ``sqrt(|x|^2 - 2 x'c + |c|^2)``, hold no more than 1e-8 times the lengths of the
+    two.
+
     Examples
     --------
     >>> from sk_center.scores import CenterDistance
@@ -59,21 +71,68 @@ class CenterDistance(BaseScore):
     """
 
     radial = True
+    accepts_sparse = True
+    _parameter_constraints: dict = {
+        "centers": ["array-like", None],
+        "space": [StrOptions({"features", "inputs"})],
+    }
     _saved_state = {"centers_": array("f", "K", "columns")}
 
-    def __init__(self, centers: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        centers: ArrayLike | None = None,
+        *,
+        space: Literal["features", "inputs"] = "features",
+    ) -> None:
         self.centers = centers
+        self.space = space
 
     @property
     def learns(self) -> bool:  # type: ignore[override]
         """Whether the centers come from the data."""
         return self.centers is None
 
-    def _fit(self, y, features):
-        self.centers_ = given_or_means(self.centers, features, y, len(self.classes_))
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The part in which distances are measured."""
+        return (self.space,)
 
-    def _score_classes(self, features):
-        return -cdist(features, self.centers_)
+    def _fit(self, y, **parts):
+        X, n_classes = parts[self.space], len(self.classes_)
+        if self.centers is None:
+            self.centers_ = class_means(X, y, n_classes)
+            return
+        centers = np.array(self.centers, dtype=np.float64)
+        if centers.shape != (n_classes, X.shape[1]):
+            raise ValueError(
+                f"centers must have the shape (n_classes, n_columns) = "
+                f"{(n_classes, X.shape[1])}; got {centers.shape}."
+            )
+        # partial_fit puts the center of a class not seen so far infinitely far away.
+        self.centers_ = np.where(np.isfinite(centers), centers, np.nan)
+
+    def _score_classes(self, **parts):
+        X = parts[self.space]
+        if issparse(X):
+            squares = X.multiply(X).sum(axis=1).reshape(-1, 1)
+            squares = squares - 2 * (X @ self.centers_.T)
+            squares = np.asarray(squares) + np.square(self.centers_).sum(axis=1)
+            return -np.sqrt(np.maximum(squares, 0))
+        return -distances(X, self.centers_)
+
+    def _score_own(self, index, **parts):
+        X = parts[self.space]
+        if issparse(X):
+            rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+            products = X.data * (X.data - 2 * self.centers_[index[rows], X.indices])
+            squares = np.bincount(rows, products, minlength=X.shape[0])
+            squares += np.square(self.centers_).sum(axis=1)[index]
+            return -np.sqrt(np.maximum(squares, 0))
+        found = [lengths(X[rows] - self.centers_[index[rows]]) for rows in blocks(*X.shape)]
+        return -np.concatenate(found)
+
+    def _to_onnx(self, **values):
+        return -values[self.space].astype(np.float64).distances(self.centers_)
 
 
 class Mahalanobis(BaseScore):
@@ -90,25 +149,30 @@ class Mahalanobis(BaseScore):
         more samples than features in every class.
 
     shrinkage : {"ledoit_wolf", "oas"} or None, default="ledoit_wolf"
-        Shrinkage of the covariance, an estimator of :mod:`sklearn.covariance`; None is
-        the plain covariance, for many more samples than features.
-
-    centers : array-like of shape (n_classes, n_features), default=None
-        The centers, in the order of the sorted classes; by default the mean of each
-        class.
+        Shrinkage of the covariance, as that of the estimators of
+        :mod:`sklearn.covariance`; None is the plain covariance, for many more samples
+        than features.
 
     relative : bool, default=False
         Whether to score by ``d_0^2 - d_k^2``, where d_k is the distance above and d_0
-        that to the mean of all samples with the covariance of all samples [2]_: what is
-        far from everything along directions that tell no classes apart then counts less.
+        that to the mean of all samples with the covariance of all samples [2]_: distance
+        along directions that tell no classes apart then counts less. It sees little where
+        classes are few, which ``fit`` warns of below 10.
+
+    normalize : bool, default=False
+        Whether to bring every sample to length one first [3]_, which suits wide features
+        of networks that were trained without center loss.
+
+    space : {"features", "inputs"}, default="features"
+        The part in which distances are measured.
 
     Attributes
     ----------
-    means_ : ndarray of shape (n_classes, n_features)
-        Mean or given center of each class.
+    means_ : ndarray of shape (n_classes, n_columns)
+        Mean of each class.
 
-    covariance_ : ndarray of shape (n_features, n_features) or \
-            (n_classes, n_features, n_features)
+    covariance_ : ndarray of shape (n_columns, n_columns) or \
+            (n_classes, n_columns, n_columns)
         The shrunk covariance within classes, or that of each class.
 
     classes_ : ndarray of shape (n_classes,)
@@ -124,7 +188,7 @@ class Mahalanobis(BaseScore):
     --------
     CenterDistance : Takes all directions alike.
     ViM : Takes the logits into account, too.
-    sklearn.covariance.LedoitWolf : The default covariance estimator.
+    sklearn.covariance.LedoitWolf : The default shrinkage.
 
     References
     ----------
@@ -132,6 +196,8 @@ class Mahalanobis(BaseScore):
        out-of-distribution samples and adversarial attacks". NeurIPS 2018.
     .. [2] J. Ren, S. Fort, J. Liu, A. G. Roy, S. Padhy, B. Lakshminarayanan. "A simple fix
        to Mahalanobis distance for improving near-OOD detection". arXiv:2106.09022, 2021.
+    .. [3] M. Mueller, M. Hein. "Mahalanobis++: improving OOD detection via feature
+       normalization". ICML 2025.
 
     Examples
     --------
@@ -147,8 +213,9 @@ class Mahalanobis(BaseScore):
     _parameter_constraints: dict = {
         "covariance": [StrOptions({"tied", "class"})],
         "shrinkage": [StrOptions({"ledoit_wolf", "oas"}), None],
-        "centers": ["array-like", None],
         "relative": ["boolean"],
+        "normalize": ["boolean"],
+        "space": [StrOptions({"features", "inputs"})],
     }
     _saved_state = {
         "means_": array("f", "K", "columns"),
@@ -156,10 +223,10 @@ class Mahalanobis(BaseScore):
             array("f", "columns", "columns"), array("f", "K", "columns", "columns")
         ),
         "_whitening": either(
-            each(array("f", "columns", "columns"), 1),
-            each(array("f", "columns", "columns"), "K"),
+            array("f", "columns", "columns"), array("f", "K", "columns", "columns")
         ),
-        "?_mean": array("f", 1, "columns"),
+        "?_centers": array("f", "K", "columns"),
+        "_mean": array("f", "columns"),
         "?_background": array("f", "columns", "columns"),
     }
 
@@ -168,133 +235,123 @@ class Mahalanobis(BaseScore):
         covariance: Literal["tied", "class"] = "tied",
         *,
         shrinkage: Literal["ledoit_wolf", "oas"] | None = "ledoit_wolf",
-        centers: ArrayLike | None = None,
         relative: bool = False,
+        normalize: bool = False,
+        space: Literal["features", "inputs"] = "features",
     ) -> None:
         self.covariance = covariance
         self.shrinkage = shrinkage
-        self.centers = centers
         self.relative = relative
+        self.normalize = normalize
+        self.space = space
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The part in which distances are measured."""
+        return (self.space,)
 
     @property
     def radial(self) -> bool:  # type: ignore[override]
         """Whether the score is minus a distance, not a difference of two."""
         return not self.relative
 
-    def _fit(self, y, features):
-        X = features.astype(np.float64, copy=False)
-        self.means_ = given_or_means(self.centers, X, y, len(self.classes_))
-        deviations = X - self.means_[y]
+    def _fit(self, y, **parts):
+        X, n_classes = parts[self.space], len(self.classes_)
+        self.means_ = class_means(X, y, n_classes, self.normalize)
+        sizes = np.bincount(y, minlength=n_classes)
+        self._mean = (sizes / len(y)) @ np.nan_to_num(self.means_)
+
+        prepare = length_one if self.normalize else None
+
+        def covariance(rows, centers, index):
+            return covariance_of(X, rows, centers, index, self.shrinkage, prepare)
+
+        everything = np.arange(len(y))
         if self.covariance == "tied":
-            self.covariance_ = self._covariance(deviations)
-            # Once for all classes: joblib would write it once for each.
-            self._whitening = [whitening(self.covariance_)]
+            self.covariance_ = covariance(everything, self.means_, y)
+            self._whitening = whitening(self.covariance_)
+            self._centers = (self.means_ - self._mean) @ self._whitening
         else:
-            unknown = np.full((X.shape[1], X.shape[1]), np.nan)
-            self.covariance_ = np.repeat(unknown[None], len(self.means_), axis=0)
-            self._whitening = [unknown] * len(self.means_)
-            for k in np.unique(y):
-                self.covariance_[k] = self._covariance(deviations[y == k])
+            shape = (n_classes, X.shape[1], X.shape[1])
+            self.covariance_, self._whitening = (
+                np.full(shape, np.nan),
+                np.full(shape, np.nan),
+            )
+            for k, rows in by_class(y):
+                self.covariance_[k] = covariance(rows, self.means_, y)
                 self._whitening[k] = whitening(self.covariance_[k])
         if self.relative:
-            self._mean = X.mean(axis=0, keepdims=True)
-            self._background = whitening(self._covariance(X - self._mean))
+            background = covariance(everything, self._mean[None], y * 0)
+            self._background = whitening(background)
 
-    def _covariance(self, deviations):
-        estimator = SHRINKAGES[self.shrinkage](assume_centered=True)
-        return estimator.fit(deviations).covariance_
+    def _warn(self):
+        if self.relative and len(self.classes_) < FEW_CLASSES:
+            warn_user(
+                f"The relative Mahalanobis distance of {len(self.classes_)} classes sees "
+                "few directions: where features vary within classes alone, it finds no "
+                f"outsiders. With fewer than {FEW_CLASSES} classes relative=False is safer."
+            )
 
-    def _score_classes(self, features):
-        X = features
+    def _score_classes(self, **parts):
+        found = []
+        for rows in blocks(*parts[self.space].shape):
+            X = self._rows(parts[self.space][rows])
+            if self.covariance == "tied":
+                away = cdist((X - self._mean) @ self._whitening, self._centers)
+            else:
+                away = [
+                    lengths((X - mean) @ white)
+                    for mean, white in zip(self.means_, self._whitening)
+                ]
+                away = np.transpose(away)
+            found.append(self._score(X, away.T).T)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _score_own(self, index, **parts):
+        X, found = parts[self.space], np.empty(len(index))
         if self.covariance == "tied":
-            away = cdist(X @ self._whitening[0], self.means_ @ self._whitening[0])
+            for rows in blocks(*X.shape):
+                part = self._rows(X[rows])
+                away = lengths((part - self.means_[index[rows]]) @ self._whitening)
+                found[rows] = self._score(part, away)
         else:
-            columns = [
-                cdist(X @ white, (mean @ white)[None])
-                for white, mean in zip(self._whitening, self.means_)
-            ]
-            away = np.concatenate(columns, axis=1)
+            for k, rows in by_class(index):
+                part = self._rows(X[rows])
+                away = lengths((part - self.means_[k]) @ self._whitening[k])
+                found[rows] = self._score(part, away)
+        return found
+
+    def _rows(self, X):
+        """Return rows in float64, of length one where that is asked for."""
+        X = X.astype(np.float64, copy=False)
+        return length_one(X) if self.normalize else X
+
+    def _score(self, X, away):
+        """Return the score of distances to classes, the last axis of which is rows."""
         if not self.relative:
             return -away
-        background = cdist(X @ self._background, self._mean @ self._background)
-        return background**2 - away**2
+        return lengths((X - self._mean) @ self._background) ** 2 - away**2
+
+    def _to_onnx(self, **values):
+        features = values[self.space].astype(np.float64)
+        features = features.length_one() if self.normalize else features
+        if self.covariance == "tied":
+            away = ((features - self._mean) @ self._whitening).distances(self._centers)
+        else:
+            away = features.graph.each_row(
+                lambda mean, matrix: ((features - mean) @ matrix).lengths(),
+                self.means_,
+                self._whitening,
+            )
+        if not self.relative:
+            return -away
+        background = ((features - self._mean) @ self._background).lengths(keepdims=True)
+        return background * background - away * away
 
 
-def whitening(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the matrix that brings a covariance to one in all directions.
-
-    Parameters
-    ----------
-    covariance : ndarray of shape (n_features, n_features)
-        Covariance.
-
-    Returns
-    -------
-    matrix : ndarray of shape (n_features, n_features)
-        ``X @ matrix`` has Euclidean distances that are Mahalanobis distances of X.
-    """
-    variances, axes = np.linalg.eigh(covariance)
-    # Features that never vary leave no variance to divide by.
-    floor = np.finfo(float).eps * (variances.max() or 1.0)
-    return axes / np.sqrt(np.maximum(variances, floor))
-
-
-def class_means(X: NDArray[Any], y: NDArray[Any], n_classes: int) -> NDArray[np.float64]:
-    """Return the mean of each class.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-
-    y : ndarray of shape (n_samples,)
-        Class indices.
-
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    means : ndarray of shape (n_classes, n_features)
-        Means; NaN for a class without samples.
-    """
-    ones = np.ones(len(y))
-    members = csr_array((ones, (y, np.arange(len(y)))), shape=(n_classes, len(y)))
-    with np.errstate(invalid="ignore"):
-        return (members @ X) / np.bincount(y, minlength=n_classes)[:, None]
-
-
-def given_or_means(
-    centers: ArrayLike | None, X: NDArray[Any], y: NDArray[Any], n_classes: int
+def distances(
+    X: NDArray[np.floating[Any]], centers: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return given centers after a check of their shape, or else the class means.
-
-    Parameters
-    ----------
-    centers : array-like of shape (n_classes, n_features) or None
-        The centers.
-
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-
-    y : ndarray of shape (n_samples,)
-        Class indices.
-
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    centers : ndarray of shape (n_classes, n_features)
-        The centers, float64; NaN for a class without samples and without given center.
-    """
-    if centers is None:
-        return class_means(X, y, n_classes)
-    centers = np.asarray(centers, dtype=np.float64)
-    if centers.shape != (n_classes, X.shape[1]):
-        raise ValueError(
-            f"centers must have the shape (n_classes, n_features) = "
-            f"{(n_classes, X.shape[1])}; got {centers.shape}."
-        )
-    # partial_fit puts the center of a class not seen so far infinitely far away.
-    return np.where(np.isfinite(centers), centers, np.nan)
+    """Return Euclidean distances of shape (n_samples, n_centers), from differences."""
+    found = [cdist(X[rows], centers) for rows in blocks(*X.shape)]
+    return found[0] if len(found) == 1 else np.concatenate(found)

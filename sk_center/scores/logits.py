@@ -1,23 +1,18 @@
-"""Scores of what the classifier itself says."""
+"""Scores of logits and probabilities."""
 
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial.distance import cdist
-from scipy.special import logsumexp, softmax
-from scipy.stats import weibull_min
 from sklearn.utils._param_validation import Interval
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-from sk_center._utils.schema import array, by_class, law, number
 from sk_center.scores.base import BaseScore
 
-__all__ = ["Energy", "MaxLogit", "MaxSoftmax", "OpenMax", "ViM"]
+__all__ = ["GEN", "Energy", "LogOdds", "MaxLogit", "MaxSoftmax"]
+
+# Probabilities have no fewer odds than this against or for them.
+LEAST = 1e-12
 
 
 class MaxSoftmax(BaseScore):
@@ -38,6 +33,7 @@ class MaxSoftmax(BaseScore):
 
     See Also
     --------
+    LogOdds : The same order of samples, on a scale that can be added to others.
     MaxLogit : Before the softmax divides the size of the features away.
     Energy : All logits together.
 
@@ -58,6 +54,12 @@ class MaxSoftmax(BaseScore):
     learns = False
 
     def _score_classes(self, probabilities):
+        return probabilities
+
+    def _score_own(self, index, probabilities):
+        return probabilities[np.arange(len(index)), index]
+
+    def _to_onnx(self, probabilities):
         return probabilities
 
 
@@ -102,6 +104,78 @@ class MaxLogit(BaseScore):
 
     def _score_classes(self, logits):
         return logits
+
+    def _score_own(self, index, logits):
+        return logits[np.arange(len(index)), index]
+
+    def _to_onnx(self, logits):
+        return logits
+
+
+class LogOdds(BaseScore):
+    """The logarithm of the odds of each class, ``log(p_k / (1 - p_k))``.
+
+    They rank samples as the probabilities do, but do not end at one: where those of most
+    samples are close to it, these still tell them apart, and may be added to other scores.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    n_columns_ : dict of int
+        Number of columns of each part by its name.
+
+    n_features_in_ : int
+        Number of columns of all parts together.
+
+    See Also
+    --------
+    MaxSoftmax : The probabilities.
+    Combined : Adds scores.
+
+    Notes
+    -----
+    Odds are at most 1e12 to one. Those of the largest probability are against the sum of
+    the others, so that it may be one but for rounding.
+
+    Examples
+    --------
+    >>> from sk_center.scores import LogOdds
+    >>> score = LogOdds().fit([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+    >>> score.score_samples([[0.5, 0.5], [0.1, 0.9]]).round(3)
+    array([0.   , 2.197])
+    """
+
+    needs = ("probabilities",)
+    learns = False
+
+    def _score_classes(self, probabilities):
+        P = probabilities.astype(np.float64, copy=False)
+        others = P.sum(axis=1, keepdims=True) - P
+        rows, top = np.arange(len(P)), P.argmax(axis=1)
+        rest = P.copy()
+        rest[rows, top] = 0
+        others[rows, top] = rest.sum(axis=1)
+        return np.log(np.maximum(P, LEAST)) - np.log(np.maximum(others, LEAST))
+
+    def _score_own(self, index, probabilities):
+        P = probabilities.astype(np.float64)
+        rows = np.arange(len(P))
+        own = P[rows, index]
+        P[rows, index] = 0
+        others = P.sum(axis=1)
+        return np.log(np.maximum(own, LEAST)) - np.log(np.maximum(others, LEAST))
+
+    def _to_onnx(self, probabilities):
+        P = probabilities.astype(np.float64)
+        total = P.reduce("Sum", 1, keepdims=True)
+        largest = P.reduce("Max", 1, keepdims=True)
+        n_classes = len(self.classes_)
+        # Sums of all but one, so that rounding of the largest leaves the others.
+        others = P @ (1.0 - np.eye(n_classes))
+        others = P.graph.where(largest > P, total - P, others)
+        return P.maximum(LEAST).log() - others.maximum(LEAST).log()
 
 
 class Energy(BaseScore):
@@ -155,42 +229,29 @@ class Energy(BaseScore):
         self.temperature = temperature
 
     def _score_classes(self, logits):
-        return self.temperature * logsumexp(logits / self.temperature, axis=1)
+        return self.temperature * log_sum_exp(logits / self.temperature)
+
+    def _to_onnx(self, logits):
+        temperature = float(self.temperature)
+        return (logits / temperature).log_sum_exp() * temperature
 
 
-class OpenMax(BaseScore):
-    """Probabilities of the known classes after a share of each logit went to "unknown".
+class GEN(BaseScore):
+    """Minus the generalized entropy of the largest probabilities, the same for every class.
 
-    A Weibull distribution is fitted to the largest distances of the training samples of
-    each class to the mean of their logits. A sample as far out as those loses a share of
-    its largest logits to an unknown class, and the softmax over all classes and the
-    unknown one gives the scores [1]_::
-
-        w_k = 1 - max(alpha - rank_k, 0) / alpha * WeibullCDF_k(|logits - mean_k|)
-        scores = softmax(logit_1 w_1, ..., logit_K w_K, sum_k(logit_k (1 - w_k)))[:K]
-
-    with rank 0 for the largest logit, as in the authors' program.
+    ``-sum_k(p_k^gamma (1 - p_k)^gamma)`` over the ``n_top`` largest probabilities [1]_. A
+    small gamma looks at small probabilities, too: how they differ from zero.
 
     Parameters
     ----------
-    tail_size : int, default=20
-        Number of the largest distances of a class that the Weibull distribution is fitted
-        to, all where a class has fewer. Larger lets nearer samples lose something, too.
+    gamma : float, default=0.1
+        Exponent, between 0 and 1.
 
-    alpha : int, default=None
-        How many of the largest logits are revised; None is all of them. Fewer leave more
-        to the known classes.
+    n_top : int, default=100
+        How many of the largest probabilities count, at most all.
 
     Attributes
     ----------
-    means_ : ndarray of shape (n_classes, n_classes)
-        Mean logits of the training samples of each class that its logit is largest for,
-        of all of them where that is none.
-
-    weibulls_ : dict of scipy.stats distributions
-        Distribution of the large distances of each class that had samples, by class
-        index, with its location at zero. Others lose nothing.
-
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
@@ -202,196 +263,52 @@ class OpenMax(BaseScore):
 
     See Also
     --------
-    sk_center.calibration.WeibullCalibration : Weibull tails for any score.
-
-    Notes
-    -----
-    It is no score for networks trained with center loss: nearly every test sample lies
-    beyond the largest training distances that the Weibull tails are fitted to.
-
-    Two things differ from the program of the authors of [1]_. Its distance by default is
-    a 200th of the Euclidean one plus the cosine distance. And it fits the Weibull
-    distribution to the large distances less the least of them plus 10000, so that the
-    location is a large number below them rather than at the distance of zero.
+    MaxSoftmax : The largest probability alone.
+    Energy : The logits, before the softmax.
 
     References
     ----------
-    .. [1] A. Bendale, T. E. Boult. "Towards open set deep networks". CVPR 2016,
-       algorithms 1 and 2.
+    .. [1] X. Liu, Y. Lochman, C. Zach. "GEN: pushing the limits of softmax-based
+       out-of-distribution detection". CVPR 2023, equation 5.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from sk_center.scores import OpenMax
-    >>> y = np.arange(100) % 2
-    >>> logits = 9 * np.eye(2)[y] + np.random.default_rng(0).normal(size=(100, 2))
-    >>> near, far = OpenMax().fit(logits, y).score_samples([[9, 0], [30, 28]])
-    >>> bool(near > 0.9 > 0.5 > far)
-    True
+    >>> from sk_center.scores import GEN
+    >>> score = GEN().fit([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+    >>> score.score_samples([[0.5, 0.5], [0.01, 0.99]]).round(3)
+    array([-1.741, -1.261])
     """
 
-    needs = ("logits",)
-    _parameter_constraints: dict = {
-        "tail_size": [Interval(Integral, 1, None, closed="left")],
-        "alpha": [Interval(Integral, 1, None, closed="left"), None],
-    }
-    _saved_state = {
-        "means_": array("f", "K", "columns"),
-        "weibulls_": by_class(law("weibull_min")),
-    }
-
-    def __init__(self, tail_size: int = 20, *, alpha: int | None = None) -> None:
-        self.tail_size = tail_size
-        self.alpha = alpha
-
-    def _fit(self, y, logits):
-        X = logits.astype(np.float64, copy=False)
-        right = X.argmax(axis=1) == y
-        self.means_ = np.full((len(self.classes_), X.shape[1]), np.nan)
-        self.weibulls_ = {}
-        for k in np.unique(y).tolist():
-            members = X[(y == k) & right]
-            members = members if len(members) else X[y == k]
-            self.means_[k] = members.mean(axis=0)
-            away = np.linalg.norm(members - self.means_[k], axis=1)
-            self.weibulls_[k] = fit_weibull(np.sort(away)[-self.tail_size :])
-
-    def _score_classes(self, logits):
-        X = logits
-        alpha = min(self.alpha or X.shape[1], X.shape[1])
-        ranks = (-X).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-        away = cdist(X, self.means_)
-        outside = np.zeros_like(away)
-        with np.errstate(over="ignore"):  # far beyond a steep tail: 1
-            for k, weibull in self.weibulls_.items():
-                outside[:, k] = weibull.cdf(away[:, k])
-        lost = np.maximum(alpha - ranks, 0) / alpha * outside
-        unknown = (X * lost).sum(axis=1, keepdims=True)
-        return softmax(np.hstack([X * (1 - lost), unknown]), axis=1)[:, :-1]
-
-
-class ViM(BaseScore):
-    """Virtual-logit matching: energy minus what the features hold outside of a subspace.
-
-    The part of the features that the leading principal components do not hold is scaled
-    to the size of the largest logits and counts as the logit of a virtual class [1]_::
-
-        logsumexp(logits) - alpha * |residual of (features - origin)|
-
-    This ranks samples as the probability of the virtual class does, by which [1]_ scores.
-    It is the same for every class. The origin is where the logits, which are an
-    affine function of the features, come nearest to zero.
-
-    Parameters
-    ----------
-    n_components : int, default=None
-        Dimensions of the subspace. None is 1000 of at least 2048 features and 512 of at
-        least 768, as in the program of the authors of [1]_, and half of fewer, but at most
-        half of the training samples: as many dimensions as samples leave no residual.
-
-    Attributes
-    ----------
-    origin_ : ndarray of shape (n_features,)
-        The origin.
-
-    residual_space_ : ndarray of shape (n_features, n_features - n_components)
-        Orthonormal basis of what the subspace does not hold.
-
-    alpha_ : float
-        Mean largest logit over mean residual, over the training samples.
-
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
-    n_columns_ : dict of int
-        Number of columns of each part by its name.
-
-    n_features_in_ : int
-        Number of columns of all parts together.
-
-    See Also
-    --------
-    Energy : Without the residual.
-    Mahalanobis : Weighs all directions, without logits.
-
-    References
-    ----------
-    .. [1] H. Wang, Z. Li, L. Feng, W. Zhang. "ViM: out-of-distribution with virtual-logit
-       matching". CVPR 2022.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sk_center.scores import ViM
-    >>> rng = np.random.default_rng(0)
-    >>> features = rng.normal(size=(100, 6)) * [5, 5, 1, 0.1, 0.1, 0.1]
-    >>> logits = features[:, :2]  # a head that looks at the first two
-    >>> score = ViM().fit({"features": features, "logits": logits}, logits.argmax(axis=1))
-    >>> outside = features[:1] + np.eye(6)[5]  # where training samples hardly vary
-    >>> new = {"features": np.vstack([features[:1], outside]), "logits": logits[[0, 0]]}
-    >>> bool(np.subtract(*score.score_samples(new)) > 1)
-    True
-    """
-
-    needs = ("features", "logits")
+    needs = ("probabilities",)
+    learns = False
     per_class = False
     _parameter_constraints: dict = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), None]
-    }
-    _saved_state = {
-        "origin_": array("f", "features"),
-        "residual_space_": array("f", "features", "residual"),
-        "alpha_": number,
+        "gamma": [Interval(Real, 0, 1, closed="neither")],
+        "n_top": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, n_components: int | None = None) -> None:
-        self.n_components = n_components
+    def __init__(self, gamma: float = 0.1, *, n_top: int = 100) -> None:
+        self.gamma = gamma
+        self.n_top = n_top
 
-    def _fit(self, y, features, logits):
-        features = features.astype(np.float64, copy=False)
-        n_features = features.shape[1]
-        n_components = self.n_components
-        if n_components is None:
-            known = [
-                n for at_least, n in ((2048, 1000), (768, 512)) if n_features >= at_least
-            ]
-            n_components = min(known[0] if known else n_features // 2, len(features) // 2)
-        if n_components >= n_features:
-            raise ValueError(
-                f"n_components must be smaller than the number of features, {n_features}; "
-                f"got {n_components}."
-            )
-        design = np.hstack([features, np.ones((len(features), 1))])
-        head = np.linalg.lstsq(design, logits, rcond=None)[0]
-        self.origin_ = -np.linalg.pinv(head[:-1].T) @ head[-1]
-        centered = features - self.origin_
-        _, axes = np.linalg.eigh(centered.T @ centered / len(centered))
-        self.residual_space_ = axes[:, : n_features - n_components]
-        residual = np.linalg.norm(centered @ self.residual_space_, axis=1).mean()
-        self.alpha_ = float(logits.max(axis=1).mean() / residual) if residual > 0 else 1.0
+    def _score_classes(self, probabilities):
+        P = probabilities.astype(np.float64, copy=False)
+        if self.n_top < P.shape[1]:
+            P = -np.partition(-P, self.n_top - 1, axis=1)[:, : self.n_top]
+        P = np.clip(P, 0, 1)  # softmax may round to more than one
+        return -((P * (1 - P)) ** self.gamma).sum(axis=1)
 
-    def _score_classes(self, features, logits):
-        residual = np.linalg.norm((features - self.origin_) @ self.residual_space_, axis=1)
-        return logsumexp(logits, axis=1) - self.alpha_ * residual
+    def _to_onnx(self, probabilities):
+        P = probabilities.astype(np.float64)
+        terms = (P.maximum(0.0).minimum(1.0) * (1.0 - P).maximum(0.0)) ** float(self.gamma)
+        n_classes = len(self.classes_)
+        if self.n_top < n_classes:
+            ranks = P.top(n_classes).top(n_classes, largest=False)
+            terms = P.graph.where(ranks < np.int64(self.n_top), terms, 0.0)
+        return -terms.reduce("Sum", 1, keepdims=True)
 
 
-def fit_weibull(tail: NDArray[np.float64]) -> Any:
-    """Fit a Weibull distribution with its location at zero to large distances.
-
-    Parameters
-    ----------
-    tail : ndarray of shape (n_samples,)
-        Non-negative distances.
-
-    Returns
-    -------
-    weibull : scipy.stats distribution
-        The distribution of the greatest likelihood. Of distances that do not vary, one
-        that rises at them as a step does.
-    """
-    scale = tail.max()
-    if not tail.min() > 0 or tail.min() > (1 - 1e-6) * scale:
-        steep = 1e6
-        return weibull_min(steep, scale=max(scale, np.finfo(float).tiny))
-    shape, _, relative = weibull_min.fit(tail / scale, floc=0)
-    return weibull_min(shape, scale=relative * scale)
+def log_sum_exp(logits):
+    """Return the logarithm of the sum of the exponentials of each row."""
+    top = logits.max(axis=1)
+    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))

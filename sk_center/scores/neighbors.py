@@ -6,39 +6,59 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_center._utils.extras import import_extra
+from sk_center._utils.schema import array, boolean
+from sk_center.scores.base import BaseScore
+from sk_center.scores.rows import blocks, by_class, class_means, length_one, lengths
+from sk_center.scores.scaling import SCALES, scaled, scaling_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-from sk_center._utils.schema import array, by_class, either, having
-from sk_center.scores.base import BaseScore
-from sk_center.scores.distances import class_means
-
 __all__ = ["KNeighbors"]
+
+# Rows are searched in blocks of so many numbers, 32 MB, and a few rows without a search.
+QUERIES, FEW_ROWS = 2**22, 4
+# More columns are those of an embedding or of pixels, of which the direction tells more.
+WIDE = 100
 
 
 class KNeighbors(BaseScore):
     """Minus the distance to the k-th nearest training sample of each class.
 
     A score without any assumption on the shape of the clouds. [1]_ searches the samples of
-    all classes together, which for the nearest one gives the same ``score_samples``.
+    all classes together.
 
     Parameters
     ----------
     n_neighbors : int, default=5
-        Which neighbor, counted from the nearest one. Larger is moved less by single odd
-        training samples, and blurs small clusters. Of a class with fewer samples it is the
-        farthest.
+        Which neighbor, counted from the nearest one. Larger is moved less by single
+        atypical training samples, and blurs small clusters. A class with fewer samples
+        takes its farthest one.
 
-    normalize : bool, default=False
-        Whether to bring every sample to length one first, as [1]_ does with the features
-        of networks that were trained without center loss.
+    pooled : bool, default=False
+        Whether to search the samples of all classes together, for one score that is the
+        same for every class.
+
+    scale : {"standard", "discriminant", "whiten"}, default=None
+        What columns are brought to first. ``"standard"`` is a standard deviation of one.
+        ``"discriminant"`` is a standard deviation within classes of one, times the root of
+        the share of the variance that is between classes, so that columns count which tell
+        classes apart. ``"whiten"`` is the covariance within classes, shrunk as by
+        :class:`sklearn.covariance.LedoitWolf`, of one in all directions. None takes them
+        as they are.
+
+    normalize : bool or "auto", default="auto"
+        Whether to bring every sample to length one, after the scale, as [1]_ does with
+        features of networks that were trained without center loss. ``"auto"`` does so
+        without scale where the columns are more than 100 or sparse, as in embeddings,
+        images and texts: the direction tells more there than the length.
 
     metric : str or callable, default="euclidean"
         Metric of :class:`sklearn.neighbors.NearestNeighbors`.
@@ -48,14 +68,28 @@ class KNeighbors(BaseScore):
         brute force in float32 by the library of that name, for Euclidean distances only,
         see Notes. It comes with ``pip install "sk-center[faiss]"``.
 
+    max_samples : int, default=None
+        Largest number of training samples to keep, the same share of each class by chance;
+        None keeps all.
+
+    space : {"features", "inputs"}, default="features"
+        The part in which distances are measured.
+
     n_jobs : int, default=None
         Number of parallel searches. faiss takes the threads of OpenMP instead.
 
     Attributes
     ----------
-    neighbors_ : dict of sklearn.neighbors.NearestNeighbors or of ndarray
-        The search structure of each class that had samples, by class index; with a
-        Euclidean metric of its samples less their mean. For faiss these samples.
+    samples_ : ndarray or CSR matrix of shape (n_kept, n_columns)
+        The training samples class by class, scaled, of length one where that is asked for,
+        and for dense Euclidean distances less the mean of their class.
+
+    starts_ : ndarray of shape (n_classes + 1,)
+        Where the samples of each class begin, and the number of all; where they are
+        pooled they are as of one class.
+
+    normalize_ : bool
+        Whether samples have length one.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -73,12 +107,15 @@ class KNeighbors(BaseScore):
 
     Notes
     -----
+    A search finds the neighbor; the Euclidean distance of dense samples is then that of the
+    difference in float64.
+
     faiss takes half to two thirds of the time where classes have a thousand samples or
     more and 16 features or more; elsewhere it gains little or loses. It searches in
-    float32. The distance to what it finds is computed in float64, but of several samples
-    that are about as near as the k-th neighbor it may find another one, whose squared
-    distance differs by some 1e-7 of the squared size of the class. On macOS faiss and
-    torch may crash in one process, since each brings its own OpenMP runtime.
+    float32: where several samples are about as near as the k-th neighbor it may find
+    another one, whose squared distance differs by some 1e-7 of the squared size of the
+    class. On macOS faiss and torch may crash in one process, since each brings its own
+    OpenMP runtime.
 
     References
     ----------
@@ -93,124 +130,244 @@ class KNeighbors(BaseScore):
     array([[-3., -8.]])
     """
 
+    accepts_sparse = True
     _parameter_constraints: dict = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "normalize": ["boolean"],
+        "pooled": ["boolean"],
+        "scale": [StrOptions({*SCALES}), None],
+        "normalize": ["boolean", StrOptions({"auto"})],
         "metric": [str, callable],
         "algorithm": [StrOptions({"auto", "ball_tree", "brute", "faiss", "kd_tree"})],
+        "max_samples": [Interval(Integral, 1, None, closed="left"), None],
+        "space": [StrOptions({"features", "inputs"})],
         "n_jobs": [Integral, None],
     }
     _saved_state = {
-        "neighbors_": by_class(either(array("f", None, "columns"), having("kneighbors"))),
-        "_origins": either(array("f", "K"), array("f", "K", "columns")),
+        "samples_": array("f", "kept", None),
+        "starts_": array("i", None),
+        "normalize_": boolean,
+        "?_origins": array("f", None, None),
+        "?_shift": array("f", "columns"),
+        "?_factor": lambda value, sizes: array("f", *[None] * value.ndim)(value, sizes),
     }
 
     def __init__(
         self,
         n_neighbors: int = 5,
         *,
-        normalize: bool = False,
+        pooled: bool = False,
+        scale: Literal["standard", "discriminant", "whiten"] | None = None,
+        normalize: bool | Literal["auto"] = "auto",
         metric: str | Callable[..., float] = "euclidean",
         algorithm: Literal["auto", "ball_tree", "brute", "faiss", "kd_tree"] = "auto",
+        max_samples: int | None = None,
+        space: Literal["features", "inputs"] = "features",
         n_jobs: int | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors
+        self.pooled = pooled
+        self.scale = scale
         self.normalize = normalize
         self.metric = metric
         self.algorithm = algorithm
+        self.max_samples = max_samples
+        self.space = space
         self.n_jobs = n_jobs
 
-    def _fit(self, y, features):
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The part in which distances are measured."""
+        return (self.space,)
+
+    @property
+    def per_class(self) -> bool:  # type: ignore[override]
+        """Whether each class is searched by itself."""
+        return not self.pooled
+
+    def _fit(self, y, **parts):
+        X = parts[self.space]
+        self._check(X)
+        if self.scale is not None:
+            self._shift, self._factor = scaling_of(X, y, len(self.classes_), self.scale)
+        self.normalize_ = bool(self.normalize)
+        if self.normalize == "auto":
+            wide = issparse(X) or X.shape[1] > WIDE
+            self.normalize_ = wide and self.scale is None and self.metric == "euclidean"
+        groups = y * 0 if self.pooled else y
+        rows = kept_rows(groups, self.max_samples)
+        sizes = np.bincount(
+            groups[rows], minlength=1 if self.pooled else len(self.classes_)
+        )
+        self.starts_ = np.concatenate([[0], np.cumsum(sizes)])
+        samples = self._mapped(X[rows])
+        if self.metric == "euclidean" and not issparse(X):
+            # Squares, by which brute force searches, leave nothing of differences where
+            # all samples are far from the origin.
+            self._origins = np.nan_to_num(class_means(samples, groups[rows], len(sizes)))
+            samples = samples - self._origins[groups[rows]]
+        self.samples_ = samples.astype(X.dtype, copy=False)
+
+    def _check(self, X):
+        """Forget an earlier fit, and raise ValueError where parameters clash."""
+        for name in ("_shift", "_factor", "_origins", "_searches"):
+            vars(self).pop(name, None)
+        if issparse(X) and self.scale is not None:
+            raise ValueError(
+                f"scale must be None for sparse samples; got {self.scale!r}. Put "
+                "sklearn.decomposition.TruncatedSVD before the classifier."
+            )
         if self.algorithm == "faiss":
-            if self.metric != "euclidean":
+            if self.metric != "euclidean" or issparse(X):
                 raise ValueError(
-                    "metric must be 'euclidean' where algorithm is 'faiss'; got "
-                    f"{self.metric!r}."
+                    "metric must be 'euclidean' and samples dense for algorithm='faiss'; "
+                    f"got {self.metric!r}."
                 )
             import_faiss()
-        X = self._scaled(features)
-        # Brute force takes Euclidean distances from squares, of which nothing is left
-        # after the subtraction where all samples are far from the origin.
-        centered = self.metric == "euclidean"
-        n_classes = len(self.classes_)
-        self._origins = class_means(X, y, n_classes) if centered else np.zeros(n_classes)
-        self.neighbors_ = {}
-        for k in np.unique(y).tolist():
-            members = X[y == k] - self._origins[k]
-            if self.algorithm == "faiss":
-                self.neighbors_[k] = members
-                continue
+
+    def _score_classes(self, **parts):
+        X, n_groups = parts[self.space], len(self.starts_) - 1
+        found = np.full((X.shape[0], n_groups), np.nan)
+        for rows in blocks(*X.shape, size=QUERIES):
+            part = self._mapped(X[rows])
+            for group in range(n_groups):
+                found[rows, group] = -self._distances(part, group)
+        return found[:, 0] if self.pooled else found
+
+    def _score_own(self, index, **parts):
+        X, found = parts[self.space], np.empty(len(index))
+        for rows in blocks(*X.shape, size=QUERIES):
+            part, own = self._mapped(X[rows]), found[rows]
+            for group, some in by_class(index[rows] * 0 if self.pooled else index[rows]):
+                own[some] = -self._distances(part[some], group)
+        return found
+
+    def _mapped(self, X):
+        """Return rows scaled and of length one, as far as that is asked for."""
+        if not issparse(X):
+            # Brute force is several times slower where not all is of one dtype.
+            X = X.astype(np.float64, copy=False)
+        if self.scale is not None:
+            X = scaled(X, self._shift, self._factor)
+        return length_one(X) if self.normalize_ else X
+
+    def _distances(self, X, group):
+        """Return the distance of rows to the k-th nearest sample of a group, or NaN."""
+        start, stop = self.starts_[group : group + 2]
+        if start == stop:
+            return np.full(X.shape[0], np.nan)
+        if self.metric != "euclidean" or issparse(self.samples_):
+            return self._search(group).kneighbors(X)[0][:, -1]
+        samples = self.samples_[start:stop]
+        X = (X - self._origins[group]).astype(samples.dtype, copy=False)
+        k_th = min(self.n_neighbors, len(samples))
+        if len(X) <= FEW_ROWS:
+            nearest = [_nearest(row, samples, k_th) for row in X]
+        elif self.algorithm == "faiss":
+            nearest = _nearest_by_faiss(X, samples, k_th)
+        else:
+            found = self._search(group).kneighbors(X, return_distance=False)
+            nearest = found[:, -1]
+        return lengths(X.astype(np.float64) - samples[nearest])
+
+    def _search(self, group):
+        """Return the search structure of a group, which is made when it is needed."""
+        searches = vars(self).setdefault("_searches", {})
+        if group not in searches:
+            samples = self.samples_[self.starts_[group] : self.starts_[group + 1]]
             search = NearestNeighbors(
-                n_neighbors=min(self.n_neighbors, len(members)),
+                n_neighbors=min(self.n_neighbors, samples.shape[0]),
                 metric=self.metric,
                 algorithm=self.algorithm,
                 n_jobs=self.n_jobs,
             )
-            self.neighbors_[k] = search.fit(members)
+            searches[group] = search.fit(samples)
+        return searches[group]
 
-    def _score_classes(self, features):
-        X = self._scaled(features)
-        scores = np.full((len(X), len(self.classes_)), np.nan)
-        for k, search in self.neighbors_.items():
-            away = X - self._origins[k]
-            if self.algorithm == "faiss":
-                n_neighbors = min(self.n_neighbors, len(search))
-                scores[:, k] = -faiss_distance(away, search, n_neighbors)
-            else:
-                scores[:, k] = -search.kneighbors(away)[0][:, -1]
-        return scores
+    def __getstate__(self):
+        """Return what a pickle holds: not the searches, which hold samples again."""
+        return {
+            name: value
+            for name, value in super().__getstate__().items()
+            if name != "_searches"
+        }
 
-    def _scaled(self, X):
-        # Brute force is several times slower where not all is of one dtype.
-        X = X.astype(np.float64, copy=False)
-        if not self.normalize:
-            return X
-        length = np.linalg.norm(X, axis=1, keepdims=True)
-        return X / np.where(length > 0, length, 1)
+    def _check_loaded(self):
+        """Raise ValueError unless the samples are those of as many groups."""
+        n_groups = 1 if self.pooled else len(self.classes_)
+        steps = np.diff(self.starts_)
+        if len(steps) != n_groups or (steps < 0).any() or self.starts_[0] != 0:
+            raise ValueError(f"starts_ must be those of {n_groups} groups")
+        if self.starts_[-1] != len(self.samples_):
+            raise ValueError(f"samples_ must have {self.starts_[-1]} rows")
+        has_origins = "_origins" in vars(self)
+        if has_origins != (self.metric == "euclidean"):
+            raise ValueError("_origins must be there for a Euclidean metric alone")
+        if has_origins and self._origins.shape != (n_groups, self.samples_.shape[1]):
+            raise ValueError("_origins must have a row for each group")
+
+    def _to_onnx(self, **values):
+        if self.metric != "euclidean" or issparse(self.samples_):
+            raise ValueError(
+                "conformity_score=KNeighbors must have metric='euclidean' and dense "
+                f"samples to be exported; got metric={self.metric!r}."
+            )
+        X = values[self.space].astype(np.float64)
+        graph, columns = X.graph, []
+        if self.scale is not None:
+            X = X - self._shift
+            X = X * self._factor if self._factor.ndim == 1 else X @ self._factor
+        X = X.length_one() if self.normalize_ else X
+        for group, (start, stop) in enumerate(zip(self.starts_, self.starts_[1:])):
+            if start == stop:
+                columns.append(X.columns(0, 1) * np.nan)
+                continue
+            samples = self.samples_[start:stop]
+            k_th = min(self.n_neighbors, len(samples))
+            away = (X - self._origins[group]).astype(samples.dtype).astype(np.float64)
+            # Squared distances, less the square of the row itself, which changes no order,
+            # find the neighbor; how far that is tells the difference from it.
+            squares = np.square(samples.astype(np.float64)).sum(axis=1)
+            samples = graph.constant(samples).astype(np.float64)
+            order = graph.op("Gemm", away, samples, squares, alpha=-2.0, transB=1)
+            found = order.top(k_th, largest=False).columns(k_th - 1, k_th)
+            nearest = graph.op("GatherND", samples, found)
+            columns.append(-(away - nearest).lengths(keepdims=True))
+        return graph.op("Concat", *columns, axis=1)
 
 
-def faiss_distance(
-    X: NDArray[np.float64], members: NDArray[np.float64], n_neighbors: int
-) -> NDArray[np.float64]:
-    """Return the distance to the k-th nearest member, which faiss finds.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-
-    members : ndarray of shape (n_members, n_features)
-        Where to search, around the origin.
-
-    n_neighbors : int
-        Which neighbor, counted from the nearest one.
-
-    Returns
-    -------
-    distances : ndarray of shape (n_samples,)
-        Euclidean distances, float64.
-    """
-    # Of the size of one, because squares in float32 end at 1e38. Of a sample so far away
-    # that its squares end there any member tells the distance, also the last one, which
-    # is what the -1 of faiss for "none" means here.
-    scale = np.abs(members).max() or 1.0
-    with np.errstate(over="ignore"):
-        narrow = [(part / scale).astype(np.float32) for part in (X, members)]
-    _, indices = import_faiss().knn(*narrow, n_neighbors)
-    return np.linalg.norm(X - members[indices[:, -1]], axis=1)
+def kept_rows(groups: NDArray[np.intp], most: int | None) -> NDArray[np.intp]:
+    """Return rows group by group, at most so many but one of each group at least."""
+    order = np.argsort(groups, kind="stable")
+    if most is None or len(groups) <= most:
+        return order
+    order = np.random.RandomState(0).permutation(len(groups))
+    order = order[np.argsort(groups[order], kind="stable")]
+    sizes = np.bincount(groups)
+    places = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    kept = np.maximum(sizes * most // len(groups), 1)
+    return order[places < np.repeat(kept, sizes)]
 
 
 def import_faiss() -> Any:
-    """Return the module faiss.
-
-    Returns
-    -------
-    faiss : module
-        The module.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed, with how to install it.
-    """
+    """Return the module faiss, or raise ImportError with how to install it."""
     return import_extra("faiss", "faiss", "algorithm='faiss' needs")
+
+
+def _nearest(row, samples, k_th):
+    """Return the index of the k-th nearest sample to one row."""
+    away = samples - row
+    squares = np.einsum("ij,ij->i", away, away)
+    if k_th == 1:
+        return squares.argmin()
+    return squares.argpartition(k_th - 1)[k_th - 1]
+
+
+def _nearest_by_faiss(X, samples, k_th):
+    """Return the index of the k-th nearest sample to each row, which faiss finds."""
+    # Of the size of one, because squares in float32 end at 1e38. Any sample tells the
+    # distance of a row so far away that its squares end there, also the last one, which is
+    # what the -1 of faiss for "none" means here.
+    scale = np.abs(samples).max() or 1.0
+    with np.errstate(over="ignore"):
+        narrow = [(rows / scale).astype(np.float32) for rows in (X, samples)]
+    return import_faiss().knn(*narrow, k_th)[1][:, -1]

@@ -11,14 +11,19 @@ from sk_center.scores.base import BaseScore
 from sk_center.scores.density import InputDensity, PerClass
 from sk_center.scores.distances import CenterDistance, Mahalanobis
 from sk_center.scores.function import FunctionScore
-from sk_center.scores.logits import Energy, MaxLogit, MaxSoftmax, OpenMax, ViM
+from sk_center.scores.heads import FDBD, ViM
+from sk_center.scores.logits import GEN, Energy, LogOdds, MaxLogit, MaxSoftmax
 from sk_center.scores.neighbors import KNeighbors
+from sk_center.scores.openmax import OpenMax
 
 SCORES = {
     "center_distance": CenterDistance,
     "energy": Energy,
+    "fdbd": FDBD,
+    "gen": GEN,
     "input_density": InputDensity,
     "knn": KNeighbors,
+    "log_odds": LogOdds,
     "mahalanobis": Mahalanobis,
     "max_logit": MaxLogit,
     "max_softmax": MaxSoftmax,

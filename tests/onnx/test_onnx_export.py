@@ -593,7 +593,7 @@ def test_other_estimators(tmp_path):
 @pytest.mark.parametrize(
     ("score", "message"),
     [
-        (lambda X: X.sum(axis=1), "conformity_score must be one of .*got FunctionScore"),
+        (lambda X: X.sum(axis=1), "conformity_score=FunctionScore.* cannot be exported"),
         (KernelDensity(), "must hold a GaussianMixture to be exported; got KernelDensity"),
         (
             KNeighbors(metric="manhattan"),

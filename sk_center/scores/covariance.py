@@ -1,0 +1,62 @@
+"""Covariances that are shrunk, in blocks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_center.scores.rows import blocks
+
+
+def covariance_of(
+    X: NDArray[np.floating[Any]],
+    rows: NDArray[np.intp],
+    centers: NDArray[np.float64],
+    index: NDArray[np.intp],
+    shrinkage: str | None,
+    prepare: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
+) -> NDArray[np.float64]:
+    """Return the shrunk covariance of some rows about their centers.
+
+    ``index`` says which center is that of each row of X. The shrinkages are those of
+    :mod:`sklearn.covariance`. ``prepare`` maps rows first.
+    """
+    n_rows, n_columns = len(rows), X.shape[1]
+    products, fourth = np.zeros((n_columns, n_columns)), 0.0
+    for some in blocks(n_rows, n_columns):
+        own = rows[some]
+        part = X[own].astype(np.float64)
+        part = (part if prepare is None else prepare(part)) - centers[index[own]]
+        products += part.T @ part
+        fourth += np.square(np.einsum("ij,ij->i", part, part)).sum()
+    covariance = products / n_rows
+    mean = np.trace(covariance) / n_columns
+    square = np.square(covariance).sum()
+    if shrinkage == "ledoit_wolf":
+        # Ledoit and Wolf 2004: how much the products of single rows differ from their mean.
+        spread = (square - n_columns * mean**2) / n_columns
+        noise = (fourth / n_rows - square) / (n_columns * n_rows)
+        noise = min(noise, spread)
+        share = noise / spread if noise > 0 and n_columns > 1 else 0.0
+    elif shrinkage == "oas":  # Chen et al. 2010, equation 23, as scikit-learn has it
+        alpha = square / n_columns**2
+        above = alpha + mean**2
+        below = (n_rows + 1) * (alpha - mean**2 / n_columns)
+        share = min(above / below, 1.0) if below != 0 and n_columns > 1 else 1.0
+        share = 0.0 if n_columns == 1 else share
+    else:
+        share = 0.0
+    covariance *= 1 - share
+    covariance[np.diag_indices(n_columns)] += share * mean
+    return covariance
+
+
+def whitening(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix by which a covariance becomes one in all directions."""
+    variances, axes = np.linalg.eigh(covariance)
+    # Columns that never vary leave no variance to divide by.
+    floor = np.finfo(float).eps * (variances.max() or 1.0)
+    return axes / np.sqrt(np.maximum(variances, floor))

@@ -1,0 +1,69 @@
+"""Rows of samples: blocks of them, those of each class, and their lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+
+# So many numbers are in hand at once, 2 MB.
+BLOCK = 2**18
+
+
+def blocks(n_rows: int, width: int, size: int = BLOCK) -> Iterator[slice]:
+    """Yield slices of rows, so that a block of rows of some width has so many numbers."""
+    step = max(size // max(width, 1), 1)
+    for start in range(0, max(n_rows, 1), step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def by_class(index: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Yield each class index that occurs, with its rows."""
+    if len(index) == 1:
+        yield int(index[0]), np.zeros(1, dtype=np.intp)
+        return
+    order = index.argsort(kind="stable")
+    found = index[order]
+    starts = np.flatnonzero(np.r_[True, found[1:] != found[:-1]][: len(found)])
+    for start, stop in zip(starts, [*starts[1:], len(found)]):
+        yield int(found[start]), order[start:stop]
+
+
+def lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return the Euclidean length of each row."""
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
+
+
+def length_one(rows: Any) -> Any:
+    """Return rows brought to length one, but for those of zeros."""
+    if issparse(rows):
+        length = np.sqrt(rows.multiply(rows).sum(axis=1))
+        length = np.asarray(length, dtype=rows.dtype).ravel()
+        scale = 1 / np.where(length > 0, length, 1)
+        data = rows.data * np.repeat(scale, np.diff(rows.indptr))
+        return type(rows)((data, rows.indices, rows.indptr), shape=rows.shape)
+    # Else squares of large and small numbers end at infinity or zero.
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    rows = rows / np.where(largest > 0, largest, 1)
+    length = lengths(rows)[:, None]
+    return rows / np.where(length > 0, length, 1)
+
+
+def class_means(
+    X: Any, y: NDArray[np.intp], n_classes: int, normalize: bool = False
+) -> NDArray[np.float64]:
+    """Return the mean of each class in float64, NaN for a class without samples."""
+    sums = np.zeros((n_classes, X.shape[1]))
+    for rows in blocks(X.shape[0], X.shape[1]):
+        part = X[rows] if issparse(X) else X[rows].astype(np.float64)
+        part = length_one(part) if normalize else part
+        own = y[rows]
+        shape = (n_classes, len(own))
+        sums += (
+            csr_array((np.ones(len(own)), (own, np.arange(len(own)))), shape=shape) @ part
+        )
+    with np.errstate(invalid="ignore"):
+        return sums / np.bincount(y, minlength=n_classes)[:, None]
