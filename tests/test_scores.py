@@ -41,8 +41,8 @@ from sk_center.scores import (
 )
 from sk_center.scores.combined import held_out_folds
 from sk_center.scores.density import spreads_of
-from sk_center.scores.rows import class_means
 from sk_center.scores.registry import SCORES
+from sk_center.scores.rows import class_means
 
 N_CLASSES, N_FEATURES, N_SAMPLES = 3, 4, 60
 FEATURE_SCORES = {

@@ -133,10 +133,14 @@ class OpenMax(BaseScore):
         order = (-logits).argsort(axis=1, kind="stable")
         ranks = order.argsort(axis=1, kind="stable")
         away = cdist(logits, np.nan_to_num(self.means_))
-        outside = -np.expm1(-((away / self.tail_scales_) ** self.tail_shapes_))
+        outside = self._shares_nearer(away)
         lost = np.maximum(alpha - ranks, 0) / alpha * outside
         unknown = (logits * lost).sum(axis=1, keepdims=True)
         return softmax(np.hstack([logits * (1 - lost), unknown]), axis=1)[:, :-1]
+
+    def _shares_nearer(self, away):
+        """Return the share of the tail of each class that is nearer than a distance."""
+        return -np.expm1(-((away / self.tail_scales_) ** self.tail_shapes_))
 
     def _to_onnx(self, logits):
         graph, n_classes = logits.graph, len(self.classes_)

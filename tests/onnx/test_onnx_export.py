@@ -36,6 +36,7 @@ from sklearn.preprocessing import (
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
 from sk_center.scores import (
+    GEN,
     Combined,
     Energy,
     InputDensity,
@@ -77,12 +78,23 @@ EVERY = {
             InputDensity(2, shrinkage=0.5),
         ],
         how="sum",
-        n_inputs=64,
+        weights=[1.0, 0.5, 1.0, 2.0, 1.0, 1.0],
+        limits=[(-2, 0), None, None, (-1, 1.5), None, None],
+    ),
+    "normalized": Mahalanobis(relative=True, normalize=True),
+    "scales": Combined(
+        [
+            KNeighbors(1, scale="standard", normalize=True, pooled=True),
+            KNeighbors(2, scale="discriminant"),
+            KNeighbors(1, scale="whiten", space="inputs"),
+            InputDensity(n_directions=5, normalize=True, pooled=True),
+            GEN(n_top=3),
+        ]
     ),
     "list": ["center_distance", "energy", "knn"],
     "nested": Combined([KNeighbors(), Combined([Mahalanobis(), Energy()])], how="sum"),
     "faiss": KNeighbors(algorithm="faiss"),
-    "all kinds": ["max_softmax", ViM(), "knn", "input_density"],
+    "all kinds": ["log_odds", ViM(), "knn", "input_density"],
 }
 # Minus a distance to the middle of a class: the Gaussian calibration knows its law.
 RADIAL = ("auto", "center_distance", "mahalanobis", "class covariance")

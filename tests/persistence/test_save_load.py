@@ -244,7 +244,10 @@ def test_score_and_calibration(score, calibration, tmp_path):
     "score",
     [
         Mahalanobis("class", shrinkage="oas", relative=True),
-        Mahalanobis(shrinkage=None, centers=np.zeros((3, 2))),
+        Mahalanobis(shrinkage=None, normalize=True),
+        KNeighbors(1, scale="whiten", pooled=True),
+        InputDensity(n_directions=1, pooled=True),
+        Combined(["knn", "gen"], how="sum", weights=[1.0, 0.5], limits=[None, (-2, 0)]),
         KNeighbors(2, normalize=True, metric="cityblock", algorithm="ball_tree"),
         KNeighbors(2, algorithm="faiss"),
         KNeighbors(2, algorithm="brute"),
