@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sk_center._utils.schema import array, boolean, bounded, by_class, having
 from sk_center.scores.base import BaseScore
+from sk_center.scores.parts import SPACES
 from sk_center.scores.rows import blocks, class_means, length_one
 from sk_center.scores.rows import by_class as rows_by_class
 
@@ -41,7 +42,7 @@ class PerClass(BaseScore):
         :class:`sklearn.ensemble.IsolationForest`, :class:`sklearn.svm.OneClassSVM`,
         :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=True``.
 
-    space : {"features", "inputs"}, default="features"
+    space : {"features", "inputs", "raw_inputs"}, default="features"
         The part that the estimators get.
 
     Attributes
@@ -76,7 +77,7 @@ class PerClass(BaseScore):
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "score_samples"])],
-        "space": [StrOptions({"features", "inputs"})],
+        "space": [StrOptions({*SPACES})],
     }
     _saved_state = {"estimators_": by_class(having("score_samples"))}
 
@@ -84,7 +85,7 @@ class PerClass(BaseScore):
         self,
         estimator: DensityEstimator,
         *,
-        space: Literal["features", "inputs"] = "features",
+        space: Literal["features", "inputs", "raw_inputs"] = "features",
     ) -> None:
         self.estimator = estimator
         self.space = space
@@ -169,6 +170,9 @@ class InputDensity(BaseScore):
         Whether to bring every sample to length one first; ``"auto"`` does so with more
         than 100 inputs.
 
+    space : {"features", "inputs", "raw_inputs"}, default="inputs"
+        The part of which the density is.
+
     pooled : bool, default=False
         Whether every class gets the largest density of all classes, for one score that is
         the same for every class.
@@ -212,7 +216,6 @@ class InputDensity(BaseScore):
     array([  2. , -13.8])
     """
 
-    needs = ("inputs",)
     allow_nan = True
     _parameter_constraints: dict = {
         "max_components": [Interval(Integral, 1, None, closed="left")],
@@ -223,6 +226,7 @@ class InputDensity(BaseScore):
             None,
         ],
         "normalize": ["boolean", StrOptions({"auto"})],
+        "space": [StrOptions({*SPACES})],
         "pooled": ["boolean"],
     }
     _saved_state = {
@@ -245,21 +249,28 @@ class InputDensity(BaseScore):
         shrinkage: float = 0.05,
         n_directions: int | Literal["auto"] | None = "auto",
         normalize: bool | Literal["auto"] = "auto",
+        space: Literal["features", "inputs", "raw_inputs"] = "inputs",
         pooled: bool = False,
     ) -> None:
         self.max_components = max_components
         self.shrinkage = shrinkage
         self.n_directions = n_directions
         self.normalize = normalize
+        self.space = space
         self.pooled = pooled
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The part of which the density is."""
+        return (self.space,)
 
     @property
     def per_class(self) -> bool:  # type: ignore[override]
         """Whether each class has its own density."""
         return not self.pooled
 
-    def _fit(self, y, inputs):
-        X = filled(inputs, y)
+    def _fit(self, y, **parts):
+        X = filled(parts[self.space], y)
         self._fills = class_means(X, y, len(self.classes_))
         wide = X.shape[1] > WIDE
         self._normalizes = wide if self.normalize == "auto" else bool(self.normalize)
@@ -321,7 +332,8 @@ class InputDensity(BaseScore):
         X = (length_one(X) if self._normalizes else X) - self._shift
         return (X @ self._axes if hasattr(self, "_axes") else X) / self._spreads
 
-    def _score_classes(self, inputs):
+    def _score_classes(self, **parts):
+        inputs = parts[self.space]
         found = np.full((len(inputs), len(self.classes_)), np.nan)
         gaps = np.isnan(inputs).any(axis=1)
         known = np.unique(self.components_)
@@ -338,9 +350,10 @@ class InputDensity(BaseScore):
             else found
         )
 
-    def _score_own(self, index, inputs):
+    def _score_own(self, index, **parts):
         if self.pooled:
-            return self._score_classes(inputs)
+            return self._score_classes(**parts)
+        inputs = parts[self.space]
         found = np.full(len(index), np.nan)
         for k, rows in rows_by_class(index):
             found[rows] = self._score_class(inputs[rows], k)
@@ -375,8 +388,8 @@ class InputDensity(BaseScore):
         if not hasattr(self, "_axes") and len(self._shift) != self.means_.shape[1]:
             raise ValueError("means_ must have a column for each input")
 
-    def _to_onnx(self, inputs):
-        X = inputs.astype(np.float64)
+    def _to_onnx(self, **values):
+        X = values[self.space].astype(np.float64)
         X = (X.length_one() if self._normalizes else X) - self._shift
         X = (X @ self._axes if hasattr(self, "_axes") else X) / self._spreads
         laws = self.weights_, self.means_, self.factors_, self.components_

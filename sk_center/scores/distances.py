@@ -13,6 +13,7 @@ from sk_center._utils.schema import array, either
 from sk_center._utils.warn import warn_user
 from sk_center.scores.base import BaseScore
 from sk_center.scores.covariance import covariance_of, whitening
+from sk_center.scores.parts import SPACES
 from sk_center.scores.rows import blocks, by_class, class_means, length_one, lengths
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class CenterDistance(BaseScore):
         The centers, in the order of the sorted classes; by default the mean of each
         class. Given centers leave nothing to learn.
 
-    space : {"features", "inputs"}, default="features"
+    space : {"features", "inputs", "raw_inputs"}, default="features"
         The part in which distances are measured.
 
     Attributes
@@ -74,7 +75,7 @@ class CenterDistance(BaseScore):
     accepts_sparse = True
     _parameter_constraints: dict = {
         "centers": ["array-like", None],
-        "space": [StrOptions({"features", "inputs"})],
+        "space": [StrOptions({*SPACES})],
     }
     _saved_state = {"centers_": array("f", "K", "columns")}
 
@@ -82,7 +83,7 @@ class CenterDistance(BaseScore):
         self,
         centers: ArrayLike | None = None,
         *,
-        space: Literal["features", "inputs"] = "features",
+        space: Literal["features", "inputs", "raw_inputs"] = "features",
     ) -> None:
         self.centers = centers
         self.space = space
@@ -163,7 +164,7 @@ class Mahalanobis(BaseScore):
         Whether to bring every sample to length one first [3]_, which suits wide features
         of networks that were trained without center loss.
 
-    space : {"features", "inputs"}, default="features"
+    space : {"features", "inputs", "raw_inputs"}, default="features"
         The part in which distances are measured.
 
     Attributes
@@ -215,7 +216,7 @@ class Mahalanobis(BaseScore):
         "shrinkage": [StrOptions({"ledoit_wolf", "oas"}), None],
         "relative": ["boolean"],
         "normalize": ["boolean"],
-        "space": [StrOptions({"features", "inputs"})],
+        "space": [StrOptions({*SPACES})],
     }
     _saved_state = {
         "means_": array("f", "K", "columns"),
@@ -237,7 +238,7 @@ class Mahalanobis(BaseScore):
         shrinkage: Literal["ledoit_wolf", "oas"] | None = "ledoit_wolf",
         relative: bool = False,
         normalize: bool = False,
-        space: Literal["features", "inputs"] = "features",
+        space: Literal["features", "inputs", "raw_inputs"] = "features",
     ) -> None:
         self.covariance = covariance
         self.shrinkage = shrinkage

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sk_center._utils.extras import import_extra
 from sk_center._utils.schema import array, boolean
 from sk_center.scores.base import BaseScore
+from sk_center.scores.parts import SPACES
 from sk_center.scores.rows import blocks, by_class, class_means, length_one, lengths
 from sk_center.scores.scaling import SCALES, scaled, scaling_of
 
@@ -72,7 +73,7 @@ class KNeighbors(BaseScore):
         Largest number of training samples to keep, the same share of each class by chance;
         None keeps all.
 
-    space : {"features", "inputs"}, default="features"
+    space : {"features", "inputs", "raw_inputs"}, default="features"
         The part in which distances are measured.
 
     n_jobs : int, default=None
@@ -139,7 +140,7 @@ class KNeighbors(BaseScore):
         "metric": [str, callable],
         "algorithm": [StrOptions({"auto", "ball_tree", "brute", "faiss", "kd_tree"})],
         "max_samples": [Interval(Integral, 1, None, closed="left"), None],
-        "space": [StrOptions({"features", "inputs"})],
+        "space": [StrOptions({*SPACES})],
         "n_jobs": [Integral, None],
     }
     _saved_state = {
@@ -161,7 +162,7 @@ class KNeighbors(BaseScore):
         metric: str | Callable[..., float] = "euclidean",
         algorithm: Literal["auto", "ball_tree", "brute", "faiss", "kd_tree"] = "auto",
         max_samples: int | None = None,
-        space: Literal["features", "inputs"] = "features",
+        space: Literal["features", "inputs", "raw_inputs"] = "features",
         n_jobs: int | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors

@@ -9,7 +9,9 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length
 
-PARTS = ("features", "inputs", "raw_inputs", "logits", "probabilities")
+# Those that are vectors of any width, in which distances and densities are measured.
+SPACES = ("features", "inputs", "raw_inputs")
+PARTS = (*SPACES, "logits", "probabilities")
 # Beyond it sums of squares overflow.
 LARGEST = 1e150
 

@@ -609,7 +609,7 @@ def test_other_estimators(tmp_path):
         (KernelDensity(), "must hold a GaussianMixture to be exported; got KernelDensity"),
         (
             KNeighbors(metric="manhattan"),
-            "metric='euclidean' to be exported; got metric='m",
+            "metric='euclidean' and dense samples to be exported; got metric='m",
         ),
         (["energy", KernelDensity()], "must hold a GaussianMixture"),
     ],
