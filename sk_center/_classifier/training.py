@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from sk_center._classifier.build import build_net
 from sk_center._training.after_training import centers_and_temperature
-from sk_center._training.epochs import EpochTasks, snapshot, telling
+from sk_center._training.sklearn_callbacks import EpochTasks, snapshot, telling
 from sk_center._training.state import WARM_PARAMETERS, seeded, unchanged_on_error
 from sk_center._utils.processes import check_agreement, from_rank_0
 from sk_center._utils.user_warning import warn_user

@@ -109,9 +109,7 @@ def restore(net, state):
         # Where the centers lie now comes from the file.
         net.center = None
         # With the weights at once: lazy layers get their shape from them.
-        net._saved = center.shape[1], state["width"], weights
-        net.initialize()
-    del net._saved
+        net.initialize_from(weights, state["width"])
     net.center = first_centers
     net.criterion_.load_state_dict(state["criterion"])
     if "optimizer" in state:

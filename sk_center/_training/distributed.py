@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Subset
 
-from sk_center._training.checkpoints import FREE_PARAMETERS, HASHED_ROWS, described
+from sk_center._training.fingerprint import FREE_PARAMETERS, HASHED_ROWS, described
 from sk_center._training.params import params_of
 from sk_center._utils.processes import (
     check_agreement,
@@ -20,26 +20,51 @@ from sk_center._utils.processes import (
 from sk_center.batches import ArrayDataset, LabelledDataset, TensorBatches
 
 
+class Alone:
+    """One process that trains a net, with the interface of a :class:`Team`."""
+
+    several = False
+    # By what the mean loss of a batch is multiplied.
+    factor = 1
+
+    def batches(self, iterator, training):
+        """Return the batches."""
+        return iterator
+
+    def step_of(self, net):
+        """Return what gives the loss of a batch, and logits and features."""
+        return net._compiled(net, "_loss_of")
+
+    def n_own(self, batch):
+        """Return the number of samples of a batch that count on this process."""
+        return len(batch[1])
+
+    n_joint = n_own
+
+    def joint_loss(self, loss):
+        """Return the mean loss of the batch over all processes."""
+        return loss
+
+    def with_joint_loss(self, step_fn):
+        """Return a step whose loss is that of the batch on all processes."""
+        return step_fn
+
+    def joint_sums(self, *numbers):
+        """Return sums of numbers over the processes."""
+        return numbers
+
+    def joint_sizes(self, sizes):
+        """Return the number of samples of each batch of the epoch on all processes."""
+        return sizes
+
+    def share_buffers(self):
+        """Give all processes the same running statistics."""
+
+
 class Team:
-    """The processes that train a net together, as one of them sees them.
+    """The processes that train a net together, as one of them sees them."""
 
-    Parameters
-    ----------
-    net : CenterLossNet
-        An initialized net, equal on all processes.
-
-    Attributes
-    ----------
-    n_own : int
-        Samples of the batch in hand that count on this process. A process that gets none
-        of a small last batch runs two that do not count, so that nobody waits for it.
-
-    n_joint : int
-        Samples of the batch in hand on all processes.
-
-    sizes : list of int
-        ``n_joint`` of each batch of the epoch.
-    """
+    several = True
 
     def __init__(self, net):
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
@@ -53,28 +78,14 @@ class Team:
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
             step, [name for name, _ in step.named_buffers()]
         )
-        self.run = DistributedDataParallel(
+        self._step = DistributedDataParallel(
             step,
             init_sync=False,
             find_unused_parameters=not uses_all_parameters(net),
         )
 
     def batches(self, iterator, training):
-        """Yield this process's parts of the batches.
-
-        Parameters
-        ----------
-        iterator : TensorBatches
-            The batches.
-
-        training : bool
-            Whether they train.
-
-        Yields
-        ------
-        batch : tuple
-            Samples and labels.
-        """
+        """Yield this process's parts of the batches."""
         if not isinstance(iterator, TensorBatches):
             raise ValueError(
                 "Processes that train together take their parts of batches from "
@@ -92,11 +103,34 @@ class Team:
                 # The order of the samples is drawn, the same everywhere. From now on no
                 # process may drop out the same units as another.
                 self._draw_otherwise(state)
-            self.n_joint = self.sizes[i]
-            sizes = part_sizes(self.n_joint, self.size)
-            self.n_own = sizes[self.rank]
+            self._n_joint = self.sizes[i]
+            sizes = part_sizes(self._n_joint, self.size)
+            self._n_own = sizes[self.rank]
             self.center._part_sizes = sizes
             yield batch
+
+    def step_of(self, net):
+        """Return what gives the loss of this process's part, and logits and features."""
+        return self._step
+
+    def n_own(self, batch):
+        """Return the number of samples of the batch in hand that count on this process.
+
+        A process that gets none of a small last batch runs two that do not count, so that
+        nobody waits for it.
+        """
+        return self._n_own
+
+    def n_joint(self, batch):
+        """Return the number of samples of the batch in hand on all processes."""
+        return self._n_joint
+
+    def joint_sizes(self, sizes):
+        """Return the number of samples of each batch of the epoch on all processes."""
+        return self.sizes
+
+    def __reduce__(self):
+        return Alone, ()  # a copy trains alone
 
     def _draw_otherwise(self, state):
         generator = torch.Generator()
@@ -112,39 +146,17 @@ class Team:
 
         The mean of that over the processes, and so of gradients, is that of the batch.
         """
-        return self.n_own * self.size / self.n_joint
+        return self._n_own * self.size / self._n_joint
 
     def joint_loss(self, loss):
-        """Return the mean loss of the batch in hand.
-
-        Parameters
-        ----------
-        loss : tensor of shape ()
-            The mean loss of this process's part.
-
-        Returns
-        -------
-        loss : tensor of shape ()
-            The same on all processes.
-        """
-        share = self.n_own / self.n_joint
+        """Return the mean loss of the batch in hand."""
+        share = self._n_own / self._n_joint
         loss = loss.detach() * share if share else torch.zeros_like(loss)
         dist.all_reduce(loss)
         return loss
 
     def with_joint_loss(self, step_fn):
-        """Return a step whose loss is that of the batch on all processes.
-
-        Parameters
-        ----------
-        step_fn : callable
-            A step of skorch.
-
-        Returns
-        -------
-        step_fn : callable
-            Another one.
-        """
+        """Return a step whose loss is that of the batch on all processes."""
 
         def joint_step(batch, **fit_params):
             step = step_fn(batch, **fit_params)
@@ -153,18 +165,7 @@ class Team:
         return joint_step
 
     def joint_sums(self, *numbers):
-        """Return sums of numbers over the processes.
-
-        Parameters
-        ----------
-        *numbers : list of float or tensor of shape ()
-            Those of this process.
-
-        Returns
-        -------
-        sums : list of float
-            The same on all processes.
-        """
+        """Return sums of numbers over the processes."""
         sums = torch.tensor([float(number) for number in numbers], dtype=torch.float64)
         sums = sums.to(self.center.center.device)
         dist.all_reduce(sums)
@@ -178,13 +179,7 @@ class Team:
 
 
 class Step(torch.nn.Module):
-    """Network, loss and centers of a training step as one module.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        An initialized net.
-    """
+    """Network, loss and centers of a training step as one module."""
 
     def __init__(self, net):
         super().__init__()
@@ -192,47 +187,15 @@ class Step(torch.nn.Module):
         self.module, self.criterion = net.module_, net.criterion_
 
     def forward(self, X, y, **fit_params):
-        """Return the loss of a batch, and logits and features.
-
-        Parameters
-        ----------
-        X : tensor or dict
-            Samples.
-
-        y : tensor of shape (n_samples,)
-            Class indices.
-
-        **fit_params : dict
-            Further arguments of the module.
-
-        Returns
-        -------
-        loss : tensor of shape ()
-            The mean loss.
-
-        y_pred : tuple of (tensor, tensor)
-            Logits and features.
-        """
-        return self.net._fast("_loss_of")(X, y, **fit_params)
+        """Return the loss of a batch, and logits and features."""
+        return self.net._compiled(self.net, "_loss_of")(X, y, **fit_params)
 
 
 @contextmanager
 def trained_together(net, X, y, n_epochs):
-    """Let the processes of a process group, if there are several, train a net for a block.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        An initialized net.
-
-    X, y : object
-        The training data, as skorch takes them.
-
-    n_epochs : int
-        Number of epochs.
-    """
+    """Give who trains a net for a block: this process alone, or those of its group."""
     if not is_team():
-        yield
+        yield Alone()
         return
     linger_at_exit()
     if isinstance(net.module_, DistributedDataParallel):
@@ -242,7 +205,7 @@ def trained_together(net, X, y, n_epochs):
             "started it trains as it is."
         )
     check_agreement(n_epochs=n_epochs, **what_must_agree(net, net.get_dataset(X, y)))
-    net._team = Team(net)
+    team = Team(net)
     center = net.module_.center
     center.process_group = dist.group.WORLD
     if net.compile:  # talking to other processes is no part of a graph
@@ -251,21 +214,14 @@ def trained_together(net, X, y, n_epochs):
         for part in (net.module_, net.criterion_):
             for tensor in part.state_dict().values():
                 copy_from_rank_0(tensor)
-        yield
+        yield team
     finally:
         for name in ("process_group", "_part_sizes", "_update_together"):
             vars(center).pop(name, None)
-        del net._team
 
 
 def copy_from_rank_0(tensor):
-    """Give a tensor the numbers that it has on rank 0.
-
-    Parameters
-    ----------
-    tensor : tensor
-        Of one shape on all processes, in memory in any order.
-    """
+    """Give a tensor the numbers that it has on rank 0."""
     dense = tensor.detach().contiguous()
     dist.broadcast(dense, src=0)
     if dense.data_ptr() != tensor.data_ptr():
@@ -277,20 +233,6 @@ def what_must_agree(net, dataset):
 
     Callbacks are not among it: one process may print. Nor is the module: the first weights
     are those of rank 0.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        An initialized net.
-
-    dataset : torch.utils.data.Dataset
-        The training data. Of large arrays some rows tell which they are, of a user's
-        Dataset the labels.
-
-    Returns
-    -------
-    parts : dict
-        The parts.
     """
     parts = {
         name: described(value)
@@ -315,16 +257,6 @@ def uses_all_parameters(net):
 
     torch waits for the gradient of each one, unless it looks for those without at every
     step, which takes time.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        An initialized net.
-
-    Returns
-    -------
-    uses_all : bool
-        Whether it does, in eval mode.
     """
     if next(net.criterion_.parameters(), None) is not None:
         return False

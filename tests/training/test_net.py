@@ -877,19 +877,3 @@ def test_weights_of_the_loss_are_validated(name, value):
     net = fitted().set_params(**{name: value})
     with pytest.raises(ValueError, match=match):
         net.partial_fit(X, y)
-
-
-def test_net_pickled_before_a_parameter_came():
-    """Check that a net without later parameters trains on, with their defaults."""
-    state = fitted().__getstate__()
-    for name in (
-        "track_centers",
-        "deterministic",
-        "gradient_accumulation_steps",
-        "_compiled",
-    ):
-        del state[name]
-    net = object.__new__(CenterLossNet)
-    net.__setstate__(state)
-    n_epochs = len(net.history)
-    assert len(net.partial_fit(X, y).history) > n_epochs

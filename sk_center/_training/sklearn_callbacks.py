@@ -1,37 +1,11 @@
-"""Whom a skorch net tells of its epochs: the log, and scikit-learn's callbacks."""
+"""Tell scikit-learn's callbacks of the epochs of a skorch net."""
 
-import logging
 from contextlib import contextmanager
 from copy import deepcopy
 
-import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
-
-logger = logging.getLogger("sk_center")
-logger.addHandler(logging.NullHandler())
-
-
-def log_epoch(row, n_epochs):
-    """Write what the history holds of an epoch to the log.
-
-    Parameters
-    ----------
-    row : dict
-        The epoch in the history of a skorch net.
-
-    n_epochs : int
-        Number of the last epoch of the training.
-    """
-    if not logger.isEnabledFor(logging.INFO):
-        return
-    numbers = [
-        f"{name} {value:.4g}"
-        for name, value in row.items()
-        if isinstance(value, (float, np.floating))
-    ]
-    logger.info("Epoch %d of %d: %s", row["epoch"], n_epochs, ", ".join(numbers))
 
 
 class EpochTasks(Callback):

@@ -1,0 +1,275 @@
+"""The parts of a net, built for the data: module, criterion, optimizer."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from torch import Tensor
+
+from sk_center._training.compiled import CompiledMethods
+from sk_center._training.loss_terms import NEGATIVE_LOSSES
+from sk_center.networks import CenterModule, Function, find_feature_dim, widest_output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._utils.torch_types import NetInput
+
+
+class PartsNet(NeuralNetClassifier):
+    """A net whose module is a feature extractor with a head and centers."""
+
+    module_: CenterModule
+    n_classes_: int
+    # Weights and width of a module that is not to be run before it has them.
+    _given: tuple[dict[str, Tensor], int] | None = None
+
+    def measure(self, X: NetInput, y: ArrayLike | Tensor | None = None) -> None:
+        """Find what ``initialize`` must know of the data: its form, the classes.
+
+        Parameters
+        ----------
+        X : array, tensor, dict or torch Dataset
+            The samples.
+
+        y : ndarray or tensor of shape (n_samples,), default=None
+            Class index of each sample, needed where ``n_classes`` is None.
+
+        Raises
+        ------
+        ValueError
+            If the number of classes can be told neither from ``n_classes`` nor from ``y``,
+            or ``y`` holds what is no class index.
+        """
+        indices = None if y is None else as_indices(y)
+        sample, _ = self.get_dataset(X, y)[0]
+        if isinstance(sample, dict):
+            sample = sample["X"]
+        # Zeros of the right form, of one number: the net keeps no data.
+        zero = torch.zeros((), dtype=torch.as_tensor(sample).dtype)
+        self.example_ = zero.expand(2, *np.shape(sample))
+        self.n_classes_ = self.n_classes
+        if self.n_classes_ is None:
+            if indices is None or self.negative_loss is not None:
+                raise ValueError(
+                    "n_classes must be given where y is None, and with negative_loss."
+                )
+            self.n_classes_ = int(indices.max(initial=0)) + 1
+        self._check_labels(y)
+
+    def _check_labels(self, y):
+        """Raise ValueError unless labels that are given are those of the classes."""
+        if y is None:
+            return
+        indices = as_indices(y)
+        n_labels = self.n_classes_ + (self.negative_loss is not None)
+        for label in (indices.min(initial=0), indices.max(initial=0)):
+            if not 0 <= label < n_labels:
+                last = "" if n_labels == self.n_classes_ else ", the last for negatives"
+                raise ValueError(
+                    f"y must hold class indices in [0, {n_labels}){last}; got {label}."
+                )
+
+    def initialize_module(self) -> Self:
+        """Build the feature extractor and add the head and the centers to it.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The net.
+
+        Raises
+        ------
+        ValueError
+            If the data are not known, neither by ``fit`` nor by :meth:`measure`, the module
+            does not give features (n_samples, D), or a parameter is invalid.
+        """
+        if not hasattr(self, "example_"):
+            raise ValueError(
+                "The features D and the classes come from the data: call fit, or "
+                "net.measure(X, y) before net.initialize()."
+            )
+        if self.negative_loss not in (*NEGATIVE_LOSSES, None):
+            raise ValueError(
+                f"negative_loss must be one of {NEGATIVE_LOSSES} or None; got "
+                f"{self.negative_loss!r}."
+            )
+        body = self.make_body()
+        # Layers are made in torch's default dtype, which a program may have set to another
+        # than that of the samples.
+        if torch.get_default_dtype() != torch.float32 and self.example_.is_floating_point():
+            body = body.to(self.example_.dtype)
+        if self._given is None:
+            feature_dim = find_feature_dim(body, self.example_)
+        else:
+            feature_dim = self._given[0]["center.center"].shape[1]
+        self.module_ = CenterModule(
+            body,
+            feature_dim,
+            self.n_classes_,
+            alpha=self.alpha,
+            update=self.center_update,
+            center=self.center,
+            head=self.head,
+            metric=self.metric,
+            precision=self.precision,
+            background=self.negative_loss == "background",
+        )
+        self._compiled = CompiledMethods()
+        if self._given is None:
+            width = widest_output(self.module_, self.example_)
+            self._width = max(width, self.n_classes_)
+        else:
+            weights, self._width = self._given
+            self.module_.load_state_dict(weights)
+        return self
+
+    def initialize_from(self, weights: dict[str, Tensor], width: int) -> Self:
+        """Initialize the net with the weights of another, without running the module.
+
+        Parameters
+        ----------
+        weights : dict of tensors
+            The state of the other net's ``module_``. Lazy layers get their shape from it.
+
+        width : int
+            Numbers that a sample becomes in the widest layer.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The net.
+        """
+        self._given = weights, width
+        try:
+            return self.initialize()
+        finally:
+            del self._given
+
+    def make_body(self) -> torch.nn.Module:
+        """Return a new feature extractor.
+
+        Returns
+        -------
+        body : torch.nn.Module
+            What the parameters describe.
+        """
+        kwargs = self.get_params_for("module")
+        is_function = not isinstance(self.module, (torch.nn.Module, type))
+        if is_function and not kwargs:
+            return Function(self.module)
+        return self.initialized_instance(self.module, kwargs)
+
+    def initialize_criterion(self) -> Self:
+        """Build the criterion so that it gives one loss per sample.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The net.
+        """
+        kwargs = {"reduction": "none", **self.get_params_for("criterion")}
+        self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        return self
+
+    def get_params_for_optimizer(
+        self, prefix: str, named_parameters: Iterable[tuple[str, torch.nn.Parameter]]
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the arguments of an optimizer, with ``fused=True`` where it works.
+
+        Parameters
+        ----------
+        prefix : str
+            Prefix of the parameters of the optimizer.
+
+        named_parameters : iterable of (str, torch.nn.Parameter)
+            What it optimizes.
+
+        Returns
+        -------
+        args : tuple
+            Positional arguments.
+
+        kwargs : dict
+            Keyword arguments.
+        """
+        named_parameters = list(named_parameters)
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        optimizer = getattr(self, prefix, None)
+        if (
+            not isinstance(optimizer, type)
+            or "fused" not in signature(optimizer).parameters
+        ):
+            return args, kwargs
+        chosen = {"fused", "foreach", "differentiable", "capturable"} & set(kwargs)
+        sparse = any(getattr(part, "sparse", False) for part in self.module_.modules())
+        # The fused update walks through memory, in whose order all must lie.
+        plain = all(
+            parameter.is_floating_point()
+            and parameter.device.type in ("cpu", "cuda")
+            and is_dense(parameter)
+            for _, parameter in named_parameters
+        )
+        if plain and not chosen and not sparse:
+            kwargs["fused"] = True
+        return args, kwargs
+
+    def torch_compile(self, module: torch.nn.Module, name: str) -> torch.nn.Module:
+        """Return the module: what is compiled is the step, which is more than modules.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The module.
+
+        name : str
+            Its name.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            The same, so that it can be pickled and looked into.
+        """
+        return module
+
+    def without_optimizer(self) -> Self:
+        """Return a net that shares everything with this one but the optimizer.
+
+        Returns
+        -------
+        net : CenterLossNet
+            A net that predicts alike. If it trains on, its optimizer starts anew.
+        """
+        net = object.__new__(type(self))
+        vars(net).update(vars(self))  # type: ignore[attr-defined]
+        if self.initialized_:
+            net.optimizer_, net._compiled = None, CompiledMethods()
+        return net
+
+    def ensure_optimizer(self) -> None:
+        """Build the optimizer if there is none, as after :meth:`without_optimizer`."""
+        if self.optimizer_ is None:
+            self.initialize_optimizer()
+
+
+def as_indices(y: ArrayLike | Tensor) -> NDArray[Any]:
+    """Return labels as an array, or raise ValueError if they are no integers."""
+    indices = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
+    if indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"y must hold class indices, integers from 0 on; got dtype {indices.dtype}. "
+            "CenterLossClassifier takes labels of any kind."
+        )
+    return indices
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Return whether the numbers of a tensor fill its memory, in an order torch has."""
+    formats = [torch.contiguous_format] + [torch.channels_last] * (tensor.ndim == 4)
+    return any(tensor.is_contiguous(memory_format=order) for order in formats)
