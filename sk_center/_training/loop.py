@@ -38,8 +38,6 @@ class LoopNet(StepNet):
         X: NetInput,
         y: ArrayLike | Tensor | None = None,
         epochs: int | None = None,
-        *,
-        _routing_method: str = "fit",
         **params: Any,
     ) -> Self:
         """Train for a number of epochs.
@@ -72,6 +70,7 @@ class LoopNet(StepNet):
             If training was interrupted before a step of the optimizer, or twice.
         """
         check_parameters(self)
+        method = params.pop("_routing_method", "fit")  # by which skorch asks scikit-learn
         n_epochs = self.max_epochs if epochs is None else epochs
         self.interrupted_ = False
         try:
@@ -80,7 +79,7 @@ class LoopNet(StepNet):
                 trained_together(self, X, y, n_epochs) as self._workers,
                 checkpoints_of(self, X, y, n_epochs) as checkpoints,
             ):
-                self._run_epochs(X, y, n_epochs, checkpoints, params, _routing_method)
+                self._run_epochs(X, y, n_epochs, checkpoints, params, method)
                 if not self.interrupted_:
                     checkpoints.on_train_end(self)
         finally:
