@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sk_center.centers import check_batch, deviations, sum_of_squares
+from sk_center.centers.batch import check_batch, deviations, sum_of_squares
 
 if TYPE_CHECKING:
     from sk_center.centers import Center

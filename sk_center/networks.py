@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sk_center.centers import Center, distances
+from sk_center.centers import Center
+from sk_center.centers.distances import distances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

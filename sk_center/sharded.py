@@ -10,7 +10,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sk_center._utils.processes import gather_rows, gather_sizes
-from sk_center.centers import Center, check_batch, sum_of_squares
+from sk_center.centers import Center
+from sk_center.centers.batch import check_batch, sum_of_squares
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup

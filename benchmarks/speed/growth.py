@@ -8,7 +8,7 @@ import torch
 from benchmarks.speed.models import N_FEATURES, ours_fit, table
 from benchmarks.speed.timing import seconds, unit
 from sk_center import Center
-from sk_center.centers import nearest
+from sk_center.centers.distances import nearest
 from sk_center.losses import center_loss
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from sk_center.centers import distances, nearest
+from sk_center.centers.distances import distances, nearest
 
 OUTPUTS = ("labels", "features", "logits", "probabilities", "distances")
 

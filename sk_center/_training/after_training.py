@@ -11,7 +11,8 @@ from scipy.special import softmax
 from torch.utils.data import Subset
 
 from sk_center._utils.processes import from_rank_0, joint_sum, own_rows
-from sk_center.centers import add_class_sums, distances, means_of_sums
+from sk_center.centers.class_means import add_class_sums, means_of_sums
+from sk_center.centers.distances import distances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,7 +4,7 @@ import sys
 import warnings
 
 # Between the user's call and a warning lie frames of these packages alone.
-INTERNAL = ("sk_center", "sklearn", "skorch", "joblib", "contextlib", "functools")
+INTERNAL = ("sk_center", "sklearn", "skorch", "joblib", "torch", "contextlib", "functools")
 
 
 def warn_user(message, category=UserWarning):

@@ -58,7 +58,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import OneClassSVM
 
 from sk_center import load, save
-from sk_center.centers import glorot_uniform
+from sk_center.centers.first_centers import glorot_uniform
 from sk_center.networks import ConvNet, RandomAffine
 from sk_center.scores import (
     CenterDistance,

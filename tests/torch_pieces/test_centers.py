@@ -13,16 +13,14 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
-import sk_center.centers as centers_module
+import sk_center.centers.center as center_module
+import sk_center.centers.class_means as means_module
+import sk_center.centers.distances as distances_module
 from sk_center import Center
-from sk_center.centers import (
-    add_class_sums,
-    distances,
-    glorot_uniform,
-    means_of_sums,
-    nearest,
-    simplex_etf,
-)
+from sk_center.centers import simplex_etf
+from sk_center.centers.class_means import add_class_sums, means_of_sums
+from sk_center.centers.distances import distances, nearest
+from sk_center.centers.first_centers import glorot_uniform
 
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
 MOVING_RULES = RULES[:-1]
@@ -1008,7 +1006,7 @@ def test_class_means_sum_in_float64(weight):
 @pytest.mark.parametrize("block", [3, 4096])
 def test_nearest_is_the_least_distance(scale, offset, block, monkeypatch):
     """Check the index against the distances, also where a matrix product misjudges."""
-    monkeypatch.setattr(centers_module, "NEAREST_BLOCK", block)
+    monkeypatch.setattr(distances_module, "NEAREST_BLOCK", block)
     rng = np.random.default_rng(0)
     centers = offset + rng.normal(size=(11, 6))
     # Samples of a cloud, some on a center, and some between two of them but for a little.
@@ -1029,7 +1027,7 @@ def test_nearest_needs_few_distances(monkeypatch):
         asked.append(len(features))
         return distances(features, centers)
 
-    monkeypatch.setattr(centers_module, "distances", counting)
+    monkeypatch.setattr(distances_module, "distances", counting)
     rng = np.random.default_rng(0)
     centers = torch.from_numpy(10 * rng.normal(size=(20, 16))).float()
     labels = torch.from_numpy(rng.integers(20, size=5000))
@@ -1066,7 +1064,7 @@ def test_looking_at_values_changes_nothing(update, given, weighted, monkeypatch)
     for hides in (False, True):
         generator.manual_seed(0)
         torch.manual_seed(0)
-        monkeypatch.setattr(centers_module, "hidden", lambda values, hides=hides: hides)
+        monkeypatch.setattr(center_module, "hidden", lambda values, hides=hides: hides)
         # With alpha of 0.5 some classes are past their first batches, and some are not.
         module = Center(N_FEATURES, N_CLASSES, 0.5, start, update=update)
         for step in range(40):
@@ -1084,13 +1082,13 @@ def test_looking_at_values_changes_nothing(update, given, weighted, monkeypatch)
 def test_class_means_hold_the_classes_of_a_batch(monkeypatch):
     """Check that a batch is summed over its own classes, however many there are."""
     shapes = []
-    sparse = centers_module.csr_array
+    sparse = means_module.csr_array
 
     def noting(*args, shape):
         shapes.append(shape)
         return sparse(*args, shape=shape)
 
-    monkeypatch.setattr(centers_module, "csr_array", noting)
+    monkeypatch.setattr(means_module, "csr_array", noting)
     X = torch.randn(500, 3)
     means = class_means(X.split(10), np.arange(500), (500, X.shape[1]))
     assert_allclose(means, X.numpy(), rtol=1e-6)

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from sk_center._utils.processes import gather_rows, gather_sizes
+from sk_center._utils.user_warning import warn_user
+from sk_center.centers.batch import (
+    check_batch,
+    deviations,
+    has_squares,
+    hidden,
+    is_positive,
+    sum_of_squares,
+)
+from sk_center.centers.first_centers import first_centers
+from sk_center.centers.update_rules import UPDATE_RULES, steps_to_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
     from torch.distributed import ProcessGroup
 
     from sk_center._utils.torch_types import FirstCenters
     from sk_center._utils.types import UpdateRule
-
-__all__ = ["Center", "simplex_etf"]
-
-UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
-# The square root of the largest number of float32.
-LARGEST_NORM = 2.0**64
-# Samples and centers of which the nearest is found at once: some 64 megabytes.
-NEAREST_BLOCK = 4096
-# So few products take less time than finding out which are in doubt.
-FEW_PRODUCTS = 4096
-# Beside one, exp of this is nothing in float32.
-LOG_NEGLIGIBLE = -25 * math.log(2)
 
 
 class Center(torch.nn.Module):
@@ -196,35 +188,15 @@ class Center(torch.nn.Module):
         self.name = name
         self.update = update
         informed = center is not None and not callable(center)
-        self.register_buffer("center", self._first_centers(center))
+        self.register_buffer(
+            "center", first_centers(center, (self.center_num, self.feature_dim))
+        )
         self.register_buffer("count", torch.zeros(self.center_num, dtype=torch.int64))
         self.register_buffer("informed", torch.tensor(informed))
         # Room to count a batch in without allocating C numbers a step.
         tally = torch.zeros(self.center_num, dtype=torch.float32)
         self.register_buffer("_tally", tally, persistent=False)
         self._warned = False
-
-    def _first_centers(self, center):
-        shape = (self.center_num, self.feature_dim)
-        if center is None:
-            return glorot_uniform(shape)
-        if isinstance(center, str):
-            if center != "simplex":
-                raise ValueError(
-                    "center must be an array, a callable, 'simplex' or None; got "
-                    f"{center!r}."
-                )
-            center = simplex_etf
-        center = torch.as_tensor(center(shape) if callable(center) else center)
-        center = center.detach().to(torch.float32, copy=True)
-        if center.shape != shape:
-            raise ValueError(
-                f"center must have the shape (center_num, feature_dim) = {shape}; "
-                f"got {tuple(center.shape)}."
-            )
-        if not torch.isfinite(center).all():
-            raise ValueError("center must be finite; got NaN or infinity.")
-        return center
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return the centers as they were before this batch; update them in training.
@@ -470,22 +442,7 @@ class Center(torch.nn.Module):
             self._warn_of_divergence(n)
 
     def _steps(self, n, seen, least):
-        """In how many steps like this one the center of each class would be at its mean."""
-        keep = self.alpha
-        if self.update == "sum":
-            return 1 / ((1 - keep) * n)
-        if self.update == "wen":
-            return (1 + n) / ((1 - keep) * n)
-        if self.update == "cumulative":
-            return (seen + n) / n
-        # expm1 keeps the quotient exact for alpha near one: at t = 1 it is 1.
-        log_keep = math.log(keep) if keep > 0 else -math.inf
-        if least * log_keep < LOG_NEGLIGIBLE:
-            return 1 / (1 - keep)
-        log_power = log_keep * (seen + 1).to(torch.float32)
-        first = torch.expm1(torch.full_like(log_power, log_keep))
-        debiased = torch.expm1(log_power) / first
-        return torch.where(self.informed, 1 / (1 - keep), debiased)
+        return steps_to_mean(self.update, self.alpha, n, seen, least, self.informed)
 
     def _class_totals(self, labels, values=None):
         """Sum ``values``, by default ones, over each class: its sum for every sample."""
@@ -502,13 +459,12 @@ class Center(torch.nn.Module):
         if largest * (1 - self.alpha) > 2:
             self._warned = True
             name = "" if self.name is None else f" of {self.name!r}"
-            warnings.warn(
+            warn_user(
                 f"The centers{name} diverge with update='sum': a batch held {largest} "
                 f"samples of one class, and {largest} * (1 - alpha) = "
                 f"{largest * (1 - self.alpha):.3g} > 2. Use update='ema', an alpha of at "
                 f"least {1 - 2 / largest:.4g}, or smaller batches.",
                 RuntimeWarning,
-                stacklevel=4,
             )
 
     def __getstate__(self):
@@ -528,399 +484,3 @@ class Center(torch.nn.Module):
             self.center = center.to(self.center.device)
             self._tally = tally.to(self._tally.device)
         return self
-
-
-def check_batch(
-    features: Tensor,
-    labels: Tensor,
-    shape: Sequence[int],
-    sample_weight: Tensor | None = None,
-) -> Tensor:
-    """Validate a batch and return its labels as int64.
-
-    Parameters
-    ----------
-    features : tensor of shape (n_samples, feature_dim)
-        Features of the batch.
-
-    labels : tensor of shape (n_samples,)
-        Class index of each sample.
-
-    shape : tuple of (int, int)
-        Number of classes and number of features.
-
-    sample_weight : tensor of shape (n_samples,), default=None
-        Weight of each sample.
-
-    Returns
-    -------
-    labels : tensor of shape (n_samples,)
-        The labels, int64.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not match or the labels are not integers.
-    """
-    if features.ndim != 2 or features.shape[1] != shape[1]:
-        raise ValueError(
-            f"features must have the shape (n_samples, {shape[1]}); "
-            f"got {tuple(features.shape)}."
-        )
-    if labels.ndim != 1 or labels.shape[0] != features.shape[0]:
-        raise ValueError(
-            f"labels must have the shape ({features.shape[0]},), one for each row of "
-            f"features; got {tuple(labels.shape)}."
-        )
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(f"labels must be integers; got dtype {labels.dtype}.")
-    if sample_weight is not None and sample_weight.shape != labels.shape:
-        raise ValueError(
-            f"sample_weight must have the shape ({features.shape[0]},), one for each row "
-            f"of features; got {tuple(sample_weight.shape)}."
-        )
-    return labels.to(torch.int64)
-
-
-def deviations(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
-    """Return ``features - centers[labels]`` in at least float32, without gradient.
-
-    Parameters
-    ----------
-    features : tensor of shape (n_samples, feature_dim)
-        Features of the batch.
-
-    centers : tensor of shape (n_classes, feature_dim)
-        The centers.
-
-    labels : tensor of shape (n_samples,)
-        Class index of each sample, int64.
-
-    Returns
-    -------
-    deviations : tensor of shape (n_samples, feature_dim)
-        Where each sample lies as seen from the center of its class.
-
-    Raises
-    ------
-    ValueError
-        If a label is outside [0, n_classes).
-    """
-    if torch.compiler.is_compiling():
-        inside = (labels >= 0) & (labels < len(centers))
-        torch._assert_async(inside.all(), "labels must lie in [0, center_num)")
-    try:  # index_select looks at each label anyway: on CUDA without waiting for the device
-        rows = centers.detach().index_select(0, labels)
-    except IndexError as error:
-        low, high = (bound.item() for bound in labels.aminmax())
-        raise ValueError(
-            f"labels must lie in [0, {len(centers)}), the classes of the centers; got "
-            f"{low if low < 0 else high}."
-        ) from error
-    rows = rows.to(torch.promote_types(features.dtype, torch.float32))
-    return torch.sub(features.detach(), rows, out=rows)  # new memory would cost more time
-
-
-def has_squares(deviation: Tensor) -> Tensor:
-    """Return which rows have squares that float32 holds.
-
-    A row with a finite norm is finite; one of numbers beyond 1e19 is left out too, also
-    where float64 holds their squares.
-
-    Parameters
-    ----------
-    deviation : tensor of shape (n_samples, feature_dim)
-        Numbers.
-
-    Returns
-    -------
-    finite : tensor of shape (n_samples,)
-        Boolean.
-    """
-    return torch.linalg.vector_norm(deviation, dim=1) <= LARGEST_NORM
-
-
-def is_positive(weight: Tensor) -> Tensor:
-    """Return which weights count: those that are positive and finite.
-
-    Parameters
-    ----------
-    weight : tensor of shape (n_samples,)
-        Weights.
-
-    Returns
-    -------
-    positive : tensor of shape (n_samples,)
-        Boolean.
-    """
-    return (weight > 0) & torch.isfinite(weight)
-
-
-def sum_of_squares(deviation: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-    """Return the sum of all squares, of each row times its weight.
-
-    Parameters
-    ----------
-    deviation : tensor of shape (n_samples, feature_dim)
-        Numbers.
-
-    sample_weight : tensor of shape (n_samples,), default=None
-        Weight of each row.
-
-    Returns
-    -------
-    total : tensor of shape ()
-        The sum.
-    """
-    # Neither writes squares to memory, to read them again.
-    if sample_weight is None:
-        flat = deviation.view(-1)
-        return torch.dot(flat, flat)
-    norm = torch.linalg.vector_norm(deviation, dim=1)
-    return torch.dot(norm * sample_weight.to(norm.dtype), norm)
-
-
-def hidden(values: Tensor) -> bool:
-    """Return whether a look at a value would wait for a device, or end a graph.
-
-    Parameters
-    ----------
-    values : tensor
-        On the device.
-
-    Returns
-    -------
-    hidden : bool
-        False on the CPU, where a look is free.
-    """
-    return not values.is_cpu or torch.compiler.is_compiling()
-
-
-def distances(features: Tensor, centers: Tensor) -> Tensor:
-    """Return the Euclidean distance of each sample to each center.
-
-    Computed from differences. The expansion ``|x|^2 + |c|^2 - 2 x c`` would lose a
-    small distance between large vectors to cancellation.
-
-    Parameters
-    ----------
-    features : tensor of shape (n_samples, D)
-        Features.
-
-    centers : tensor of shape (n_classes, D)
-        Centers; an infinite one is infinitely far from everything.
-
-    Returns
-    -------
-    distances : tensor of shape (n_samples, n_classes)
-        Distances.
-    """
-    return torch.cdist(features, centers, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def nearest(features: Tensor, centers: Tensor) -> Tensor:
-    """Return the index of the nearest center of each sample.
-
-    It is that of the least :func:`distances`, the first of equals. Where rounding cannot
-    change which that is, it is found by a matrix product, several times as fast.
-
-    Parameters
-    ----------
-    features : tensor of shape (n_samples, D)
-        Features.
-
-    centers : tensor of shape (n_classes, D)
-        Centers; an infinite one is infinitely far from everything.
-
-    Returns
-    -------
-    nearest : tensor of shape (n_samples,)
-        Indices, int64.
-    """
-    if features.numel() * len(centers) < FEW_PRODUCTS:
-        return _nearest_exactly(features, centers)
-    return torch.cat([_nearest(rows, centers) for rows in features.split(NEAREST_BLOCK)])
-
-
-def _nearest(features, centers):
-    # Half the squared distance is half the squared norm of the features minus this:
-    half = centers.square().sum(dim=1) / 2
-    # The error of a sum of products is below D times its rounding, here and in distances.
-    size = torch.linalg.vector_norm(features, dim=1) + (2 * half.max()).sqrt()
-    rounding = torch.finfo(features.dtype).eps * (features.shape[1] + 8)
-    margin = 2 * rounding * size.square()
-    best = index = doubtful = None
-    for start in range(0, len(centers), NEAREST_BLOCK):
-        block = slice(start, start + NEAREST_BLOCK)
-        # Centers by samples: the order in which a maximum over centers is fast.
-        likeness = torch.addmm(-half[block, None], centers[block], features.T)
-        high = likeness.amax(dim=0)
-        near = (likeness >= high - margin).to(likeness.dtype)
-        # Of a single near center, the sum of the numbers of near centers is the number.
-        numbers = torch.arange(len(near), dtype=near.dtype, device=near.device)
-        count, number = torch.stack([torch.ones_like(numbers), numbers]) @ near
-        unsure, number = count != 1, number.long() + start  # a NaN leaves none near
-        if best is None:
-            best, index, doubtful = high, number, unsure
-        else:
-            better = high > best
-            doubtful = torch.where(better, unsure, doubtful)
-            doubtful |= ~((high - best).abs() > margin)
-            index = torch.where(better, number, index)
-            best = best.maximum(high)
-    if doubtful.any():
-        rows = doubtful.nonzero()[:, 0]
-        for part in rows.split(max(NEAREST_BLOCK**2 // len(centers), 1)):
-            index[part] = _nearest_exactly(features[part], centers)
-    return index
-
-
-def _nearest_exactly(features, centers):
-    """Return the index of the least distance; NaN is none."""
-    return distances(features, centers).nan_to_num(torch.inf, torch.inf).argmin(dim=1)
-
-
-def add_class_sums(
-    sums: NDArray[np.float64],
-    batches: Iterable[Tensor],
-    labels: NDArray[Any],
-    sample_weight: NDArray[Any] | None = None,
-) -> None:
-    """Add the features of each class to its sum, in one pass over batches.
-
-    Parameters
-    ----------
-    sums : ndarray of shape (n_classes, D)
-        Sums, float64; changed in place.
-
-    batches : iterable of tensors of shape (n_batch, D)
-        Features, in the order of the labels.
-
-    labels : ndarray of shape (n_samples,)
-        Class index of each sample.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the samples.
-    """
-    weights = np.ones(len(labels)) if sample_weight is None else sample_weight
-    start = 0
-    for features in batches:
-        part = slice(start, start + len(features))
-        present, member_of = np.unique(labels[part], return_inverse=True)
-        # A sparse membership matrix sums each class without a loop over classes.
-        members = csr_array(
-            (weights[part], (member_of, np.arange(len(features)))),
-            shape=(len(present), len(features)),
-        )
-        sums[present] += members @ features.detach().cpu().double().numpy()
-        start = part.stop
-
-
-def means_of_sums(
-    sums: NDArray[np.float64],
-    labels: NDArray[Any],
-    sample_weight: NDArray[Any] | None = None,
-) -> NDArray[np.float32]:
-    """Return the means that belong to sums.
-
-    Parameters
-    ----------
-    sums : ndarray of shape (n_classes, D)
-        Sum of each class, float64; divided in place.
-
-    labels : ndarray of shape (n_samples,)
-        Class index of each sample.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the samples.
-
-    Returns
-    -------
-    means : ndarray of shape (n_classes, D)
-        Means, float32; zero for an absent class.
-    """
-    totals = np.bincount(labels, weights=sample_weight, minlength=len(sums))
-    sums /= np.where(totals > 0, totals, 1)[:, None]
-    return sums.astype(np.float32)
-
-
-def glorot_uniform(shape: tuple[int, int]) -> Tensor:
-    """Draw centers uniformly with Glorot's bound ``sqrt(6 / (C + D))``.
-
-    Parameters
-    ----------
-    shape : tuple of (int, int)
-        Number of classes C and number of features D.
-
-    Returns
-    -------
-    centers : tensor of shape (C, D)
-        Centers drawn from torch's global random generator, float32.
-    """
-    bound = math.sqrt(6 / sum(shape))
-    return torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound)
-
-
-def simplex_etf(shape: tuple[int, int], radius: float = 10.0) -> Tensor:
-    """Place centers at the corners of a regular simplex: the widest fixed anchors.
-
-    Every center has the norm ``radius`` and any two have the same distance,
-    ``radius * sqrt(2 * C / (C - 1))``, the largest that C points can share
-    (a simplex equiangular tight frame [1]_). Up to a shift and a rotation they are the
-    anchors ``a * e_k`` of class anchor clustering [2]_ with
-    ``a = radius * sqrt(C / (C - 1))``.
-
-    Parameters
-    ----------
-    shape : tuple of (int, int)
-        Number of classes C >= 2 and number of features D >= C - 1.
-
-    radius : float, default=10.0
-        Norm of every center, and the one that ``"simplex"`` takes; 10 is about the ``a`` of
-        the program of [2]_. Larger sets the anchors further apart, and takes more epochs
-        to reach them: after 40 of LETTER, 10 was less accurate than 3, and 30 than 10.
-        A classifier with ``center_update="fixed"`` takes another by
-        ``center=lambda shape: simplex_etf(shape, radius=3)``.
-
-    Returns
-    -------
-    centers : tensor of shape (C, D)
-        The corners, float32; the same at every call.
-
-    Raises
-    ------
-    ValueError
-        If C < 2 or D < C - 1.
-
-    See Also
-    --------
-    sk_center.Center : Takes them as ``center="simplex"``.
-
-    References
-    ----------
-    .. [1] V. Papyan, X. Y. Han, D. L. Donoho. "Prevalence of neural collapse during
-       the terminal phase of deep learning training". PNAS 2020.
-    .. [2] D. Miller, N. Sünderhauf, M. Milford, F. Dayoub. "Class anchor clustering: a loss
-       for distance-based open set recognition". WACV 2021.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from sk_center.centers import simplex_etf
-    >>> corners = simplex_etf((3, 2), radius=1.0)
-    >>> torch.pdist(corners)
-    tensor([1.7321, 1.7321, 1.7321])
-    """
-    n_classes, feature_dim = shape
-    if n_classes < 2 or feature_dim < n_classes - 1:
-        raise ValueError(
-            f"shape must be (C, D) with C >= 2 and D >= C - 1, the room that a simplex of "
-            f"C corners needs; got {tuple(shape)}."
-        )
-    centered = torch.eye(n_classes, dtype=torch.float64) - 1 / n_classes
-    # The rows of `centered` span C - 1 dimensions: express them in a basis of those.
-    corners = centered @ torch.linalg.svd(centered).Vh[: n_classes - 1].T
-    corners = corners * (radius / corners.norm(dim=1, keepdim=True))
-    centers = torch.zeros(shape, dtype=torch.float32)
-    centers[:, : n_classes - 1] = corners.to(torch.float32)
-    return centers

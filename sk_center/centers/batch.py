@@ -1,0 +1,87 @@
+"""A batch as seen from the centers of its classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The square root of the largest number of float32.
+LARGEST_NORM = 2.0**64
+
+
+def check_batch(
+    features: Tensor,
+    labels: Tensor,
+    shape: Sequence[int],
+    sample_weight: Tensor | None = None,
+) -> Tensor:
+    """Return the labels of a batch as int64, or raise ValueError if it is invalid."""
+    if features.ndim != 2 or features.shape[1] != shape[1]:
+        raise ValueError(
+            f"features must have the shape (n_samples, {shape[1]}); "
+            f"got {tuple(features.shape)}."
+        )
+    if labels.ndim != 1 or labels.shape[0] != features.shape[0]:
+        raise ValueError(
+            f"labels must have the shape ({features.shape[0]},), one for each row of "
+            f"features; got {tuple(labels.shape)}."
+        )
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f"labels must be integers; got dtype {labels.dtype}.")
+    if sample_weight is not None and sample_weight.shape != labels.shape:
+        raise ValueError(
+            f"sample_weight must have the shape ({features.shape[0]},), one for each row "
+            f"of features; got {tuple(sample_weight.shape)}."
+        )
+    return labels.to(torch.int64)
+
+
+def deviations(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
+    """Return ``features - centers[labels]`` in at least float32, without gradient."""
+    if torch.compiler.is_compiling():
+        inside = (labels >= 0) & (labels < len(centers))
+        torch._assert_async(inside.all(), "labels must lie in [0, center_num)")
+    try:  # index_select looks at each label anyway: on CUDA without waiting for the device
+        rows = centers.detach().index_select(0, labels)
+    except IndexError as error:
+        low, high = (bound.item() for bound in labels.aminmax())
+        raise ValueError(
+            f"labels must lie in [0, {len(centers)}), the classes of the centers; got "
+            f"{low if low < 0 else high}."
+        ) from error
+    rows = rows.to(torch.promote_types(features.dtype, torch.float32))
+    return torch.sub(features.detach(), rows, out=rows)  # new memory would cost more time
+
+
+def has_squares(deviation: Tensor) -> Tensor:
+    """Return which rows have squares that float32 holds.
+
+    A row with a finite norm is finite; one of numbers beyond 1e19 is left out too, also
+    where float64 holds their squares.
+    """
+    return torch.linalg.vector_norm(deviation, dim=1) <= LARGEST_NORM
+
+
+def is_positive(weight: Tensor) -> Tensor:
+    """Return which weights count: those that are positive and finite."""
+    return (weight > 0) & torch.isfinite(weight)
+
+
+def sum_of_squares(deviation: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    """Return the sum of all squares, each row times its weight."""
+    # Neither writes squares to memory, to read them again.
+    if sample_weight is None:
+        flat = deviation.view(-1)
+        return torch.dot(flat, flat)
+    norm = torch.linalg.vector_norm(deviation, dim=1)
+    return torch.dot(norm * sample_weight.to(norm.dtype), norm)
+
+
+def hidden(values: Tensor) -> bool:
+    """Return whether a look at a value would wait for a device, or end a graph."""
+    return not values.is_cpu or torch.compiler.is_compiling()
