@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
 from sk_center.batches import TensorBatches
 from sk_center.centers.update_rules import UPDATE_RULES
-from sk_center.networks import HEADS, METRICS, PRECISIONS
+from sk_center.networks.center_module import HEADS, METRICS, PRECISIONS
 
 # Parameters of CenterLossNet that the classifier passes on, and what they may be.
 NET_CONSTRAINTS: dict[str, Any] = {

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from sk_center._training.compiled import CompiledMethods
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
-from sk_center.networks import CenterModule, Function, find_feature_dim, widest_output
+from sk_center.networks import CenterModule
+from sk_center.networks.dry_run import find_feature_dim, widest_output
+from sk_center.networks.extractors import Function
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

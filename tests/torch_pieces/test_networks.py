@@ -12,14 +12,9 @@ from scipy import ndimage
 from scipy.stats import kstest
 from torch import nn
 
-from sk_center.networks import (
-    MLP,
-    CenterModule,
-    ConvNet,
-    Function,
-    RandomAffine,
-    find_feature_dim,
-)
+from sk_center.networks import MLP, CenterModule, ConvNet, RandomAffine
+from sk_center.networks.dry_run import find_feature_dim
+from sk_center.networks.extractors import Function
 
 
 @pytest.mark.parametrize("sizes", [(1,), (8,), (16, 4), [16, 8, 3]])

@@ -1,0 +1,181 @@
+"""The module that adds a head and centers to a feature extractor."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sk_center.centers import Center
+from sk_center.centers.distances import distances
+
+if TYPE_CHECKING:
+    from sk_center._utils.torch_types import FirstCenters
+    from sk_center._utils.types import Head, Metric, Precision, UpdateRule
+
+HEADS = ("linear", "distance")
+METRICS = ("euclidean", "cosine")
+PRECISIONS = ("float32", "bf16")
+
+
+class CenterModule(nn.Module):
+    """A feature extractor with a softmax head and one center per class.
+
+    It is the ``module_`` of a :class:`~sk_center.CenterLossNet` and of a
+    :class:`~sk_center.CenterLossClassifier`.
+
+    Parameters
+    ----------
+    body : torch.nn.Module
+        Maps a batch to features of shape (n_samples, D).
+
+    feature_dim : int
+        Number of features D.
+
+    n_classes : int
+        Number of classes.
+
+    alpha : float, default=0.9
+        Retention of the centers, see :class:`~sk_center.Center`.
+
+    update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
+        Update rule of the centers, see :class:`~sk_center.Center`.
+
+    center : array-like, "simplex" or callable, default=None
+        The first centers, see :class:`~sk_center.Center`.
+
+    head : {"linear", "distance"}, default="linear"
+        What the logits are: a dense layer on the features, or minus their distances to
+        the centers.
+
+    metric : {"euclidean", "cosine"}, default="euclidean"
+        ``"cosine"`` brings features to length one.
+
+    background : bool, default=False
+        Whether the dense layer has one logit more, for samples of no class. It takes
+        ``head="linear"``.
+
+    precision : {"float32", "bf16"}, default="float32"
+        Precision the body computes in; ``"bf16"`` is torch's autocast to bfloat16. Head,
+        centers and distances stay in float32.
+
+    Attributes
+    ----------
+    body : torch.nn.Module
+        The feature extractor.
+
+    head : torch.nn.Linear or None
+        The dense layer; None where the logits are distances.
+
+    center : Center
+        The centers.
+
+    Raises
+    ------
+    ValueError
+        If ``head``, ``metric`` or ``precision`` is none of those above, ``background``
+        does not go with ``head``, or :class:`~sk_center.Center` refuses a parameter.
+
+    See Also
+    --------
+    sk_center.CenterLossNet : Builds and trains it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_center.networks import CenterModule
+    >>> module = CenterModule(torch.nn.Linear(3, 2), feature_dim=2, n_classes=4)
+    >>> logits, features = module(torch.zeros(5, 3))
+    >>> logits.shape, features.shape
+    (torch.Size([5, 4]), torch.Size([5, 2]))
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        feature_dim: int,
+        n_classes: int,
+        alpha: float = 0.9,
+        update: UpdateRule = "ema",
+        center: FirstCenters | None = None,
+        head: Head = "linear",
+        metric: Metric = "euclidean",
+        background: bool = False,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__()
+        if head not in HEADS:
+            raise ValueError(f"head must be one of {HEADS}; got {head!r}.")
+        if metric not in METRICS:
+            raise ValueError(f"metric must be one of {METRICS}; got {metric!r}.")
+        if background and head != "linear":
+            raise ValueError(
+                "negative_loss='background' takes head='linear', of which it is one more "
+                f"logit; got head={head!r}."
+            )
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}; got {precision!r}.")
+        self.metric = metric
+        self.precision = precision
+        self.body = body
+        self.head = None
+        if head == "linear":
+            n_logits = n_classes + background
+            self.head = nn.Linear(feature_dim, n_logits, dtype=torch.float32)
+        self.center = Center(feature_dim, n_classes, alpha, center, update=update)
+
+    def forward(self, X: Tensor, with_logits: bool = True) -> tuple[Tensor | None, Tensor]:
+        """Return logits and features.
+
+        Parameters
+        ----------
+        X : tensor of shape (n_samples, ...)
+            A batch.
+
+        with_logits : bool, default=True
+            Whether logits are wanted.
+
+        Returns
+        -------
+        logits : tensor of shape (n_samples, n_classes) or None
+            What the head makes of the features; one column more, the last, with
+            ``background=True``.
+
+        features : tensor of shape (n_samples, D)
+            What the body makes of the batch.
+        """
+        weights = self.center.center if self.head is None else self.head.weight
+        half = self.precision == "bf16"
+        with torch.autocast(X.device.type, torch.bfloat16) if half else nullcontext():
+            features = self.body(X)
+        # A body may work in another precision, also under an autocast around all of this.
+        features = features.to(weights.dtype)
+        if self.metric == "cosine":
+            # Of the size of one first: the squares of others may not be what they should.
+            size = features.detach().abs().amax(dim=1, keepdim=True)
+            features = features / size.clamp(min=torch.finfo(size.dtype).tiny)
+            features = nn.functional.normalize(features)
+        return self.logits(features) if with_logits else None, features
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return what the head makes of features.
+
+        Parameters
+        ----------
+        features : tensor of shape (n_samples, D)
+            Features.
+
+        Returns
+        -------
+        logits : tensor of shape (n_samples, n_classes)
+            Logits; one column more, the last, with ``background=True``.
+        """
+        if self.head is None:
+            # A copy, since the update of a training step comes before its gradient.
+            return -distances(features, self.center.predict())
+        if self.metric == "cosine":  # of variance one in each direction, for the head
+            features = features * math.sqrt(features.shape[1])
+        return self.head(features)

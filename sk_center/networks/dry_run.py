@@ -1,0 +1,73 @@
+"""What a module does, found by a dry run: its features D and its widest layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def find_feature_dim(body: nn.Module, example: Tensor) -> int:
+    """Return the number of features D that a module gives, or raise ValueError."""
+    features = dry_run(body, example)
+    n_samples = len(example)
+    if not isinstance(features, torch.Tensor):
+        got = type(features).__name__
+    elif features.ndim != 2 or len(features) != n_samples or features.shape[1] < 1:
+        got = f"a tensor of shape {tuple(features.shape)}"
+    elif not features.is_floating_point():
+        got = f"a tensor of dtype {features.dtype}"
+    else:
+        return features.shape[1]
+    raise ValueError(
+        f"module must map a batch of shape {tuple(example.shape)} to features, a floating "
+        f"tensor of shape ({n_samples}, D); got {got}. The classifier adds the head and "
+        "the centers itself."
+    )
+
+
+def widest_output(module: nn.Module, example: Tensor) -> int:
+    """Return how many numbers a sample becomes where it becomes most.
+
+    That decides the memory of a batch.
+    """
+    sizes = [example.numel()]
+
+    def note(output):
+        if isinstance(output, torch.Tensor):
+            sizes.append(output.numel())
+
+    dry_run(module, example, note)
+    return max(sizes) // len(example)
+
+
+def dry_run(
+    module: nn.Module, example: Tensor, hook: Callable[[Any], object] | None = None
+) -> Any:
+    """Return what a module in eval mode makes of a batch, and leave no trace in it.
+
+    It gives lazy layers their shape. ``hook`` is called with the output of every module
+    inside.
+    """
+    parameter = next(module.parameters(), None)
+    if parameter is not None:
+        example = example.to(parameter.device)
+    example = example.clone()  # on which a module may work in place
+    modes = {part: part.training for part in module.modules()}
+    handles = [
+        part.register_forward_hook(lambda part, inputs, output: hook(output))
+        for part in modes
+        if hook is not None
+    ]
+    try:
+        with torch.no_grad():
+            return module.eval()(example)
+    finally:
+        for part, training in modes.items():
+            part.training = training
+        for handle in handles:
+            handle.remove()
