@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-from sk_center.metrics.checks import _check, _ranks, _roc
+from sk_center.metrics.base import _check, _ranks, _roc
 
 __all__ = [
     "aupr_score",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sk_center._utils.types import Label
-from sk_center.metrics.checks import _check_predictions
+from sk_center.metrics.base import _check_predictions
 
 __all__ = ["normalized_accuracy_score", "open_set_f1_score", "openness"]
 

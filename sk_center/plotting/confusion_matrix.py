@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
-from sk_center.metrics.checks import _class_indices
+from sk_center.metrics.base import _class_indices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sklearn.metrics import RocCurveDisplay
 
 from sk_center.metrics import auroc_score
-from sk_center.metrics.checks import _roc
+from sk_center.metrics.base import _roc
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 """Tests of the metrics of scores, against their definitions in loops over float64.
 
-The metrics of decisions and the scorers are tested in test_open_set_metrics.py.
+The metrics of decisions and the scorers are tested in test_decisions_and_scorers.py.
 """
 
 import numpy as np
