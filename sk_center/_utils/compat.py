@@ -1,5 +1,14 @@
 """Private pieces of other packages, each with the version that has it."""
 
+# Scorers that share the calls of a fold, and take part in routing (scikit-learn 1.6 to 1.9).
+from sklearn.metrics._scorer import _BaseScorer as BaseScorer
+
+# Searches of any kind before they are fitted (scikit-learn 0.18 to 1.9).
+from sklearn.model_selection._search import BaseSearchCV
+
+# Missing labels, pandas installed or not (scikit-learn 1.2 to 1.9).
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+
 # Checks parameters as fit does (scikit-learn 1.2 to 1.9).
 from sklearn.utils._param_validation import validate_parameter_constraints
 
@@ -7,6 +16,10 @@ __all__ = [
     "NOT_OF_THE_MODEL",
     "OUTPUT_CONFIG",
     "REQUESTS",
+    "BaseScorer",
+    "BaseSearchCV",
+    "is_pandas_na",
+    "is_scalar_nan",
     "validate_parameter_constraints",
 ]
 

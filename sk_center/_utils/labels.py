@@ -3,39 +3,20 @@
 from difflib import get_close_matches
 
 import numpy as np
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+
+from sk_center._utils.compat import is_pandas_na, is_scalar_nan
 
 
 def equals_label(y, label):
-    """Return which labels equal one, whatever their kinds.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,)
-        Labels.
-
-    label : object
-        The label; None equals none.
-
-    Returns
-    -------
-    equal : ndarray of shape (n_samples,)
-        Boolean.
-    """
+    """Return which labels of an array equal one, whatever their kinds; None equals none."""
     if label is None:
         return np.zeros(len(y), dtype=bool)
     # As objects of Python: numpy would compare numbers with strings as strings.
     return np.asarray(y.astype(object) == label, dtype=bool)
 
 
-def check_no_label_missing(y):
-    """Raise ValueError if a label is None, NaN or the NA of pandas.
-
-    Parameters
-    ----------
-    y : array-like
-        Labels, of any kind and not checked yet.
-    """
+def check_no_label_missing(y, name="y"):
+    """Raise ValueError if a label is None, NaN or the NA of pandas."""
     # Of a list of strings with a NaN, numpy would make the string "nan".
     y = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
     if y.ndim == 0 or y.dtype.kind not in "fO":
@@ -47,8 +28,8 @@ def check_no_label_missing(y):
         missing = [i for i, label in enumerate(labels) if is_missing(label)]
     if len(missing):
         raise ValueError(
-            f"y holds a missing label, {labels[missing[0]]} at sample {missing[0]}, the "
-            f"first of {len(missing)}. Every sample needs a label; drop those without."
+            f"{name} holds a missing label, {labels[missing[0]]} at sample {missing[0]}, "
+            f"the first of {len(missing)}. Every sample needs a label; drop those without."
         )
 
 
@@ -60,39 +41,11 @@ def is_missing(label):
 
 
 def nearest_name(name, known):
-    """Return the known name that a misspelled one probably means, or None.
-
-    Parameters
-    ----------
-    name : str
-        What was given.
-
-    known : iterable of str
-        What is accepted.
-
-    Returns
-    -------
-    nearest : str or None
-        The name.
-    """
+    """Return the known name that a misspelled one probably means, or None."""
     return next(iter(get_close_matches(name, known, n=1, cutoff=0.4)), None)
 
 
 def shortened(names, limit=20):
-    """Return names as a list for a message, of many the first and their number.
-
-    Parameters
-    ----------
-    names : list of str
-        What to list.
-
-    limit : int, default=20
-        Largest number of names.
-
-    Returns
-    -------
-    text : str
-        The names, separated by commas.
-    """
+    """Return names separated by commas for a message; where many, the first and a count."""
     more = [f"... ({len(names)} in all)"] if len(names) > limit else []
     return ", ".join([*names[:limit], *more])

@@ -1,29 +1,17 @@
 """Estimators inside of estimators."""
 
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
+
+from sk_center._utils.compat import BaseSearchCV
 
 
 def nested(estimator, searches=False):
-    """Yield an estimator, then what it wraps as its last step, and so on inwards.
+    """Yield an estimator with the steps before it, then what it wraps, and so on inwards.
 
-    Parameters
-    ----------
-    estimator : estimator instance
-        Perhaps a Pipeline or a FrozenEstimator.
-
-    searches : bool, default=False
-        Whether to go into searches, too: into the best estimator of a fitted one, else
-        into the one that is searched with.
-
-    Yields
-    ------
-    inner : estimator instance
-        The estimator, the last step of a Pipeline, what is frozen.
-
-    before : list of Pipeline
-        The steps that transform X before it reaches ``inner``.
+    A Pipeline wraps its last step, a FrozenEstimator what is frozen, with ``searches`` a
+    search its best estimator or, unfitted, the one that it searches with. The steps are
+    Pipelines that transform X before it reaches the estimator.
     """
     before = []
     while True:
@@ -42,44 +30,13 @@ def nested(estimator, searches=False):
 
 
 def last_step(estimator, searches=False):
-    """Return the innermost estimator, and the steps that transform X before it.
-
-    Parameters
-    ----------
-    estimator : estimator instance
-        Perhaps a Pipeline or a FrozenEstimator.
-
-    searches : bool, default=False
-        Whether to go into searches, too, see :func:`nested`.
-
-    Returns
-    -------
-    last : estimator instance
-        The innermost estimator.
-
-    before : list of Pipeline
-        The steps before it.
-    """
+    """Return the innermost estimator, and the steps that transform X before it."""
     *_, innermost = nested(estimator, searches)
     return innermost
 
 
 def transformed(before, X):
-    """Return X after the steps.
-
-    Parameters
-    ----------
-    before : list of Pipeline
-        The steps, the first one first.
-
-    X : array-like of shape (n_samples, ...)
-        Samples.
-
-    Returns
-    -------
-    X : array-like of shape (n_samples, ...)
-        What the steps make of them.
-    """
+    """Return X after the steps, the first one first."""
     for pipeline in before:
         for _, step in pipeline.steps:
             # A step that resamples, as imbalanced-learn has them, acts on training alone.
@@ -87,3 +44,20 @@ def transformed(before, X):
             if acts and (hasattr(step, "transform") or not hasattr(step, "fit_resample")):
                 X = step.transform(X)
     return X
+
+
+def open_set_inside(estimator):
+    """Return the open-set classifier inside an estimator, and the steps before it."""
+    for inner, before in nested(estimator, searches=True):
+        if hasattr(inner, "outlier_label_"):
+            return inner, before
+    raise TypeError(
+        "estimator must be a fitted OpenSetClassifier, a Pipeline that ends in one or a "
+        f"search of one; got {estimator!r}."
+    )
+
+
+def judge(estimator, X):
+    """Return the decisions of the open-set classifier inside an estimator, in one pass."""
+    model, before = open_set_inside(estimator)
+    return model.judge(transformed(before, X))

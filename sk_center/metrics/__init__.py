@@ -1,56 +1,61 @@
 """Metrics of open-set recognition, and scorers of them for model selection.
 
-Samples whose true label is none of the known classes, ``labels``, are unknown: they stand
-for the outsiders to come. Known is the positive side throughout, but where a function is
-told otherwise.
+Samples whose true label is none of the known classes, ``labels``, are outsiders (in the
+literature: unknown samples). Known is the positive side, unless a function is told
+otherwise.
 
 The scorers go into ``scoring=`` of scikit-learn's tools, such as ``GridSearchCV``, for an
-:class:`~sk_center.OpenSetClassifier`: ``auroc_scorer``, ``aupr_in_scorer``,
-``aupr_out_scorer``, ``neg_fpr_at_tpr_scorer``, ``neg_detection_error_scorer``,
-``oscr_scorer``, ``ccr_at_fpr_scorer``, ``open_set_f1_scorer`` and
-``normalized_accuracy_scorer``. Larger is always better. :func:`make_open_set_scorer`
-makes more.
+:class:`~sk_center.OpenSetClassifier`. Larger is always better.
+
+- Over all thresholds, which tells how well a score can separate: ``oscr_scorer``,
+  ``auroc_scorer`` and ``neg_fpr_at_tpr_scorer``. They do not see where the threshold is,
+  and are as good for a classifier that rejects nothing.
+- At the threshold of the classifier: ``normalized_accuracy_scorer``, the mean of
+  ``correct_acceptance_scorer`` (known samples accepted and classified right) and
+  ``outsider_rejection_scorer``; ``neg_false_rejection_scorer``; ``open_set_f1_scorer``.
+
+:func:`make_open_set_scorer` makes more.
 """
 
 from sk_center.metrics.curves import (
     aupr_score,
     auroc_score,
     ccr_at_fpr,
-    detection_error,
     fpr_at_tpr,
     oscr_curve,
     oscr_score,
 )
 from sk_center.metrics.decisions import (
+    correct_acceptance_rate,
+    false_rejection_rate,
     normalized_accuracy_score,
     open_set_f1_score,
     openness,
+    outsider_rejection_rate,
 )
 from sk_center.metrics.scorers import (
-    aupr_in_scorer,
-    aupr_out_scorer,
     auroc_scorer,
-    ccr_at_fpr_scorer,
+    correct_acceptance_scorer,
     make_open_set_scorer,
-    neg_detection_error_scorer,
+    neg_false_rejection_scorer,
     neg_fpr_at_tpr_scorer,
     normalized_accuracy_scorer,
     open_set_f1_scorer,
     oscr_scorer,
+    outsider_rejection_scorer,
 )
 
 __all__ = [
-    "aupr_in_scorer",
-    "aupr_out_scorer",
     "aupr_score",
     "auroc_score",
     "auroc_scorer",
     "ccr_at_fpr",
-    "ccr_at_fpr_scorer",
-    "detection_error",
+    "correct_acceptance_rate",
+    "correct_acceptance_scorer",
+    "false_rejection_rate",
     "fpr_at_tpr",
     "make_open_set_scorer",
-    "neg_detection_error_scorer",
+    "neg_false_rejection_scorer",
     "neg_fpr_at_tpr_scorer",
     "normalized_accuracy_score",
     "normalized_accuracy_scorer",
@@ -60,4 +65,6 @@ __all__ = [
     "oscr_curve",
     "oscr_score",
     "oscr_scorer",
+    "outsider_rejection_rate",
+    "outsider_rejection_scorer",
 ]

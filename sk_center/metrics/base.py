@@ -1,106 +1,194 @@
-"""Checks that the metrics share."""
+"""Checks and conversions that the metrics and the displays share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 from sklearn.metrics import roc_curve
-from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-if TYPE_CHECKING:
-    pass
+from sk_center._utils.labels import check_no_label_missing, equals_label, is_missing
+
+KINDS = dict.fromkeys("biuf", "numbers") | dict.fromkeys("US", "strings")
+KINDS |= dict.fromkeys("mM", "dates")
 
 
-def _check(y_true, y_score, labels, sample_weight):
+class NoOutsiderError(ValueError):
+    """No sample is an outsider, and the metric is about those."""
+
+
+def checked_scores(y_true, y_score, labels, sample_weight):
     """Return who is known, scores without NaN and weights (or None)."""
-    y_true, y_score = column_or_1d(y_true), column_or_1d(y_score)
-    check_consistent_length(y_true, y_score, sample_weight)
-    y_score = y_score.astype(np.float64)
+    y_true, y_score = checked_labels(y_true, "y_true"), _numbers(y_score, "y_score")
+    check_consistent_length(y_true, y_score)
     if np.isnan(y_score).any():
         raise ValueError("y_score contains NaN.")
-    known, sample_weight = _check_sides(y_true, labels, sample_weight)
-    return known, y_score, sample_weight
+    classes = known_classes(labels)
+    known = is_known(y_true, classes)
+    weight = checked_weight(sample_weight, y_true)
+    _check_sides(y_true, known, classes, weight)
+    return known, y_score, weight
 
 
-def _check_predictions(y_true, y_pred, labels, outlier_label, sample_weight):
-    """Return true and predicted class indices, the reject class last, and weights."""
-    check_consistent_length(y_true, y_pred, sample_weight)
-    *indices, classes = _class_indices(y_true, y_pred, labels, outlier_label)
-    _, sample_weight = _check_sides(column_or_1d(y_true), classes, sample_weight)
-    weight = np.ones(len(indices[0])) if sample_weight is None else sample_weight
-    return *indices, weight
-
-
-def _class_indices(y_true, y_pred, labels, outlier_label):
-    """Return true and predicted class indices, the reject class last, and the classes."""
-    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
+def checked_predictions(y_true, y_pred, labels):
+    """Return which predictions name the class of a known sample."""
+    y_true, y_pred = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
     check_consistent_length(y_true, y_pred)
-    classes = np.unique(labels)
-    if np.isin(outlier_label, classes):
+    classes = known_classes(labels)
+    kinds = _kind(classes), _kind(y_pred)
+    if None not in kinds and kinds[0] != kinds[1]:
         raise ValueError(
-            f"outlier_label must not be one of labels, {classes[:10].tolist()}; got "
-            f"{outlier_label!r}."
+            f"y_pred must hold {kinds[0]}, as labels do, {_some(classes)}; got "
+            f"{kinds[1]}, {_some(y_pred)}."
         )
-    accepted = np.isin(y_pred, classes)
-    other = ~accepted & (y_pred != outlier_label)
+    return is_known(y_true, classes) & np.asarray(y_pred == y_true, dtype=bool)
+
+
+def checked_decisions(
+    y_true, y_pred, labels, outlier_label, sample_weight, sides=("known", "outsider")
+):
+    """Return true and predicted class indices, weights and the reject class's index."""
+    true, predicted, classes = class_indices(y_true, y_pred, labels, outlier_label)
+    weight = checked_weight(sample_weight, true)
+    y_true = checked_labels(y_true, "y_true")
+    _check_sides(y_true, true < len(classes), classes, weight, sides)
+    weight = np.ones(len(true)) if weight is None else weight
+    return true, predicted, weight, len(classes)
+
+
+def class_indices(y_true, y_pred, labels, outlier_label):
+    """Return true and predicted class indices, the reject class last, and the classes."""
+    y_true, y_pred = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
+    check_consistent_length(y_true, y_pred)
+    classes = np.unique(known_classes(labels))
+    if is_missing(outlier_label) or equals_label(classes, outlier_label).any():
+        raise ValueError(
+            f"outlier_label must be a label that is none of labels, "
+            f"{_some(classes)}; got {outlier_label!r}."
+        )
+    accepted = is_known(y_pred, classes)
+    other = ~accepted & ~equals_label(y_pred, outlier_label)
     if other.any():
         raise ValueError(
-            f"y_pred must hold labels, {classes[:10].tolist()}, or outlier_label, "
-            f"{outlier_label!r}; got {np.unique(y_pred[other])[:10].tolist()}."
+            f"y_pred must hold labels, {_some(classes)}, or outlier_label, "
+            f"{outlier_label!r}; got {_some(y_pred[other])}."
         )
     indices = [np.full(len(y_true), len(classes)) for _ in range(2)]
     for index, y, chosen in zip(
-        indices, (y_true, y_pred), (_is_known(y_true, classes), accepted)
+        indices, (y_true, y_pred), (is_known(y_true, classes), accepted)
     ):
         index[chosen] = np.searchsorted(classes, y[chosen])
     return *indices, classes
 
 
-def _check_sides(y_true, labels, sample_weight):
-    """Return who is known, of whom there must be some and not all, and weights."""
-    labels = np.asarray(list(labels))
-    known = _is_known(y_true, labels)
-    counts = np.ones(len(known), dtype=bool)
-    if sample_weight is not None:
-        sample_weight = _check_sample_weight(
-            sample_weight, y_true, dtype=np.float64, ensure_non_negative=True
-        )
-        counts = sample_weight > 0
-    advice = (
-        " In a search or cross-validation, split with cv=LeaveClassesOut(...), so that the "
-        "test part holds classes that are unknown."
-    )
-    for missing, those, hint in (("known", known, ""), ("unknown", ~known, advice)):
-        if not (those & counts).any():
-            raise ValueError(
-                f"y_true holds no {missing} sample (of positive weight): its labels are "
-                f"{np.unique(y_true)[:10].tolist()}, the known ones "
-                f"{labels[:10].tolist()}.{hint}"
-            )
-    return known, sample_weight
-
-
-def _is_known(y_true, labels):
-    """Return which labels are among the known ones."""
-    known = np.isin(y_true, labels)
-    # numpy may take the string "1" for the number 1, depending on how many there are.
-    kinds = y_true.dtype.kind, labels.dtype.kind
-    if "O" not in kinds and (kinds[0] in "US") != (kinds[1] in "US"):
-        known[:] = False
-    return known
-
-
-def _roc(y_true, y_score, labels, sample_weight):
+def roc_rates(y_true, y_score, labels, sample_weight):
     """Return false and true positive rates at all thresholds, from above all scores."""
-    known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
+    known, y_score, sample_weight = checked_scores(y_true, y_score, labels, sample_weight)
     fprs, tprs, _ = roc_curve(
-        known, _ranks(y_score), sample_weight=sample_weight, drop_intermediate=False
+        known, ranks_of(y_score), sample_weight=sample_weight, drop_intermediate=False
     )
     return fprs, tprs
 
 
-def _ranks(y_score):
+def ranks_of(y_score):
     """Return integers in the same order, since scikit-learn's curves take no infinity."""
     return np.unique(y_score, return_inverse=True)[1]
+
+
+def checked_labels(y, name):
+    """Return labels as an array of one dimension, none of them missing."""
+    y = _column(y, name)
+    check_no_label_missing(y, name)
+    return y
+
+
+def known_classes(labels):
+    """Return the known classes as an array."""
+    if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
+        raise ValueError(
+            "labels must be a list or an array of the known classes, such as classes_; got "
+            f"{labels!r}."
+        )
+    return checked_labels(
+        labels if hasattr(labels, "__array__") else list(labels), "labels"
+    )
+
+
+def is_known(y, classes):
+    """Return which labels are among the known classes; a string is no number."""
+    kinds = _kind(y), _kind(classes)
+    if None not in kinds and kinds[0] != kinds[1]:
+        return np.zeros(len(y), dtype=bool)
+    return np.isin(y, classes)
+
+
+def checked_weight(sample_weight, y):
+    """Return weights of samples, or None."""
+    if sample_weight is None:
+        return None
+    weight = check_array(
+        _numbers(sample_weight, "sample_weight"),
+        ensure_2d=False,
+        ensure_min_samples=0,
+        input_name="sample_weight",
+    )
+    check_consistent_length(y, weight)
+    if (weight < 0).any():
+        raise ValueError(f"sample_weight must not be negative; got {weight.min():g}.")
+    # Sums of the largest numbers would overflow; a power of two changes no other digit.
+    return np.ldexp(weight, -np.frexp(weight.max(initial=0))[1])
+
+
+def _check_sides(y_true, known, classes, weight, sides=("known", "outsider")):
+    """Raise where there is no known sample, or no outsider, that counts."""
+    counts = np.ones(len(known), dtype=bool) if weight is None else weight > 0
+    where = f"its labels are {_some(y_true)}, the known classes {_some(classes)}."
+    if "known" in sides and not (known & counts).any():
+        raise ValueError(f"y_true holds no known sample (of positive weight): {where}")
+    if "outsider" in sides and not (~known & counts).any():
+        raise NoOutsiderError(
+            f"y_true holds no outsider (of positive weight): {where} In a search or a "
+            "cross-validation, split with cv=LeaveClassesOut(...), so that the test part "
+            "holds classes that the training part does not."
+        )
+
+
+def _some(values, most=10):
+    """Return the first values that differ, for a message."""
+    return list(dict.fromkeys(values.tolist()))[:most]
+
+
+def _numbers(values, name):
+    """Return numbers as float64; strings and dates, which numpy would convert, are none."""
+    values = _column(values, name)
+    numeric = _kind(values) == "numbers" or (
+        values.dtype.kind == "O" and all(isinstance(v, (Real, Decimal)) for v in values)
+    )
+    if not numeric:
+        raise ValueError(f"{name} must hold numbers; got {_some(values)}.")
+    return values.astype(np.float64)
+
+
+def _column(values, name):
+    """Return values as an array of one dimension, and lose nothing on the way."""
+    if hasattr(values, "requires_grad"):  # a tensor: numpy takes none with a gradient
+        values = values.tolist()
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries; drop those samples.")
+    if isinstance(values, (list, tuple)) and len({isinstance(v, str) for v in values}) > 1:
+        # numpy would make strings of all.
+        values = np.array(values, dtype=object)
+    return column_or_1d(values)
+
+
+def _kind(values):
+    """Return whether values are numbers, strings or dates; None where that is mixed."""
+    if values.dtype.kind != "O":
+        return KINDS.get(values.dtype.kind)
+    for kind, types in (("strings", str), ("numbers", Real)):
+        if len(values) and all(isinstance(value, types) for value in values):
+            return kind
+    return None

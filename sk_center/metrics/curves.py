@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.utils import check_consistent_length, column_or_1d
+
+from sk_center.metrics.base import (
+    checked_predictions,
+    checked_scores,
+    ranks_of,
+    roc_rates,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-from sk_center.metrics.base import _check, _ranks, _roc
 
 __all__ = [
     "aupr_score",
     "auroc_score",
     "ccr_at_fpr",
-    "detection_error",
     "fpr_at_tpr",
     "oscr_curve",
     "oscr_score",
@@ -31,18 +34,19 @@ def auroc_score(
     labels: ArrayLike,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Area under the ROC curve of known against unknown samples.
+    """Area under the ROC curve of known samples against outsiders.
 
-    The probability that a known sample scores higher than an unknown one, ties
-    counting half. It needs no threshold and ignores which known class is right.
+    The probability that a known sample scores higher than an outsider, ties counting
+    half. It needs no threshold and ignores which known class is right.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     y_score : array-like of shape (n_samples,)
-        How known each sample looks, larger is more known: ``score_samples``.
+        Score of each sample, larger is more typical of the known classes:
+        ``score_samples``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
@@ -58,11 +62,11 @@ def auroc_score(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, or ``y_score`` holds NaN.
+        If there is no known sample or no outsider, or ``y_score`` holds NaN.
 
     See Also
     --------
-    oscr_score : Counts only the known samples that are named right.
+    oscr_score : Counts only the known samples that are classified right.
     fpr_at_tpr : At one threshold.
     sk_center.OpenSetRocDisplay : Draws the curve.
 
@@ -72,8 +76,8 @@ def auroc_score(
     >>> auroc_score(["cat", "dog", "fox"], [0.9, 0.4, 0.5], labels=["cat", "dog"])
     0.5
     """
-    known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
-    return float(roc_auc_score(known, _ranks(y_score), sample_weight=sample_weight))
+    known, y_score, sample_weight = checked_scores(y_true, y_score, labels, sample_weight)
+    return float(roc_auc_score(known, ranks_of(y_score), sample_weight=sample_weight))
 
 
 def aupr_score(
@@ -81,29 +85,30 @@ def aupr_score(
     y_score: ArrayLike,
     *,
     labels: ArrayLike,
-    positive: Literal["known", "unknown"] = "known",
+    positive: Literal["known", "outsider"] = "known",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Area under the precision-recall curve of known and unknown samples.
+    """Area under the precision-recall curve of known samples and outsiders.
 
     It is scikit-learn's average precision, without interpolation. Unlike
-    :func:`auroc_score` it depends on how many samples are unknown: chance is the share of
-    the positive side.
+    :func:`auroc_score` it depends on how many samples are outsiders: chance is the share
+    of the positive side.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     y_score : array-like of shape (n_samples,)
-        How known each sample looks, larger is more known: ``score_samples``.
+        Score of each sample, larger is more typical of the known classes:
+        ``score_samples``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
 
-    positive : {"known", "unknown"}, default="known"
+    positive : {"known", "outsider"}, default="known"
         The side to find. ``"known"`` is what the literature calls AUPR-in,
-        ``"unknown"`` is AUPR-out.
+        ``"outsider"`` is AUPR-out.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -116,8 +121,8 @@ def aupr_score(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``positive`` is
-        something else.
+        If there is no known sample or no outsider, ``y_score`` holds NaN, or ``positive``
+        is something else.
 
     See Also
     --------
@@ -134,13 +139,13 @@ def aupr_score(
     >>> y_true, y_score = ["cat", "dog", "fox", "fox"], [4, 2, 3, 1]
     >>> round(aupr_score(y_true, y_score, labels=["cat", "dog"]), 3)
     0.833
-    >>> aupr_score(["cat", "fox"], [2, 1], labels=["cat"], positive="unknown")
+    >>> aupr_score(["cat", "fox"], [2, 1], labels=["cat"], positive="outsider")
     1.0
     """
-    if not (isinstance(positive, str) and positive in ("known", "unknown")):
-        raise ValueError(f"positive must be 'known' or 'unknown'; got {positive!r}.")
-    known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
-    ranks = _ranks(y_score)
+    if not (isinstance(positive, str) and positive in ("known", "outsider")):
+        raise ValueError(f"positive must be 'known' or 'outsider'; got {positive!r}.")
+    known, y_score, sample_weight = checked_scores(y_true, y_score, labels, sample_weight)
+    ranks = ranks_of(y_score)
     side, ranks = (known, ranks) if positive == "known" else (~known, -ranks)
     return float(average_precision_score(side, ranks, sample_weight=sample_weight))
 
@@ -153,7 +158,7 @@ def fpr_at_tpr(
     tpr: float = 0.95,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Share of the unknown samples accepted where ``tpr`` of the known ones are.
+    """Share of the outsiders accepted where ``tpr`` of the known samples are.
 
     Known is the positive side: the threshold is the highest score at which at least
     ``tpr`` of the known samples score as high or higher. With the default it is the false
@@ -162,16 +167,17 @@ def fpr_at_tpr(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     y_score : array-like of shape (n_samples,)
-        How known each sample looks, larger is more known: ``score_samples``.
+        Score of each sample, larger is more typical of the known classes:
+        ``score_samples``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
 
     tpr : float, default=0.95
-        Share of the known samples to accept, in (0, 1]. Larger accepts more unknown ones,
+        Share of the known samples to accept, in (0, 1]. Larger accepts more outsiders,
         too.
 
     sample_weight : array-like of shape (n_samples,), default=None
@@ -185,13 +191,13 @@ def fpr_at_tpr(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``tpr`` is out
+        If there is no known sample or no outsider, ``y_score`` holds NaN, or ``tpr`` is out
         of range.
 
     See Also
     --------
     auroc_score : Over all thresholds.
-    ccr_at_fpr : The other way round, and counts only samples that are named right.
+    ccr_at_fpr : The other way round, and counts only samples that are classified right.
 
     References
     ----------
@@ -206,73 +212,9 @@ def fpr_at_tpr(
     """
     if not 0 < tpr <= 1:
         raise ValueError(f"tpr must be in (0, 1]; got {tpr!r}.")
-    fprs, tprs = _roc(y_true, y_score, labels, sample_weight)
+    fprs, tprs = roc_rates(y_true, y_score, labels, sample_weight)
     # Sums of weights round: 0.95 may have become 0.9499999999999999.
     return float(fprs[np.flatnonzero(tprs >= tpr - 1e-12)[0]])
-
-
-def detection_error(
-    y_true: ArrayLike,
-    y_score: ArrayLike,
-    *,
-    labels: ArrayLike,
-    sample_weight: ArrayLike | None = None,
-) -> float:
-    """Smallest share of errors of telling known from unknown, both sides counting half.
-
-    The least that any threshold t reaches of ``(1 - TPR(t)) / 2 + FPR(t) / 2``, with the
-    share TPR of the known samples and FPR of the unknown ones that are accepted.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
-
-    y_score : array-like of shape (n_samples,)
-        How known each sample looks, larger is more known: ``score_samples``.
-
-    labels : array-like of shape (n_classes,)
-        The known classes, ``classes_`` of the classifier.
-
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the samples.
-
-    Returns
-    -------
-    error : float
-        Between 0 and 0.5, which accepting all samples gives; smaller is better.
-
-    Raises
-    ------
-    ValueError
-        If there is no known or no unknown sample, or ``y_score`` holds NaN.
-
-    See Also
-    --------
-    fpr_at_tpr : The errors at a threshold that is given.
-
-    Notes
-    -----
-    [1]_ defines the error, as the probability of a mistake where half of the samples are
-    unknown. Its tables give it at a TPR of 95 %, which is ``0.025 + fpr / 2`` with ``fpr``
-    of :func:`fpr_at_tpr`; the program of its authors takes the least value over all
-    thresholds, as here. That is one minus the "detection accuracy" of [2]_.
-
-    References
-    ----------
-    .. [1] S. Liang, Y. Li, R. Srikant. "Enhancing the reliability of out-of-distribution
-       image detection in neural networks". ICLR 2018.
-    .. [2] K. Lee, K. Lee, H. Lee, J. Shin. "A simple unified framework for detecting
-       out-of-distribution samples and adversarial attacks". NeurIPS 2018.
-
-    Examples
-    --------
-    >>> from sk_center.metrics import detection_error
-    >>> detection_error([0, 0, 1, 1, 7, 7], [6, 5, 4, 2, 3, 1], labels=[0, 1])
-    0.125
-    """
-    fprs, tprs = _roc(y_true, y_score, labels, sample_weight)
-    return float(((1 - tprs) / 2 + fprs / 2).min())
 
 
 def oscr_curve(
@@ -287,18 +229,19 @@ def oscr_curve(
 
     At a threshold, the correct classification rate is the share of the known samples
     that score as high or higher *and* are given their class; the false positive rate
-    is the share of the unknown samples that score as high or higher [1]_.
+    is the share of the outsiders that score as high or higher [1]_.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
         Class given to each sample without rejection.
 
     y_score : array-like of shape (n_samples,)
-        How known each sample looks, larger is more known: ``score_samples``.
+        Score of each sample, larger is more typical of the known classes:
+        ``score_samples``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
@@ -320,7 +263,8 @@ def oscr_curve(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, or ``y_score`` holds NaN.
+        If there is no known sample or no outsider, ``y_score`` holds NaN, or ``y_pred``
+        holds NaN or labels of another kind than ``labels``.
 
     See Also
     --------
@@ -329,9 +273,9 @@ def oscr_curve(
 
     Notes
     -----
-    [1]_ counts the known samples that score higher than the threshold, and the unknown
-    ones that score as high or higher. That curve is lower than the one here, but only
-    where known and unknown samples have the same score.
+    [1]_ counts the known samples that score higher than the threshold, and the outsiders
+    that score as high or higher. That curve is lower than the one here, but only where a
+    known sample and an outsider have the same score.
 
     References
     ----------
@@ -348,15 +292,13 @@ def oscr_curve(
     >>> fpr
     array([0. , 0. , 0. , 0.5, 1. ])
     """
-    known, y_score, sample_weight = _check(y_true, y_score, labels, sample_weight)
-    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
-    check_consistent_length(y_true, y_pred)
-    correct = known & (y_pred == y_true)
+    known, y_score, sample_weight = checked_scores(y_true, y_score, labels, sample_weight)
+    correct = checked_predictions(y_true, y_pred, labels)
     weight = np.ones(len(known)) if sample_weight is None else sample_weight
     order = np.argsort(-y_score, kind="stable")
     steps = y_score[order][1:] != y_score[order][:-1]
     last = np.append(np.flatnonzero(steps), len(order) - 1)
-    # Of sums in one order no part is rounded to more than the whole.
+    # A part is never rounded to more than the whole where both are summed in one order.
     sums = [np.cumsum((weight * part)[order]) for part in (correct, known, ~known)]
     ccr, fpr = sums[0][last] / sums[1][-1], sums[2][last] / sums[2][-1]
     return np.append(0, ccr), np.append(0, fpr), np.append(np.inf, y_score[order][last])
@@ -372,20 +314,23 @@ def oscr_score(
 ) -> float:
     """Area under the open-set classification rate (OSCR) curve.
 
-    One number for both jobs: classify the known, tell the unknown apart. Equal to
-    :func:`auroc_score` where every known sample is classified correctly, smaller
-    otherwise. The curve is that of :func:`oscr_curve`, joined by straight lines.
+    One number for both jobs, to classify known samples and to tell outsiders apart. It
+    equals :func:`auroc_score` where every known sample is classified correctly, and is
+    smaller otherwise. The curve is that of :func:`oscr_curve`, joined by straight lines.
+    It ranks scores and sees no threshold: whether anything is rejected it cannot tell,
+    see :func:`normalized_accuracy_score`.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
         Class given to each sample without rejection.
 
     y_score : array-like of shape (n_samples,)
-        How known each sample looks, larger is more known: ``score_samples``.
+        Score of each sample, larger is more typical of the known classes:
+        ``score_samples``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
@@ -401,13 +346,14 @@ def oscr_score(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, or ``y_score`` holds NaN.
+        If there is no known sample or no outsider, ``y_score`` holds NaN, or ``y_pred``
+        holds NaN or labels of another kind than ``labels``.
 
     See Also
     --------
     oscr_curve : The curve, with its reference.
     ccr_at_fpr : One point of it.
-    auroc_score : Whichever class is named.
+    auroc_score : Whichever class is predicted.
 
     Examples
     --------
@@ -430,27 +376,28 @@ def ccr_at_fpr(
     fpr: float = 0.1,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Share of the known samples classified correctly where few unknown are accepted.
+    """Share of the known samples classified correctly where few outsiders are accepted.
 
     The correct classification rate of :func:`oscr_curve` at the lowest threshold that at
-    most ``fpr`` of the unknown samples reach. Nothing is interpolated.
+    most ``fpr`` of the outsiders reach. Nothing is interpolated.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
         Class given to each sample without rejection.
 
     y_score : array-like of shape (n_samples,)
-        How known each sample looks, larger is more known: ``score_samples``.
+        Score of each sample, larger is more typical of the known classes:
+        ``score_samples``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
 
     fpr : float, default=0.1
-        Largest share of the unknown samples to accept, in [0, 1]. Larger accepts more of
+        Largest share of the outsiders to accept, in [0, 1]. Larger accepts more of
         all. With n of them, rates below 1 / n are all the same as 0.
 
     sample_weight : array-like of shape (n_samples,), default=None
@@ -464,8 +411,8 @@ def ccr_at_fpr(
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, ``y_score`` holds NaN, or ``fpr`` is out
-        of range.
+        If there is no known sample or no outsider, ``y_score`` holds NaN, ``y_pred``
+        holds NaN or labels of another kind than ``labels``, or ``fpr`` is out of range.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""Metrics of predicted labels."""
+"""Metrics of decisions: predicted labels, and rejections among them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sk_center.metrics.base import checked_decisions
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sk_center._utils.types import Label
-from sk_center.metrics.base import _check_predictions
 
-__all__ = ["normalized_accuracy_score", "open_set_f1_score", "openness"]
+__all__ = [
+    "correct_acceptance_rate",
+    "false_rejection_rate",
+    "normalized_accuracy_score",
+    "open_set_f1_score",
+    "openness",
+    "outsider_rejection_rate",
+]
 
 
-def open_set_f1_score(
+def outsider_rejection_rate(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
@@ -24,15 +32,15 @@ def open_set_f1_score(
     outlier_label: Label,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean of the F1 scores of the known classes and of the reject class.
+    """Share of the outsiders that are rejected, at the threshold of the classifier.
 
-    All unknown samples together are one more class, and rejecting is to predict it:
-    scikit-learn's macro F1 of K + 1 classes.
+    It is the power of the decision, and means something only beside what the decision
+    costs, :func:`false_rejection_rate`: rejecting all samples gives 1.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
         Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
@@ -41,65 +49,156 @@ def open_set_f1_score(
         The known classes, ``classes_`` of the classifier.
 
     outlier_label : int, float or str
-        What ``y_pred`` says of rejected samples: ``outlier_label_`` of the classifier.
+        Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
 
     Returns
     -------
-    f1 : float
+    rate : float
         Between 0 and 1; larger is better.
 
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, ``y_pred`` holds other labels, or
-        ``outlier_label`` is among ``labels``.
+        If there is no outsider, ``y_pred`` holds other labels, or ``outlier_label`` is
+        among ``labels``.
 
     See Also
     --------
-    normalized_accuracy_score : Accuracies, whatever share of the samples is unknown.
-    sk_center.OpenSetConfusionMatrixDisplay : All the counts.
-    sklearn.metrics.f1_score : The same number from unknown labels made one.
-
-    Notes
-    -----
-    The F1 score of a class is ``2 TP / (2 TP + FP + FN)``. A known class that no sample
-    has and none is given is left out of the mean, as scikit-learn does.
-
-    The macro-averaging open-set F-measure of [1]_ is another number: its precision and
-    recall are means over the K known classes only, to which accepted unknown samples are
-    false positives, and it is the F1 score of these two means. Correct rejections earn
-    nothing there.
-
-    References
-    ----------
-    .. [1] P. R. Mendes Júnior et al. "Nearest neighbors distance ratio open-set
-       classifier". Machine Learning 106, 2017.
+    false_rejection_rate : Share of the known samples that are rejected.
+    normalized_accuracy_score : One number for both sides.
 
     Examples
     --------
-    >>> from sk_center.metrics import open_set_f1_score
-    >>> y_true = ["cat", "cat", "dog", "fox", "gnu"]
-    >>> y_pred = ["cat", "outsider", "dog", "outsider", "outsider"]
-    >>> round(open_set_f1_score(
-    ...     y_true, y_pred, labels=["cat", "dog"], outlier_label="outsider"), 3)
-    0.822
+    >>> from sk_center.metrics import outsider_rejection_rate
+    >>> outsider_rejection_rate(
+    ...     [0, 0, 1, 1, 7, 7], [0, -1, 1, 0, -1, 0], labels=[0, 1], outlier_label=-1)
+    0.5
     """
-    true, predicted, weight = _check_predictions(
-        y_true, y_pred, labels, outlier_label, sample_weight
+    true, predicted, weight, reject = checked_decisions(
+        y_true, y_pred, labels, outlier_label, sample_weight, sides=("outsider",)
     )
-    hits, of_true, of_predicted = (
-        np.bincount(classes, classes_weight, minlength=true.max() + 1)
-        for classes, classes_weight in (
-            (true, weight * (true == predicted)),
-            (true, weight),
-            (predicted, weight),
-        )
+    return _share(predicted == reject, weight, true == reject)
+
+
+def false_rejection_rate(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike,
+    outlier_label: Label,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Share of the known samples that are rejected.
+
+    An :class:`~sk_center.OpenSetClassifier` bounds its expectation by the parameter of
+    the same name. No outsiders are needed.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; samples of a label outside ``labels`` are outsiders.
+
+    y_pred : array-like of shape (n_samples,)
+        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    outlier_label : int, float or str
+        Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    rate : float
+        Between 0 and 1; smaller is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known sample, ``y_pred`` holds other labels, or ``outlier_label`` is
+        among ``labels``.
+
+    See Also
+    --------
+    correct_acceptance_rate : Share of the known samples accepted and classified right.
+    sk_center.FalseRejectionDisplay : Draws the rate, also by class, beside the allowed one.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import false_rejection_rate
+    >>> false_rejection_rate(
+    ...     [0, 0, 1, 1, 7, 7], [0, -1, 1, 0, -1, 0], labels=[0, 1], outlier_label=-1)
+    0.25
+    """
+    true, predicted, weight, reject = checked_decisions(
+        y_true, y_pred, labels, outlier_label, sample_weight, sides=("known",)
     )
-    total = of_true + of_predicted
-    return float((2 * hits[total > 0] / total[total > 0]).mean())
+    return _share(predicted == reject, weight, true < reject)
+
+
+def correct_acceptance_rate(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike,
+    outlier_label: Label,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Share of the known samples that are accepted and classified right.
+
+    It is the accuracy on known samples, where a rejection is an error. No outsiders are
+    needed.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; samples of a label outside ``labels`` are outsiders.
+
+    y_pred : array-like of shape (n_samples,)
+        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    outlier_label : int, float or str
+        Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    rate : float
+        Between 0 and 1; larger is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known sample, ``y_pred`` holds other labels, or ``outlier_label`` is
+        among ``labels``.
+
+    See Also
+    --------
+    false_rejection_rate : Share of the known samples that are rejected.
+    ccr_at_fpr : The same at the threshold that accepts a given share of the outsiders.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import correct_acceptance_rate
+    >>> correct_acceptance_rate(
+    ...     [0, 0, 1, 1, 7, 7], [0, -1, 1, 0, -1, 0], labels=[0, 1], outlier_label=-1)
+    0.5
+    """
+    true, predicted, weight, reject = checked_decisions(
+        y_true, y_pred, labels, outlier_label, sample_weight, sides=("known",)
+    )
+    return _share(predicted == true, weight, true < reject)
 
 
 def normalized_accuracy_score(
@@ -111,16 +210,18 @@ def normalized_accuracy_score(
     lambda_r: float = 0.5,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Weighted mean of the accuracies on known and on unknown samples.
+    """Weighted mean of the accuracies on known samples and on outsiders.
 
-    ``lambda_r * AKS + (1 - lambda_r) * AUS``: AKS is the share of the known samples that
-    are given their class, AUS the share of the unknown ones that are rejected [1]_. How
-    many samples are unknown does not matter.
+    ``lambda_r * AKS + (1 - lambda_r) * AUS``: AKS is :func:`correct_acceptance_rate`, the
+    share of the known samples that are accepted and classified right, AUS is
+    :func:`outsider_rejection_rate` [1]_. The share of outsiders among the samples does not
+    matter. It is the number to search by at the allowed false-rejection rate: where nothing
+    is rejected, it is half the accuracy.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
         Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
@@ -129,11 +230,11 @@ def normalized_accuracy_score(
         The known classes, ``classes_`` of the classifier.
 
     outlier_label : int, float or str
-        What ``y_pred`` says of rejected samples: ``outlier_label_`` of the classifier.
+        Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
 
     lambda_r : float, default=0.5
-        Weight of the known samples, in (0, 1). Larger minds false rejections more than
-        outsiders that are accepted.
+        Weight of the known samples, in (0, 1). Larger weighs false rejections and wrong
+        classes more, accepted outsiders less.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -141,17 +242,18 @@ def normalized_accuracy_score(
     Returns
     -------
     accuracy : float
-        Between 0 and 1; larger is better. To reject all gives ``1 - lambda_r``.
+        Between 0 and 1; larger is better. Rejecting all samples gives ``1 - lambda_r``.
 
     Raises
     ------
     ValueError
-        If there is no known or no unknown sample, ``y_pred`` holds other labels,
+        If there is no known sample or no outsider, ``y_pred`` holds other labels,
         ``outlier_label`` is among ``labels``, or ``lambda_r`` is out of range.
 
     See Also
     --------
-    open_set_f1_score : Also depends on how many samples are unknown.
+    oscr_score : The same trade over all thresholds.
+    open_set_f1_score : Depends on the share of outsiders among the samples, too.
 
     References
     ----------
@@ -167,14 +269,98 @@ def normalized_accuracy_score(
     """
     if not 0 < lambda_r < 1:
         raise ValueError(f"lambda_r must be in (0, 1); got {lambda_r!r}.")
-    true, predicted, weight = _check_predictions(
+    true, predicted, weight, reject = checked_decisions(
         y_true, y_pred, labels, outlier_label, sample_weight
     )
-    known, right = true < true.max(), true == predicted
-    of_known, of_unknown = (
-        np.average(right[side], weights=weight[side]) for side in (known, ~known)
+    known, right = true < reject, true == predicted
+    of_known, of_outsiders = (_share(right, weight, side) for side in (known, ~known))
+    return float(lambda_r * of_known + (1 - lambda_r) * of_outsiders)
+
+
+def open_set_f1_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike,
+    outlier_label: Label,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Mean of the F1 scores of the known classes and of the reject class.
+
+    All outsiders together are one more class, and rejecting is to predict it:
+    scikit-learn's macro F1 of K + 1 classes.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels; samples of a label outside ``labels`` are outsiders.
+
+    y_pred : array-like of shape (n_samples,)
+        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+
+    labels : array-like of shape (n_classes,)
+        The known classes, ``classes_`` of the classifier.
+
+    outlier_label : int, float or str
+        Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    f1 : float
+        Between 0 and 1; larger is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no known sample or no outsider, ``y_pred`` holds other labels, or
+        ``outlier_label`` is among ``labels``.
+
+    See Also
+    --------
+    normalized_accuracy_score : Does not depend on the share of outsiders.
+    sk_center.OpenSetConfusionMatrixDisplay : All the counts.
+    sklearn.metrics.f1_score : The same number, once all outsiders have one label.
+
+    Notes
+    -----
+    The F1 score of a class is ``2 TP / (2 TP + FP + FN)``. A known class that no sample
+    has and none is given is left out of the mean, as scikit-learn does.
+
+    The macro-averaging open-set F-measure of [1]_ is another number: its precision and
+    recall are means over the K known classes only, to which accepted outsiders are false
+    positives, and it is the F1 score of these two means. Correct rejections earn nothing
+    there.
+
+    References
+    ----------
+    .. [1] P. R. Mendes Júnior et al. "Nearest neighbors distance ratio open-set
+       classifier". Machine Learning 106, 2017.
+
+    Examples
+    --------
+    >>> from sk_center.metrics import open_set_f1_score
+    >>> y_true = ["cat", "cat", "dog", "fox", "gnu"]
+    >>> y_pred = ["cat", "outsider", "dog", "outsider", "outsider"]
+    >>> round(open_set_f1_score(
+    ...     y_true, y_pred, labels=["cat", "dog"], outlier_label="outsider"), 3)
+    0.822
+    """
+    true, predicted, weight, reject = checked_decisions(
+        y_true, y_pred, labels, outlier_label, sample_weight
     )
-    return float(lambda_r * of_known + (1 - lambda_r) * of_unknown)
+    hits, of_true, of_predicted = (
+        np.bincount(classes, classes_weight, minlength=reject + 1)
+        for classes, classes_weight in (
+            (true, weight * (true == predicted)),
+            (true, weight),
+            (predicted, weight),
+        )
+    )
+    total = of_true + of_predicted
+    return float((2 * hits[total > 0] / total[total > 0]).mean())
 
 
 def openness(n_known_classes: int, n_test_classes: int) -> float:
@@ -189,12 +375,12 @@ def openness(n_known_classes: int, n_test_classes: int) -> float:
         Number of known classes, those of training: ``len(classes_)``.
 
     n_test_classes : int
-        Number of classes that are met in testing, the known ones included.
+        Number of classes of the test samples, the known ones included.
 
     Returns
     -------
     openness : float
-        0 where no class is unknown, the closer to 1 the more are.
+        0 where all test classes are known, nearer to 1 the more of them are not.
 
     Raises
     ------
@@ -207,8 +393,8 @@ def openness(n_known_classes: int, n_test_classes: int) -> float:
 
     Notes
     -----
-    Some papers take ``1 - sqrt(n_known / n_test)`` instead, which is larger: of MNIST with
-    6 known digits it makes 0.225 rather than 0.134.
+    Some papers take ``1 - sqrt(n_known / n_test)`` instead, which is larger: 0.225 rather
+    than 0.134 for MNIST with 6 known digits.
 
     References
     ----------
@@ -234,3 +420,8 @@ def openness(n_known_classes: int, n_test_classes: int) -> float:
                 f"{name} must be an integer of at least {minimum}; got {number!r}."
             )
     return float(1 - np.sqrt(2 * n_known_classes / (n_known_classes + n_test_classes)))
+
+
+def _share(chosen, weight, side):
+    """Return the weighted share of the samples of one side that are chosen."""
+    return float(np.average(chosen[side], weights=weight[side]))

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import warnings
 from inspect import signature
+from math import nan
 from typing import TYPE_CHECKING, Any
 
-from sklearn.metrics._scorer import _BaseScorer
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import UndefinedMetricWarning
 
-from sk_center._utils.nested import nested, transformed
+from sk_center._utils.compat import BaseScorer
+from sk_center._utils.nested import judge, open_set_inside
+from sk_center.metrics.base import NoOutsiderError
+from sk_center.metrics.curves import auroc_score, fpr_at_tpr, oscr_score
+from sk_center.metrics.decisions import (
+    correct_acceptance_rate,
+    false_rejection_rate,
+    normalized_accuracy_score,
+    open_set_f1_score,
+    outsider_rejection_rate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sk_center._utils.types import Scorer
-from sk_center.metrics.curves import (
-    aupr_score,
-    auroc_score,
-    ccr_at_fpr,
-    detection_error,
-    fpr_at_tpr,
-    oscr_score,
-)
-from sk_center.metrics.decisions import normalized_accuracy_score, open_set_f1_score
 
 __all__ = [
-    "aupr_in_scorer",
-    "aupr_out_scorer",
     "auroc_scorer",
-    "ccr_at_fpr_scorer",
+    "correct_acceptance_scorer",
     "make_open_set_scorer",
-    "neg_detection_error_scorer",
+    "neg_false_rejection_scorer",
     "neg_fpr_at_tpr_scorer",
     "normalized_accuracy_scorer",
     "open_set_f1_scorer",
     "oscr_scorer",
+    "outsider_rejection_scorer",
 ]
 
 
@@ -42,16 +45,16 @@ def make_open_set_scorer(
 ) -> Scorer:
     """Make a scorer for open-set classifiers from an open-set metric.
 
-    :func:`sklearn.metrics.make_scorer` cannot, because what is known is told by the
+    :func:`sklearn.metrics.make_scorer` cannot, because the known classes are those of the
     classifier: the scorer gives the metric ``labels=estimator.classes_``.
 
     Parameters
     ----------
     metric : callable
-        Called as ``metric(y_true, ..., labels=classes_, **params)``. The names of its
-        parameters tell what else it gets: ``y_score`` is ``score_samples(X)``; ``y_pred``
-        is the class given without rejection, but where there is an ``outlier_label`` too
-        it is ``predict(X)``; ``sample_weight`` is passed on.
+        Called as ``metric(y_true, ..., labels=classes_, **params)``. It gets what the names
+        of its other parameters ask for: ``y_score`` is ``score_samples(X)``; ``y_pred`` is
+        ``predict(X)`` for a metric that takes ``outlier_label``, too, else the class that
+        is predicted without rejection; ``sample_weight`` is passed on.
 
     greater_is_better : bool, default=True
         Whether larger is better. False makes a scorer that gives minus the metric.
@@ -64,7 +67,9 @@ def make_open_set_scorer(
     scorer : callable
         Called as ``scorer(estimator, X, y, sample_weight=None)`` with a fitted
         :class:`~sk_center.OpenSetClassifier`, also at the end of a Pipeline or inside a
-        search such as ``GridSearchCV``. It gives a float, larger is better.
+        search such as ``GridSearchCV``. It gives a float, larger is better. Where the
+        metric needs outsiders and ``y`` holds none, it is NaN, and one warning tells to
+        split with :class:`~sk_center.LeaveClassesOut`.
 
     Raises
     ------
@@ -77,6 +82,8 @@ def make_open_set_scorer(
 
     Notes
     -----
+    Several scorers of one cross-validation share a single pass through the model.
+
     With metadata routing enabled, ``set_score_request(sample_weight=True)`` asks for
     weights. It changes the scorer that it is called on, so call it on one of your own and
     not on those of this module.
@@ -105,11 +112,10 @@ def make_open_set_scorer(
         if name not in accepted or name in _OpenSetScorer.GIVEN:
             choice = [other for other in accepted if other not in _OpenSetScorer.GIVEN]
             raise TypeError(f"params may hold {choice} for {metric!r}; got {name!r}.")
-    response_method = "score_samples" if "y_score" in accepted else "predict"
-    return _OpenSetScorer(metric, 1 if greater_is_better else -1, params, response_method)
+    return _OpenSetScorer(metric, 1 if greater_is_better else -1, params)
 
 
-class _OpenSetScorer(_BaseScorer):
+class _OpenSetScorer(BaseScorer):
     """A scorer that gives the metric the known classes and what it asks for.
 
     Weights, metadata routing and responses shared by several scorers are scikit-learn's.
@@ -119,17 +125,25 @@ class _OpenSetScorer(_BaseScorer):
 
     def _score(self, method_caller, estimator, X, y_true, sample_weight=None):
         asked = signature(self._score_func).parameters
-        given = {"labels": estimator.classes_, **self._kwargs}
+        model, _ = open_set_inside(estimator)
+        decision = method_caller(_Judge(estimator), "judge", X)
+        given = {"labels": model.classes_, **self._kwargs}
         if "outlier_label" in asked:
-            given["y_pred"] = method_caller(estimator, "predict", X)
-            given["outlier_label"] = _open_set_classifier(estimator)[0].outlier_label_
+            given["y_pred"] = decision.labels
+            given["outlier_label"] = model.outlier_label_
         elif "y_pred" in asked:
-            given["y_pred"] = _predict_known(estimator, X)
+            given["y_pred"] = decision.predicted
         if "y_score" in asked:
-            given["y_score"] = method_caller(estimator, "score_samples", X)
+            given["y_score"] = decision.scores
         if sample_weight is not None:
             given["sample_weight"] = sample_weight
-        return self._sign * self._score_func(y_true, **given)
+        try:
+            return self._sign * self._score_func(y_true, **given)
+        except NoOutsiderError as error:
+            # As scikit-learn's AUROC of one class: raised, it would come as a traceback in
+            # a warning of each fold of each candidate.
+            _warn_once(model.classes_, str(error))
+            return nan
 
     def __repr__(self):
         sign = "" if self._sign > 0 else ", greater_is_better=False"
@@ -137,29 +151,41 @@ class _OpenSetScorer(_BaseScorer):
         return f"make_open_set_scorer({self._score_func.__name__}{sign}{params})"
 
 
-def _open_set_classifier(estimator):
-    """Return the open-set classifier inside an estimator, and what transforms X for it."""
-    for inner, before in nested(estimator, searches=True):
-        if hasattr(inner, "outlier_label_"):
-            return inner, before
-    raise TypeError(
-        "estimator must be a fitted OpenSetClassifier, a Pipeline that ends in one or a "
-        f"search of one; got {estimator!r}."
-    )
+class _Judge(ClassifierMixin, BaseEstimator):
+    """What judges the X of the outermost estimator; scikit-learn calls and caches it."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    @property
+    def classes_(self):
+        return open_set_inside(self.estimator)[0].classes_
+
+    def judge(self, X):
+        return judge(self.estimator, X)
 
 
-def _predict_known(estimator, X):
-    """Return the class that is given to each sample without rejection."""
-    classifier, before = _open_set_classifier(estimator)
-    return classifier.estimator_.predict(transformed(before, X))
+_WARNED = set()
+
+
+def _warn_once(classes, message):
+    """Warn the first time that samples of these classes come without outsiders.
+
+    Python's own filter cannot: scikit-learn resets it for each fold of a search.
+    """
+    key = tuple(classes.tolist())
+    if key not in _WARNED:
+        _WARNED.add(key)
+        warnings.warn(f"The score is NaN: {message}", UndefinedMetricWarning, stacklevel=3)
 
 
 auroc_scorer = make_open_set_scorer(auroc_score)
-aupr_in_scorer = make_open_set_scorer(aupr_score)
-aupr_out_scorer = make_open_set_scorer(aupr_score, positive="unknown")
 neg_fpr_at_tpr_scorer = make_open_set_scorer(fpr_at_tpr, greater_is_better=False)
-neg_detection_error_scorer = make_open_set_scorer(detection_error, greater_is_better=False)
 oscr_scorer = make_open_set_scorer(oscr_score)
-ccr_at_fpr_scorer = make_open_set_scorer(ccr_at_fpr)
-open_set_f1_scorer = make_open_set_scorer(open_set_f1_score)
 normalized_accuracy_scorer = make_open_set_scorer(normalized_accuracy_score)
+correct_acceptance_scorer = make_open_set_scorer(correct_acceptance_rate)
+outsider_rejection_scorer = make_open_set_scorer(outsider_rejection_rate)
+neg_false_rejection_scorer = make_open_set_scorer(
+    false_rejection_rate, greater_is_better=False
+)
+open_set_f1_scorer = make_open_set_scorer(open_set_f1_score)

@@ -1,19 +1,14 @@
-"""Tests of the metrics of scores, against their definitions in loops over float64.
-
-The metrics of decisions and the scorers are tested in test_decisions_and_scorers.py.
-"""
+"""The metrics of scores, against their definitions in loops over float64."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import ks_2samp
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
 from sk_center.metrics import (
     aupr_score,
     auroc_score,
     ccr_at_fpr,
-    detection_error,
     fpr_at_tpr,
     oscr_curve,
     oscr_score,
@@ -87,7 +82,7 @@ def reference_aupr(y_true, y_score, positive, weight=None):
     """Return the sum over thresholds of precision times the rise of recall."""
     weight = np.ones(len(y_true)) if weight is None else weight
     side = np.array([label in LABELS for label in y_true])
-    if positive == "unknown":
+    if positive == "outsider":
         side, y_score = ~side, -np.asarray(y_score)
     area = recall = 0.0
     for threshold in sorted(set(y_score), reverse=True):
@@ -96,16 +91,6 @@ def reference_aupr(y_true, y_score, positive, weight=None):
         if recall > previous:
             area += (recall - previous) * rate(weight, side, found)
     return area
-
-
-def reference_detection_error(y_true, y_score, weight=None):
-    """Return the least mean of both error rates at infinity and at each score."""
-    weight = np.ones(len(y_true)) if weight is None else weight
-    known = np.array([label in LABELS for label in y_true])
-    return min(
-        (rate(weight, y_score < t, known) + rate(weight, y_score >= t, ~known)) / 2
-        for t in [np.inf, *y_score]
-    )
 
 
 def reference_ccr_at_fpr(y_true, y_pred, y_score, fpr, weight=None):
@@ -122,17 +107,16 @@ def scores_of(y_true, y_pred, y_score, **params):
         fpr_at_tpr(y_true, y_score, tpr=0.8, **params),
         oscr_score(y_true, y_pred, y_score, **params),
         aupr_score(y_true, y_score, **params),
-        aupr_score(y_true, y_score, positive="unknown", **params),
-        detection_error(y_true, y_score, **params),
+        aupr_score(y_true, y_score, positive="outsider", **params),
         ccr_at_fpr(y_true, y_pred, y_score, fpr=0.2, **params),
     )
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_values", [None, 3, 1])
+@pytest.mark.parametrize("seed", range(2))
 def test_auroc_counts_pairs(seed, n_values, weighted):
-    """Check AUROC against all pairs of known and unknown, ties half."""
+    """Check AUROC against all pairs of a known sample and an outsider, ties half."""
     y_true, _, y_score = random_problem(seed, n_values=n_values)
     weight = np.random.default_rng(seed).uniform(0.1, 3, 60) if weighted else None
     auroc = auroc_score(y_true, y_score, labels=LABELS, sample_weight=weight)
@@ -147,9 +131,9 @@ def test_auroc_is_that_of_scikit_learn():
 
 
 # 1/3 and 0.8 are shares that some problem reaches exactly, up to rounding.
-@pytest.mark.parametrize("tpr", [0.01, 1 / 3, 0.5, 0.8, 0.95, 1, 1.0])
-@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("tpr", [0.01, 1 / 3, 0.8, 1])
+@pytest.mark.parametrize("n_values", [None, 3, 1])
+@pytest.mark.parametrize("seed", range(2))
 def test_fpr_at_tpr_scans_thresholds(seed, n_values, tpr):
     """Check the false positive rate against a scan of all scores from the top."""
     y_true, _, y_score = random_problem(seed, n_values=n_values)
@@ -157,10 +141,10 @@ def test_fpr_at_tpr_scans_thresholds(seed, n_values, tpr):
     assert_allclose(fpr, reference_fpr_at_tpr(y_true, y_score, tpr), **CLOSE)
 
 
-@pytest.mark.parametrize("n_known", [3, 7, 10, 20, 49, 100, 300])
+@pytest.mark.parametrize("n_known", [3, 10, 49, 300])
 def test_fpr_at_each_tpr_that_is_reached_exactly(n_known):
     """Check that tpr = k / n takes the k highest known samples and not one more."""
-    # An unknown sample under each known one tells at which of them the threshold is.
+    # An outsider under each known sample tells at which of them the threshold is.
     y_true = np.tile([0, 3], n_known)
     y_score = -np.arange(2 * n_known)
     fprs = [
@@ -196,7 +180,7 @@ def test_fpr_at_tpr_when_weights_round(n_known, weight):
 
 
 @pytest.mark.parametrize("tpr", [0.3, 0.5, 0.95])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_fpr_at_tpr_with_weights(seed, tpr):
     """Check the weighted false positive rate against a scan of all scores."""
     y_true, _, y_score = random_problem(seed, n_values=6)
@@ -207,15 +191,15 @@ def test_fpr_at_tpr_with_weights(seed, tpr):
 
 def test_default_tpr_is_95_percent():
     """Check that fpr_at_tpr without a tpr is the FPR at 95 % TPR."""
-    # 20 known samples, an unknown one under each: 95 % are the 19 highest of them.
+    # 20 known samples, an outsider under each: 95 % are the 19 highest of them.
     y_true = np.tile([0, 3], 20)
     assert fpr_at_tpr(y_true, -np.arange(40), labels=LABELS) == 18 / 20
 
 
-@pytest.mark.parametrize("positive", ["known", "unknown"])
+@pytest.mark.parametrize("positive", ["known", "outsider"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_values", [None, 3, 1])
+@pytest.mark.parametrize("seed", range(2))
 def test_aupr_sums_over_thresholds(seed, n_values, weighted, positive):
     """Check AUPR of either side against precision and recall at each threshold."""
     y_true, _, y_score = random_problem(seed, n_values=n_values)
@@ -229,49 +213,27 @@ def test_aupr_sums_over_thresholds(seed, n_values, weighted, positive):
 def test_aupr_is_that_of_scikit_learn():
     """Check that known is the default side, and that for the other the scores flip."""
     y_true, _, y_score = random_problem(0)
-    known_side, unknown_side = (
+    known_side, outsider_side = (
         average_precision_score(y_true < 3, y_score),
         average_precision_score(y_true >= 3, -y_score),
     )
-    assert abs(known_side - unknown_side) > 0.05
+    assert abs(known_side - outsider_side) > 0.05
     assert_allclose(aupr_score(y_true, y_score, labels=LABELS), known_side, **CLOSE)
-    aupr_out = aupr_score(y_true, y_score, labels=LABELS, positive="unknown")
-    assert_allclose(aupr_out, unknown_side, **CLOSE)
+    aupr_out = aupr_score(y_true, y_score, labels=LABELS, positive="outsider")
+    assert_allclose(aupr_out, outsider_side, **CLOSE)
 
 
-@pytest.mark.parametrize(("positive", "share"), [("known", 0.75), ("unknown", 0.25)])
+@pytest.mark.parametrize(("positive", "share"), [("known", 0.75), ("outsider", 0.25)])
 def test_aupr_of_chance(positive, share):
     """Check that scores that tell nothing give the share of the side."""
     aupr = aupr_score([0, 1, 2, 3], [5, 5, 5, 5], labels=LABELS, positive=positive)
     assert aupr == share
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
-@pytest.mark.parametrize("seed", range(5))
-def test_detection_error_scans_thresholds(seed, n_values, weighted):
-    """Check the detection error against all thresholds, and one above all scores."""
-    y_true, _, y_score = random_problem(seed, n_values=n_values)
-    weight = np.random.default_rng(seed).uniform(0.1, 3, 60) if weighted else None
-    error = detection_error(y_true, y_score, labels=LABELS, sample_weight=weight)
-    assert_allclose(error, reference_detection_error(y_true, y_score, weight), **CLOSE)
-
-
-@pytest.mark.parametrize("n_values", [None, 4])
-def test_detection_error_is_a_kolmogorov_smirnov_statistic(n_values):
-    """Check that it is (1 - D) / 2, D how far known scores lie above unknown ones."""
-    y_true, _, y_score = random_problem(12, n_values=n_values)
-    known = y_true < 3
-    largest = ks_2samp(y_score[known], y_score[~known], alternative="less").statistic
-    error = detection_error(y_true, y_score, labels=LABELS)
-    assert_allclose(error, (1 - largest) / 2, **CLOSE)
-    assert detection_error(y_true, -y_score, labels=LABELS) <= 0.5
-
-
 # 1/3 and 0.2 are shares that some problem reaches exactly, up to rounding.
-@pytest.mark.parametrize("fpr", [0, 0.01, 0.2, 1 / 3, 0.5, 1])
-@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("fpr", [0, 0.2, 1 / 3, 1])
+@pytest.mark.parametrize("n_values", [None, 3, 1])
+@pytest.mark.parametrize("seed", range(2))
 def test_ccr_at_fpr_scans_thresholds(seed, n_values, fpr):
     """Check the CCR against the best of all thresholds that keep the FPR."""
     y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
@@ -281,7 +243,7 @@ def test_ccr_at_fpr_scans_thresholds(seed, n_values, fpr):
 
 
 @pytest.mark.parametrize("fpr", [0.1, 0.4])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_ccr_at_fpr_with_weights(seed, fpr):
     """Check the weighted CCR against the best of all thresholds."""
     problem = random_problem(seed, n_values=6)
@@ -291,24 +253,24 @@ def test_ccr_at_fpr_with_weights(seed, fpr):
 
 
 @pytest.mark.parametrize("weight", [0.1, 0.3, 0.7, 1])
-@pytest.mark.parametrize("n_unknown", [3, 10, 49])
-def test_ccr_at_each_fpr_that_is_reached_exactly(n_unknown, weight):
-    """Check that fpr = k / n accepts the k highest unknown samples and not one more."""
-    # A known sample above each unknown one tells at which of them the threshold is.
-    y_true = np.tile([0, 3], n_unknown)
-    weights = np.full(2 * n_unknown, weight)
+@pytest.mark.parametrize("n_outsiders", [3, 10, 49])
+def test_ccr_at_each_fpr_that_is_reached_exactly(n_outsiders, weight):
+    """Check that fpr = k / n accepts the k highest outsiders and not one more."""
+    # A known sample above each outsider tells at which of them the threshold is.
+    y_true = np.tile([0, 3], n_outsiders)
+    weights = np.full(2 * n_outsiders, weight)
     ccrs = [
         ccr_at_fpr(
             y_true,
             np.zeros_like(y_true),
-            -np.arange(2 * n_unknown),
+            -np.arange(2 * n_outsiders),
             labels=LABELS,
-            fpr=k / n_unknown,
+            fpr=k / n_outsiders,
             sample_weight=weights,
         )
-        for k in range(n_unknown)
+        for k in range(n_outsiders)
     ]
-    assert_allclose(ccrs, np.arange(1, n_unknown + 1) / n_unknown, **CLOSE)
+    assert_allclose(ccrs, np.arange(1, n_outsiders + 1) / n_outsiders, **CLOSE)
 
 
 def test_default_fpr_is_10_percent():
@@ -319,8 +281,8 @@ def test_default_fpr_is_10_percent():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_values", [None, 3, 1])
+@pytest.mark.parametrize("seed", range(2))
 def test_oscr_curve_counts_at_each_threshold(seed, n_values, weighted):
     """Check CCR and FPR against a count at infinity and at each distinct score."""
     y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
@@ -333,8 +295,8 @@ def test_oscr_curve_counts_at_each_threshold(seed, n_values, weighted):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 4, 2, 1])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_values", [None, 3, 1])
+@pytest.mark.parametrize("seed", range(2))
 def test_oscr_counts_pairs(seed, n_values, weighted):
     """Check OSCR against all pairs, where a misclassified known sample loses."""
     y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
@@ -345,7 +307,7 @@ def test_oscr_counts_pairs(seed, n_values, weighted):
 
 
 @pytest.mark.parametrize("n_values", [None, 3])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_oscr_curve_rises_to_the_accuracy(seed, n_values):
     """Check that the curve never falls, from (0, 0) to (accuracy on known, 1)."""
     y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
@@ -361,7 +323,7 @@ def test_oscr_curve_rises_to_the_accuracy(seed, n_values):
 
 
 @pytest.mark.parametrize("n_values", [None, 3])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_oscr_is_bounded_by_auroc_and_accuracy(seed, n_values):
     """Check that OSCR is AUROC when all known are right, and never above either bound."""
     y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
@@ -374,8 +336,8 @@ def test_oscr_is_bounded_by_auroc_and_accuracy(seed, n_values):
     assert oscr <= accuracy_score(y_true[known], y_pred[known])
 
 
-def test_class_given_to_unknown_samples_does_not_matter():
-    """Check that predicting the true class of an unknown sample earns nothing."""
+def test_class_given_to_outsiders_does_not_matter():
+    """Check that predicting the true class of an outsider earns nothing."""
     y_true, y_pred, y_score = random_problem(0)
     other = np.where(y_true < 3, y_pred, y_true)
     first, second = (
@@ -398,8 +360,7 @@ def test_separated_scores(sign, auroc, fpr, oscr):
     assert fpr_at_tpr(y_true, y_score, labels=LABELS) == fpr
     assert oscr_score(y_true, y_pred, y_score, labels=LABELS) == oscr
     assert ccr_at_fpr(y_true, y_pred, y_score, labels=LABELS, fpr=0.4) == oscr
-    assert detection_error(y_true, y_score, labels=LABELS) == (0 if sign > 0 else 0.5)
-    for positive in ("known", "unknown"):
+    for positive in ("known", "outsider"):
         aupr = aupr_score(y_true, y_score, labels=LABELS, positive=positive)
         assert (aupr == 1) == (sign > 0)
 
@@ -520,7 +481,7 @@ def test_lists_give_plain_floats():
         labels=LABELS,
         sample_weight=weight.tolist(),
     )
-    assert [type(value) for value in from_lists] == [float] * 7
+    assert [type(value) for value in from_lists] == [float] * 6
     assert from_lists == scores_of(
         y_true, y_pred, y_score, labels=np.array(LABELS), sample_weight=weight
     )
@@ -547,8 +508,7 @@ def test_infinite_scores(n_high, n_low):
         reference_fpr_at_tpr(y_true, y_score, 0.8),
         reference_auroc(y_true, y_score, correct=y_true == y_pred),
         reference_aupr(y_true, y_score, "known"),
-        reference_aupr(y_true, y_score, "unknown"),
-        reference_detection_error(y_true, y_score),
+        reference_aupr(y_true, y_score, "outsider"),
         reference_ccr_at_fpr(y_true, y_pred, y_score, 0.2),
     )
     actual = scores_of(y_true, y_pred, y_score, labels=LABELS)
@@ -576,7 +536,6 @@ METRICS = {
     "auroc_score": auroc_score,
     "fpr_at_tpr": fpr_at_tpr,
     "aupr_score": aupr_score,
-    "detection_error": detection_error,
     # Perfect predictions: these tests are about what all of them take.
     "oscr_curve": lambda y, y_score, **params: oscr_curve(y, y, y_score, **params),
     "oscr_score": lambda y, y_score, **params: oscr_score(y, y, y_score, **params),
@@ -600,9 +559,9 @@ def test_no_known_sample_raises(metric, spread):
 
 
 @pytest.mark.parametrize("known", [[0, 1], ["x", "y"]])
-def test_no_unknown_sample_raises(metric, known):
+def test_no_outsider_raises(metric, known):
     """Check that an error tells that there is nothing to reject."""
-    with pytest.raises(ValueError, match=rf"no unknown sample.*{known[0]!r}"):
+    with pytest.raises(ValueError, match=rf"no outsider.*{known[0]!r}"):
         metric(known, [1.0, 2.0], labels=known)
 
 
@@ -648,16 +607,16 @@ def test_nan_weight_raises(metric):
 
 def test_negative_weight_raises(metric):
     """Check that no weight may be negative, though their sum be positive."""
-    with pytest.raises(ValueError, match=r"(?i)negative.*sample_weight"):
+    with pytest.raises(ValueError, match="sample_weight must not be negative; got -1"):
         metric([0, 1, 3], [1, 2, 3], labels=LABELS, sample_weight=[2, -1, 1])
 
 
 @pytest.mark.parametrize(
-    ("side", "weight"), [("known", [0, 0, 1]), ("unknown", [1, 0.5, 0])]
+    ("side", "weight"), [("known", [0, 0, 1]), ("outsider", [1, 0.5, 0])]
 )
 def test_side_without_weight_raises(metric, side, weight):
     """Check that samples without weight do not count as samples of their side."""
-    with pytest.raises(ValueError, match=rf"no {side} sample"):
+    with pytest.raises(ValueError, match=rf"no {side}"):
         metric([0, 1, 3], [1, 2, 3], labels=LABELS, sample_weight=weight)
 
 
@@ -676,9 +635,9 @@ def test_fpr_out_of_range_raises(fpr):
 
 
 @pytest.mark.parametrize("positive", ["in", None, 1, ["known"]])
-def test_unknown_side_of_aupr_raises(positive):
+def test_wrong_side_of_aupr_raises(positive):
     """Check that the error names positive, what it takes and what it got."""
-    with pytest.raises(ValueError, match="positive must be 'known' or 'unknown'; got"):
+    with pytest.raises(ValueError, match="positive must be 'known' or 'outsider'; got"):
         aupr_score([0, 1, 3], [1, 2, 3], labels=LABELS, positive=positive)
 
 
