@@ -1,6 +1,6 @@
 """Private pieces of other packages, each with the version that has it."""
 
-# Scorers that share the calls of a fold, and take part in routing (scikit-learn 1.6 to 1.9).
+# Scorers that share calls and take part in metadata routing (scikit-learn 1.6 to 1.9).
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 
 # Searches of any kind before they are fitted (scikit-learn 0.18 to 1.9).

@@ -1,10 +1,9 @@
 """Displays of open-set classifiers, after those of scikit-learn; they need matplotlib.
 
-Each display is made by ``from_estimator``, of a fitted classifier and test samples, or by
-``from_predictions``, of what a classifier said. Test samples with a label outside of the
-known classes are unknown samples, which stand for outsiders, as in
-:mod:`sk_center.metrics`. Both draw at once; what was drawn is in attributes that end in an
-underscore, and ``plot`` draws again.
+Each display is made by ``from_estimator``, from a fitted classifier and test samples, or by
+``from_predictions``, from answers at hand. Test samples of a label outside the known
+classes are outsiders, as in :mod:`sk_center.metrics`. Both draw at once; the artists are in
+attributes that end in an underscore, and ``plot`` draws again.
 """
 
 from sk_center.plotting.confusion_matrix import OpenSetConfusionMatrixDisplay

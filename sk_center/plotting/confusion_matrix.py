@@ -1,4 +1,4 @@
-"""True classes and answers, outsiders among them."""
+"""True and predicted classes, with outsiders and rejection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
-from sk_center.metrics.base import _class_indices
+from sk_center._utils.nested import judge, open_set_inside
+from sk_center.metrics.base import class_indices
+from sk_center.plotting.base import axes_for, import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,13 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import Estimator, Label, Samples
-from sk_center.plotting.base import _axes, _import_matplotlib, _open_set
 
 __all__ = ["OpenSetConfusionMatrixDisplay"]
 
 
 class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
-    """Confusion matrix whose last row is all unknown samples, and last column rejection.
+    """Confusion matrix whose last row is all outsiders, and last column rejection.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         Confusion matrix.
 
     display_labels : list of length n_classes + 1, default=None
-        What rows and columns are called: the known classes and the outlier label.
+        Names of rows and columns: the known classes and the outlier label.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
             Samples.
 
         y : array-like of shape (n_samples,)
-            True labels; those outside of ``estimator.classes_`` are unknown.
+            True labels; samples of a label outside ``estimator.classes_`` are outsiders.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
@@ -116,17 +117,17 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or not fitted.
+            If ``estimator`` is none of those, or is not fitted.
 
         See Also
         --------
         OpenSetConfusionMatrixDisplay.from_predictions : Draws predictions at hand.
         """
-        _import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, X = _open_set(estimator, X)
+        import_matplotlib(f"{cls.__name__}.from_estimator")
+        model, _ = open_set_inside(estimator)
         return cls.from_predictions(
             y,
-            model.predict(X),
+            judge(estimator, X).labels,
             labels=model.classes_,
             outlier_label=model.outlier_label_,
             sample_weight=sample_weight,
@@ -153,7 +154,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-            True labels; those outside ``labels`` are unknown.
+            True labels; samples of a label outside ``labels`` are outsiders.
 
         y_pred : array-like of shape (n_samples,)
             Class given to each sample, or ``outlier_label`` where it is rejected:
@@ -163,7 +164,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
             The known classes, ``classes_`` of the classifier.
 
         outlier_label : int, float or str
-            What ``y_pred`` says of rejected samples: ``outlier_label_`` of the classifier.
+            Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
@@ -192,8 +193,8 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         --------
         OpenSetConfusionMatrixDisplay.from_estimator : Draws those of an estimator.
         """
-        _import_matplotlib(f"{cls.__name__}.from_predictions")
-        true, predicted, classes = _class_indices(y_true, y_pred, labels, outlier_label)
+        import_matplotlib(f"{cls.__name__}.from_predictions")
+        true, predicted, classes = class_indices(y_true, y_pred, labels, outlier_label)
         counts = confusion_matrix(
             true,
             predicted,
@@ -203,4 +204,4 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         )
         display_labels = [*classes.tolist(), outlier_label]
         display = cls(counts, display_labels=display_labels)
-        return display.plot(ax=_axes(display, ax), **kwargs)
+        return display.plot(ax=axes_for(display, ax), **kwargs)

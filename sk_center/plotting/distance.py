@@ -1,12 +1,23 @@
-"""Distances to centers."""
+"""Distances to the predicted class, and the threshold."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils import column_or_1d
-from sklearn.utils._plotting import _validate_style_kwargs
+from sklearn.utils import check_consistent_length, column_or_1d
+
+from sk_center._utils.nested import judge, open_set_inside
+from sk_center.metrics.base import checked_labels, is_known
+from sk_center.plotting.base import (
+    OUTSIDER_COLOR,
+    class_colors,
+    class_columns,
+    class_index,
+    class_masks,
+    import_matplotlib,
+    styled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,62 +29,65 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import Estimator, Samples
-from sk_center.plotting.base import (
-    UNKNOWN_COLOR,
-    _check_columns,
-    _class_colors,
-    _columns,
-    _edges,
-    _import_matplotlib,
-    _members,
-    _open_set,
-)
 
 __all__ = ["DistanceDisplay"]
 
 
 class DistanceDisplay:
-    """How far members and unknown samples are from each class, and where it turns down.
+    """Distances of known samples and outsiders to the predicted class, and thresholds.
 
-    Distance is minus the score of the class, whatever the score: to the right is less
-    typical. Each class has axes of its own, with two histograms: of the samples that have
-    its label, and of all unknown ones.
+    Distance is minus the score of the class that is predicted, whatever the score: to the
+    right is less typical, and right of the threshold is rejected. Where one threshold holds
+    for all classes, all samples are drawn in one pair of histograms. Otherwise each class
+    has axes of its own, with the samples that are predicted as that class.
 
     Parameters
     ----------
     y_true : ndarray of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
-    scores : ndarray of shape (n_samples, n_classes)
-        How typical of each class the samples look, larger is more typical.
+    y_pred : ndarray of shape (n_samples,)
+        Class predicted for each sample, without rejection.
+
+    scores : ndarray of shape (n_samples,)
+        Score of each sample for its predicted class, larger is more typical.
+
+    rejected : ndarray of shape (n_samples,)
+        Whether each sample is rejected.
 
     labels : ndarray of shape (n_classes,)
-        The known classes, in the order of the columns.
+        The known classes.
 
     thresholds : ndarray of shape (n_classes,)
-        Each class turns down what scores less than this.
+        For each predicted class the score below which a sample is rejected.
 
     Attributes
     ----------
-    member_bars_ : list of matplotlib BarContainer or None
-        For each class drawn the histogram of its members, None without members.
+    known_bars_ : list of matplotlib BarContainer or None
+        For each axes the histogram of the known samples, None without those.
 
-    unknown_bars_ : list of matplotlib BarContainer or None
-        For each class drawn the histogram of the unknown samples, None without those.
+    outsider_bars_ : list of matplotlib BarContainer or None
+        For each axes the histogram of the outsiders, None without those.
 
     threshold_lines_ : list of matplotlib Line2D or None
-        For each class drawn its threshold, None where it turns nothing down.
+        For each axes the threshold, None where nothing is rejected.
 
     axes_ : ndarray of matplotlib Axes
-        The axes of each class drawn.
+        The axes: one, or one for each class drawn.
 
     figure_ : matplotlib Figure
         The figure.
 
     See Also
     --------
-    FeatureSpaceDisplay : The features that distances are taken of.
-    OpenSetRocDisplay : How well the scores tell known from unknown.
+    FeatureSpaceDisplay : The features that distances are measured between.
+    OpenSetRocDisplay : How well the scores tell known samples from outsiders.
+
+    Notes
+    -----
+    With ``guarantee="class"`` a sample beyond the threshold of its predicted class is
+    rejected only if every other class rejects it, too. The shares in the titles count what
+    is rejected in fact.
 
     Examples
     --------
@@ -85,12 +99,12 @@ class DistanceDisplay:
     >>> model = OpenSetClassifier(GaussianNB(), conformity_score="mahalanobis", cv=5)
     >>> model = model.fit(X[known], y[known])
     >>> display = DistanceDisplay.from_estimator(model, X, y)
-    >>> display.axes_[1].get_title("right")
-    'turned down: 2% of members, 88% of unknown'
+    >>> display.axes_[0].get_title("right")
+    'rejected: 4% of known samples, 96% of outsiders'
     """
 
-    member_bars_: list[BarContainer | None]
-    unknown_bars_: list[BarContainer | None]
+    known_bars_: list[BarContainer | None]
+    outsider_bars_: list[BarContainer | None]
     threshold_lines_: list[Line2D | None]
     axes_: NDArray[Any]
     figure_: Figure
@@ -99,42 +113,47 @@ class DistanceDisplay:
         self,
         *,
         y_true: NDArray[Any],
+        y_pred: NDArray[Any],
         scores: NDArray[Any],
+        rejected: NDArray[np.bool_],
         labels: NDArray[Any],
         thresholds: NDArray[Any],
     ) -> None:
         self.y_true = y_true
+        self.y_pred = y_pred
         self.scores = scores
+        self.rejected = rejected
         self.labels = labels
         self.thresholds = thresholds
 
     def plot(
         self,
-        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        axes: Axes | Sequence[Axes] | NDArray[Any] | None = None,
         *,
         classes: ArrayLike | None = None,
         bins: int | str | ArrayLike = 50,
-        member_kwargs: dict[str, Any] | None = None,
-        unknown_kwargs: dict[str, Any] | None = None,
+        known_kwargs: dict[str, Any] | None = None,
+        outsider_kwargs: dict[str, Any] | None = None,
     ) -> Self:
         """Draw the histograms.
 
         Parameters
         ----------
-        axes : array-like of matplotlib Axes, default=None
-            Axes to draw on, one for each class; None makes a figure of stacked axes.
+        axes : matplotlib Axes or array-like of them, default=None
+            Axes to draw on, as many as there are pairs of histograms; None makes a figure.
 
         classes : array-like of shape (n_drawn,), default=None
-            Which classes to draw; None is all.
+            Predicted classes to draw, each on its own axes. None is all of them, together
+            where they have the same threshold.
 
         bins : int, str or array-like, default=50
-            Bins of :func:`numpy.histogram_bin_edges`, the same for all classes.
+            Bins of :func:`numpy.histogram_bin_edges`, the same on all axes.
 
-        member_kwargs : dict, default=None
-            Keywords of matplotlib's ``hist`` for the members.
+        known_kwargs : dict, default=None
+            Keywords of matplotlib's ``hist`` for the known samples.
 
-        unknown_kwargs : dict, default=None
-            Keywords of ``hist`` for the unknown samples.
+        outsider_kwargs : dict, default=None
+            Keywords of ``hist`` for the outsiders.
 
         Returns
         -------
@@ -148,69 +167,83 @@ class DistanceDisplay:
 
         Notes
         -----
-        The heights are shares of the members or of the unknown samples: the bars of each
-        histogram sum to one. What lies outside of the bins counts in the first or the last
-        one. Those that are not given span all distances but the largest hundredth.
+        The bars of each histogram sum to one. Samples outside the bins count in the first
+        or the last one. Bins that are not given span all distances but the largest
+        hundredth.
         """
-        _import_matplotlib(f"{type(self).__name__}.plot")
+        import_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
-        columns = _columns(self.labels, classes)
+        groups = self._groups(classes)
         if axes is None:
+            size = (6.4, 1.2 + 1.1 * len(groups)) if len(groups) > 1 else (6.4, 3.6)
             _, axes = plt.subplots(
-                len(columns),
-                sharex=True,
-                squeeze=False,
-                figsize=(6.4, 1.2 + 1.1 * len(columns)),
-                layout="constrained",
+                len(groups), sharex=True, squeeze=False, figsize=size, layout="constrained"
             )
         self.axes_ = np.ravel(axes)  # type: ignore[arg-type]
-        if len(self.axes_) != len(columns):
+        if len(self.axes_) != len(groups):
             raise ValueError(
-                f"axes must hold {len(columns)} Axes, one for each class; got "
+                f"axes must hold {len(groups)} Axes, one for each pair of histograms; got "
                 f"{len(self.axes_)}."
             )
         self.figure_ = self.axes_[0].figure
-        members = _members(self.y_true, self.labels)
-        unknown = ~members.any(axis=0)
-        # Nothing looks less typical than what has no score.
+        known = is_known(self.y_true, self.labels)
+        # A sample without a score is the least typical.
         distances = np.where(np.isnan(self.scores), np.inf, -self.scores)
-        drawn = np.concatenate([distances[members[k] | unknown, k] for k in columns])
+        drawn = distances[np.any([chosen for _, chosen, _, _ in groups], axis=0)]
         edges = _edges(drawn[np.isfinite(drawn)], bins)
-        colors = _class_colors(len(self.labels))
-        self.member_bars_, self.unknown_bars_, self.threshold_lines_ = [], [], []
-        for ax, k in zip(self.axes_, columns):
-            turned_down = ~(self.scores[:, k] >= self.thresholds[k])
+        self.known_bars_, self.outsider_bars_, self.threshold_lines_ = [], [], []
+        for ax, (title, chosen, threshold, color) in zip(self.axes_, groups):
             shares = []
-            for bars, chosen, name, color, kwargs in (
-                (self.unknown_bars_, unknown, "unknown", UNKNOWN_COLOR, unknown_kwargs),
-                (self.member_bars_, members[k], "members", colors[k], member_kwargs),
+            for bars, side, name, shade, kwargs in (
+                (
+                    self.outsider_bars_,
+                    ~known,
+                    "outsiders",
+                    OUTSIDER_COLOR,
+                    outsider_kwargs,
+                ),
+                (self.known_bars_, known, "known samples", color, known_kwargs),
             ):
                 bars.append(None)
-                if not chosen.any():
+                those = chosen & side
+                if not those.any():
                     continue
-                style = {"alpha": 0.6, "color": color, "label": name}
-                style = _validate_style_kwargs(style, kwargs or {})
-                weights = np.full(chosen.sum(), 1 / chosen.sum())
-                held = distances[chosen, k].clip(edges[0], edges[-1])
+                style = {"alpha": 0.6, "color": shade, "label": name}
+                style = styled("patch", style, kwargs)
+                weights = np.full(those.sum(), 1 / those.sum())
+                held = distances[those].clip(edges[0], edges[-1])
                 bars[-1] = ax.hist(held, edges, weights=weights, **style)[2]
-                shares.append(f"{turned_down[chosen].mean():.0%} of {name}")
+                shares.append(f"{self.rejected[those].mean():.0%} of {name}")
             line = None
-            if np.isfinite(self.thresholds[k]):
+            if np.isfinite(threshold):
                 line = ax.axvline(
-                    -self.thresholds[k], color="black", linestyle="--", label="threshold"
+                    -threshold, color="black", linestyle="--", label="threshold"
                 )
             self.threshold_lines_.append(line)
             ax.set_ylabel("share")
-            ax.set_title(str(self.labels[k]), loc="left", fontsize="medium")
+            ax.set_title(title, loc="left", fontsize="medium")
             ax.set_title(
-                f"turned down: {', '.join(reversed(shares)) or 'no sample'}",
+                f"rejected: {', '.join(reversed(shares)) or 'no sample'}",
                 loc="right",
                 fontsize="small",
             )
         self.axes_[0].legend(loc="upper right", fontsize="small")
-        self.axes_[-1].set_xlabel("distance from the class (minus the score)")
+        self.axes_[-1].set_xlabel("distance from the predicted class (minus the score)")
         return self
+
+    def _groups(self, classes):
+        """Return title, samples, threshold and color of each pair of histograms."""
+        one = len(np.unique(self.thresholds)) == 1
+        if classes is None and one:
+            everyone = np.ones(len(self.y_true), dtype=bool)
+            return [("", everyone, self.thresholds[0], "C0")]
+        colors = class_colors(len(self.labels))
+        masks = class_masks(self.y_pred, self.labels)
+        return [
+            (str(self.labels[k]), masks[k], self.thresholds[k], colors[k])
+            for k in class_columns(self.labels, classes)
+        ]
 
     @classmethod
     def from_estimator(
@@ -219,7 +252,7 @@ class DistanceDisplay:
         X: Samples,
         y: ArrayLike,
         *,
-        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        axes: Axes | Sequence[Axes] | NDArray[Any] | None = None,
         **kwargs: Any,
     ) -> Self:
         """Draw the distances of test samples.
@@ -234,10 +267,10 @@ class DistanceDisplay:
             Samples.
 
         y : array-like of shape (n_samples,)
-            True labels; those outside of ``estimator.classes_`` are unknown.
+            True labels; samples of a label outside ``estimator.classes_`` are outsiders.
 
-        axes : array-like of matplotlib Axes, default=None
-            Axes to draw on, one for each class; None makes a figure of stacked axes.
+        axes : matplotlib Axes or array-like of them, default=None
+            Axes to draw on, as many as there are pairs of histograms; None makes a figure.
 
         **kwargs : dict
             Further parameters of :meth:`plot`.
@@ -250,19 +283,22 @@ class DistanceDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or not fitted.
+            If ``estimator`` is none of those, or is not fitted.
 
         See Also
         --------
         DistanceDisplay.from_predictions : Draws scores that are at hand.
         """
-        _import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, X = _open_set(estimator, X)
+        import_matplotlib(f"{cls.__name__}.from_estimator")
+        model, _ = open_set_inside(estimator)
+        decision = judge(estimator, X)
         return cls.from_predictions(
             y,
-            model._class_scores(X),
+            decision.predicted,
+            decision.scores,
             labels=model.classes_,
             thresholds=model.score_thresholds_,
+            rejected=decision.rejected,
             axes=axes,
             **kwargs,
         )
@@ -271,11 +307,13 @@ class DistanceDisplay:
     def from_predictions(
         cls,
         y_true: ArrayLike,
+        y_pred: ArrayLike,
         scores: ArrayLike,
         *,
         labels: ArrayLike,
         thresholds: ArrayLike,
-        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        rejected: ArrayLike | None = None,
+        axes: Axes | Sequence[Axes] | NDArray[Any] | None = None,
         **kwargs: Any,
     ) -> Self:
         """Draw the distances of test samples from their scores.
@@ -283,19 +321,27 @@ class DistanceDisplay:
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-            True labels; those outside ``labels`` are unknown.
+            True labels; samples of a label outside ``labels`` are outsiders.
 
-        scores : array-like of shape (n_samples, n_classes)
-            How typical of each class the samples look, larger is more typical.
+        y_pred : array-like of shape (n_samples,)
+            Class predicted for each sample, without rejection.
+
+        scores : array-like of shape (n_samples,)
+            Score of each sample for its predicted class: ``score_samples``.
 
         labels : array-like of shape (n_classes,)
-            The known classes, in the order of the columns.
+            The known classes.
 
         thresholds : array-like of shape (n_classes,)
-            Each class turns down what scores less than this: ``score_thresholds_``.
+            For each predicted class the score below which a sample is rejected:
+            ``score_thresholds_``.
 
-        axes : array-like of matplotlib Axes, default=None
-            Axes to draw on, one for each class; None makes a figure of stacked axes.
+        rejected : array-like of shape (n_samples,), default=None
+            Whether each sample is rejected: ``is_outlier``. None is to score below the
+            threshold.
+
+        axes : matplotlib Axes or array-like of them, default=None
+            Axes to draw on, as many as there are pairs of histograms; None makes a figure.
 
         **kwargs : dict
             Further parameters of :meth:`plot`.
@@ -308,20 +354,37 @@ class DistanceDisplay:
         Raises
         ------
         ValueError
-            If shapes do not match.
+            If ``y_pred`` holds other labels than ``labels``, or shapes do not match.
 
         See Also
         --------
         DistanceDisplay.from_estimator : Draws the scores of an estimator.
         """
-        _import_matplotlib(f"{cls.__name__}.from_predictions")
-        y_true, labels = column_or_1d(y_true), np.asarray(labels)
-        scores, thresholds = np.asarray(scores), np.asarray(thresholds)
-        _check_columns(y_true, scores, labels, "scores")
+        import_matplotlib(f"{cls.__name__}.from_predictions")
+        y_true, y_pred = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
+        scores, labels = column_or_1d(scores), np.asarray(labels)
+        check_consistent_length(y_true, y_pred, scores, rejected)
+        thresholds = np.asarray(thresholds)
         if thresholds.shape != labels.shape:
             raise ValueError(
                 f"thresholds must hold one number for each of {len(labels)} labels; got "
                 f"the shape {thresholds.shape}."
             )
-        display = cls(y_true=y_true, scores=scores, labels=labels, thresholds=thresholds)
+        index = class_index(y_pred, labels, "y_pred")
+        if rejected is None:
+            rejected = ~(scores >= thresholds[index])
+        display = cls(
+            y_true=y_true,
+            y_pred=y_pred,
+            scores=scores,
+            rejected=np.asarray(rejected, dtype=bool),
+            labels=labels,
+            thresholds=thresholds,
+        )
         return display.plot(axes=axes, **kwargs)
+
+
+def _edges(distances, bins):
+    """Return bin edges that a few far samples do not stretch."""
+    span = (distances.min(), np.quantile(distances, 0.99)) if len(distances) else None
+    return np.histogram_bin_edges(distances, bins, range=span)

@@ -1,75 +1,62 @@
-"""False-rejection rates, allowed and kept."""
+"""False-rejection rates, allowed and observed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from scipy.stats import binom
-from sklearn.utils import column_or_1d
-from sklearn.utils._plotting import _validate_style_kwargs
+from scipy.stats import binomtest
+from sklearn.utils import check_consistent_length
+
+from sk_center._utils.nested import judge, open_set_inside
+from sk_center.metrics.base import checked_decisions, checked_labels, known_classes
+from sk_center.plotting.base import axes_for, class_index, import_matplotlib, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import PolyCollection
+    from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from numpy.typing import ArrayLike, NDArray
 
-    from sk_center._utils.types import Estimator, Samples
-from sk_center.plotting.base import (
-    _axes,
-    _check_columns,
-    _class_colors,
-    _import_matplotlib,
-    _members,
-    _open_set,
-)
+    from sk_center._utils.types import Estimator, Label, Samples
 
 __all__ = ["FalseRejectionDisplay"]
 
 
 class FalseRejectionDisplay:
-    """Whether the bound on false rejections is kept: known samples rejected, against it.
+    """Shares of known test samples that are rejected, overall and by class.
 
-    For every rate that could be promised, the share of the known test samples that all
-    classes turn down at it. The diagonal is what is promised at most. The band is what
-    chance makes of the diagonal: it holds 95 % of the shares of as many samples, each
-    rejected with the probability promised.
+    Each row has the share of one group that is rejected, with the 95 % confidence interval
+    of Clopper and Pearson for a binomial rate. The dashed line is the rate that is allowed.
 
     Parameters
     ----------
-    rates : ndarray of shape (n_rates,)
-        Rates to promise, rising.
+    groups : list of length n_groups
+        Names of the groups, that of all known samples first.
 
-    rejected : ndarray of shape (n_rates,)
-        Share of the known samples that is rejected at each rate.
+    n_rejected : ndarray of shape (n_groups,)
+        Number of samples of each group that are rejected.
 
-    n_samples : int
-        Number of known samples.
+    n_samples : ndarray of shape (n_groups,)
+        Number of known samples of each group, at least one.
 
-    labels : ndarray of shape (n_classes,)
-        The known classes that there are samples of.
-
-    class_rejected : ndarray of shape (n_classes, n_rates)
-        Share of the samples of each class that is rejected at each rate.
-
-    n_class_samples : ndarray of shape (n_classes,)
-        Number of samples of each class.
+    allowed : ndarray of shape (n_groups,)
+        False-rejection rate that is allowed for each group.
 
     name : str, default=None
-        Name of the curve in the legend. None shows none.
+        Name of the points in the legend. None shows none.
 
     Attributes
     ----------
-    lines_ : list of matplotlib Line2D
-        The curve, or that of each class.
+    points_ : matplotlib ErrorbarContainer
+        The shares and their intervals.
 
-    diagonal_ : matplotlib Line2D or None
-        What is promised; None where the axes had it already.
+    allowed_line_ : matplotlib Line2D or None
+        The rates allowed; None where the axes had them already.
 
-    band_ : matplotlib PolyCollection or None
-        The band around it; None where the axes had it already.
+    intervals_ : ndarray of shape (n_groups, 2)
+        Lower and upper ends of the intervals.
 
     ax_ : matplotlib Axes
         The axes.
@@ -79,19 +66,19 @@ class FalseRejectionDisplay:
 
     See Also
     --------
-    DistanceDisplay : Which samples each class turns down.
-    sklearn.calibration.CalibrationDisplay : The same for probabilities.
+    sk_center.metrics.false_rejection_rate : The share overall.
+    DistanceDisplay : Which samples are rejected.
 
     Notes
     -----
-    No classifier is fitted again: a sample is rejected at a rate t when its largest
-    p-value is at most t, as by an :class:`~sk_center.OpenSetClassifier` with
-    ``false_rejection_rate=t`` and ``confidence=None``.
+    ``guarantee="marginal"`` bounds the rate overall: a class may lose more, and the line is
+    there to see which. ``"class"`` bounds the rate of each true class, ``"predicted"`` that
+    of the samples of each predicted class, by which they are then grouped.
 
-    A curve below the diagonal keeps the promise with room to spare: a member that its own
-    class turns down may be accepted by another. The band is about the draw of the test
-    samples alone. With few calibration samples, their draw moves the whole curve, too; the
-    bound holds on average over both.
+    An interval that lies right of the line as a whole speaks against the bound. One out of
+    forty does by chance, so one class among forty is no evidence. Bounds of a conformal
+    calibration hold on average over calibration samples; with few of those, the rate of
+    one classifier is above or below by more than the test samples tell.
 
     Examples
     --------
@@ -104,33 +91,29 @@ class FalseRejectionDisplay:
     >>> model = OpenSetClassifier(GaussianNB(), conformity_score="mahalanobis")
     >>> model = model.set_params(random_state=0).fit(X_train, y_train)
     >>> display = FalseRejectionDisplay.from_estimator(model, X_test, y_test)
-    >>> float(display.rates[50]), round(float(display.rejected[50]), 3)
-    (0.05, 0.011)
+    >>> display.groups[:3], int(display.n_samples[0])
+    (['all classes', 0, 1], 450)
     """
 
-    lines_: list[Line2D]
-    diagonal_: Line2D | None
-    band_: PolyCollection | None
+    points_: ErrorbarContainer
+    allowed_line_: Line2D | None
+    intervals_: NDArray[Any]
     ax_: Axes
     figure_: Figure
 
     def __init__(
         self,
         *,
-        rates: NDArray[Any],
-        rejected: NDArray[Any],
-        n_samples: int,
-        labels: NDArray[Any],
-        class_rejected: NDArray[Any],
-        n_class_samples: NDArray[Any],
+        groups: list[Any],
+        n_rejected: NDArray[Any],
+        n_samples: NDArray[Any],
+        allowed: NDArray[Any],
         name: str | None = None,
     ) -> None:
-        self.rates = rates
-        self.rejected = rejected
+        self.groups = groups
+        self.n_rejected = n_rejected
         self.n_samples = n_samples
-        self.labels = labels
-        self.class_rejected = class_rejected
-        self.n_class_samples = n_class_samples
+        self.allowed = allowed
         self.name = name
 
     def plot(
@@ -138,66 +121,66 @@ class FalseRejectionDisplay:
         ax: Axes | None = None,
         *,
         name: str | None = None,
-        by_class: bool = False,
-        curve_kwargs: dict[str, Any] | None = None,
+        point_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the curve, or that of each class.
+        """Draw the rates.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None makes a figure. On axes that hold another display of the
+            same groups, the points go beside the others.
 
         name : str, default=None
-            Name of the curve in the legend; None is the ``name`` of the display.
+            Name of the points in the legend; None is the ``name`` of the display.
 
-        by_class : bool, default=False
-            Whether to draw one curve for each class that there are samples of. The band is
-            that of the class with the fewest samples.
-
-        curve_kwargs : dict, default=None
-            Keywords of matplotlib's ``plot`` for the curves.
+        point_kwargs : dict, default=None
+            Keywords of matplotlib's ``errorbar``.
 
         Returns
         -------
         display : FalseRejectionDisplay
             This display.
         """
-        self.ax_ = ax = _axes(self, ax)
-        self.figure_ = ax.figure
-        name = self.name if name is None else name
-        if by_class:
-            curves, counts = self.class_rejected, self.n_class_samples
-            names, colors = self.labels, _class_colors(len(self.labels))
-        else:
-            curves, counts = [self.rejected], [self.n_samples]
-            names, colors = [name or "known samples"], [None]
-        self.lines_ = []
-        for curve, count, label, color in zip(curves, counts, names, colors):
-            style = {"label": f"{label} (n = {count})", "drawstyle": "steps-post"}
-            style |= {} if color is None else {"color": color}
-            style = _validate_style_kwargs(style, curve_kwargs or {})
-            self.lines_ += ax.plot(self.rates, curve, **style)
-        # Curves on the same axes share the diagonal, and a band of as many samples.
-        there = ax.get_legend_handles_labels()[1]
-        self.band_ = self.diagonal_ = None
-        n = min(counts)
-        label = f"95 % of binomial draws (n = {n})"
-        if label not in there:
-            band = binom.ppf([[0.025], [0.975]], n, self.rates) / n
-            style = {"color": "black", "alpha": 0.1, "linewidth": 0, "step": "post"}
-            self.band_ = ax.fill_between(self.rates, *band, label=label, **style)
-        if "promised at most" not in there:
-            (self.diagonal_,) = ax.plot(
-                self.rates, self.rates, "k:", label="promised at most"
-            )
-        ax.set(
-            xlabel="false rejection rate promised",
-            ylabel="known samples rejected",
-            xlim=(0, self.rates[-1]),
+        import_matplotlib(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        rows = np.arange(len(self.groups))
+        if ax is None:
+            size = (6.4, 1.5 + 0.25 * len(rows))
+            _, ax = plt.subplots(figsize=size, layout="constrained")
+        self.ax_, self.figure_ = axes_for(self, ax), ax.figure
+        rates = self.n_rejected / self.n_samples
+        self.intervals_ = np.array(
+            [
+                binomtest(int(k), int(n)).proportion_ci(0.95, method="exact")
+                for k, n in zip(self.n_rejected, self.n_samples)
+            ]
         )
-        ax.set_ylim(bottom=0)
-        ax.legend(loc="upper left", fontsize="small")
+        there = ax.get_legend_handles_labels()[1]
+        self.allowed_line_ = None
+        if "allowed" not in there:
+            (self.allowed_line_,) = ax.plot(
+                np.repeat(self.allowed, 2),
+                np.repeat(rows, 2) + np.tile([-0.5, 0.5], len(rows)),
+                color="black",
+                linestyle="--",
+                linewidth=1,
+                label="allowed",
+            )
+        style = {"linestyle": "", "marker": "o", "markersize": 4}
+        style |= {"label": (self.name if name is None else name) or "known samples"}
+        self.points_ = ax.errorbar(
+            rates,
+            rows + 0.2 * len(ax.containers),
+            xerr=np.abs(self.intervals_.T - rates),
+            **styled("line", style, point_kwargs),
+        )
+        names = [f"{group} (n = {n})" for group, n in zip(self.groups, self.n_samples)]
+        ax.set_yticks(rows, names)
+        ax.set(xlabel="share of known samples rejected", ylim=(len(rows) - 0.5, -0.5))
+        ax.set_xlim(left=0)
+        ax.legend(fontsize="small")
         return self
 
     @classmethod
@@ -207,12 +190,11 @@ class FalseRejectionDisplay:
         X: Samples,
         y: ArrayLike,
         *,
-        rates: ArrayLike | None = None,
         name: str | None = None,
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw the curve of a classifier.
+        """Draw the rates of a classifier.
 
         Parameters
         ----------
@@ -224,13 +206,11 @@ class FalseRejectionDisplay:
             Samples that it was not fitted on.
 
         y : array-like of shape (n_samples,)
-            True labels; those outside of ``estimator.classes_`` are unknown and left out.
-
-        rates : array-like of shape (n_rates,), default=None
-            Rates to promise, rising; None is 0, 0.001, ..., 0.2.
+            True labels; samples of a label outside ``estimator.classes_`` are outsiders,
+            and left out.
 
         name : str, default=None
-            Name of the curve in the legend; None is the name of the class.
+            Name of the points in the legend; None is the name of the class.
 
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
@@ -246,22 +226,25 @@ class FalseRejectionDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or not fitted.
+            If ``estimator`` is none of those, or is not fitted.
 
         ValueError
-            If there is no known sample, or ``rates`` are not rising within [0, 1].
+            If there is no known sample.
 
         See Also
         --------
-        FalseRejectionDisplay.from_predictions : Draws p-values that are at hand.
+        FalseRejectionDisplay.from_predictions : Draws predictions that are at hand.
         """
-        _import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, X = _open_set(estimator, X)
+        import_matplotlib(f"{cls.__name__}.from_estimator")
+        model, _ = open_set_inside(estimator)
+        decision, report = judge(estimator, X), model.calibration_report_
         return cls.from_predictions(
             y,
-            model.p_values(X),
+            decision.labels,
             labels=model.classes_,
-            rates=rates,
+            outlier_label=model.outlier_label_,
+            allowed=report.rate_allowed,
+            groups=decision.predicted if report.guarantee == "predicted" else None,
             name=type(estimator).__name__ if name is None else name,
             ax=ax,
             **kwargs,
@@ -271,32 +254,42 @@ class FalseRejectionDisplay:
     def from_predictions(
         cls,
         y_true: ArrayLike,
-        p_values: ArrayLike,
+        y_pred: ArrayLike,
         *,
         labels: ArrayLike,
-        rates: ArrayLike | None = None,
+        outlier_label: Label,
+        allowed: ArrayLike,
+        groups: ArrayLike | None = None,
         name: str | None = None,
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw the curve of p-values.
+        """Draw the rates of predictions.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-            True labels; those outside ``labels`` are unknown and left out.
+            True labels; samples of a label outside ``labels`` are outsiders, and left out.
 
-        p_values : array-like of shape (n_samples, n_classes)
-            How compatible each sample is with each class: ``p_values`` of the classifier.
+        y_pred : array-like of shape (n_samples,)
+            Class given to each sample, or ``outlier_label`` where it is rejected:
+            ``predict``.
 
         labels : array-like of shape (n_classes,)
-            The known classes, in the order of the columns.
+            The known classes, ``classes_`` of the classifier.
 
-        rates : array-like of shape (n_rates,), default=None
-            Rates to promise, rising; None is 0, 0.001, ..., 0.2.
+        outlier_label : int, float or str
+            Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+        allowed : float or array-like of shape (n_classes,)
+            False-rejection rate that is allowed, or that of each class in the order of
+            ``labels``.
+
+        groups : array-like of shape (n_samples,), default=None
+            Classes to group the samples by, such as the predicted ones. None is ``y_true``.
 
         name : str, default=None
-            Name of the curve in the legend; None is ``"Classifier"``.
+            Name of the points in the legend; None is ``"Classifier"``.
 
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
@@ -312,39 +305,40 @@ class FalseRejectionDisplay:
         Raises
         ------
         ValueError
-            If there is no known sample, ``rates`` are not rising within [0, 1], or shapes
-            do not match.
+            If there is no known sample, ``y_pred`` holds other labels, or shapes do not
+            match.
 
         See Also
         --------
-        FalseRejectionDisplay.from_estimator : Draws the p-values of an estimator.
+        FalseRejectionDisplay.from_estimator : Draws the rates of an estimator.
         """
-        _import_matplotlib(f"{cls.__name__}.from_predictions")
-        y_true, labels = column_or_1d(y_true), np.asarray(labels)
-        p_values = np.asarray(p_values)
-        _check_columns(y_true, p_values, labels, "p_values")
-        # Quotients, as p-values are: 0.05 is then the same number as 1 / 20.
-        rates = np.arange(201) / 1000 if rates is None else column_or_1d(rates)
-        if not (np.diff(rates) > 0).all() or rates[0] < 0 or rates[-1] > 1:
-            raise ValueError(f"rates must rise within [0, 1]; got {rates.tolist()}.")
-        members = _members(y_true, labels)
-        if not members.any():
+        import_matplotlib(f"{cls.__name__}.from_predictions")
+        true, predicted, _, reject = checked_decisions(
+            y_true, y_pred, labels, outlier_label, None, sides=("known",)
+        )
+        classes, order = np.unique(known_classes(labels), return_index=True)
+        try:
+            rates = np.broadcast_to(allowed, np.shape(labels))[order]
+        except ValueError:
             raise ValueError(
-                f"y_true holds no known sample: its labels are "
-                f"{np.unique(y_true)[:10].tolist()}, the known ones "
-                f"{labels[:10].tolist()}."
-            )
-        rejected = p_values.max(axis=1)[:, None] <= rates
-        present = members.any(axis=1)
+                f"allowed must be a number, or one for each of {len(classes)} labels; got "
+                f"the shape {np.shape(allowed)}."
+            ) from None
+        index = true
+        if groups is not None:
+            groups = checked_labels(groups, "groups")
+            check_consistent_length(y_true, groups)
+            index = class_index(groups, classes, "groups")
+        index, rejected = index[true < reject], predicted[true < reject] == reject
+        n_samples = np.bincount(index, minlength=reject)
+        n_rejected = np.bincount(index[rejected], minlength=reject)
+        there = np.flatnonzero(n_samples)
         display = cls(
-            rates=rates,
-            rejected=rejected[members.any(axis=0)].mean(axis=0),
-            n_samples=int(members.sum()),
-            labels=labels[present],
-            class_rejected=np.array(
-                [rejected[chosen].mean(axis=0) for chosen in members[present]]
-            ),
-            n_class_samples=members[present].sum(axis=1),
+            groups=["all classes", *classes[there].tolist()],
+            n_rejected=np.append(rejected.sum(), n_rejected[there]),
+            n_samples=np.append(len(index), n_samples[there]),
+            # The rate overall is at most the mean of the rates of the groups.
+            allowed=np.append(rates[index].mean(), rates[there]),
             name="Classifier" if name is None else name,
         )
         return display.plot(ax=ax, **kwargs)

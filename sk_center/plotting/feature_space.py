@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.utils import column_or_1d
-from sklearn.utils._plotting import _validate_style_kwargs
+from sklearn.utils import check_array, check_consistent_length
 
-from sk_center._utils.nested import nested
-from sk_center.open_set.outputs import centers_of, features_of
+from sk_center._utils.nested import nested, open_set_inside, transformed
+from sk_center.metrics.base import checked_labels
+from sk_center.open_set.outputs import centers_of, outputs_of
+from sk_center.plotting.base import (
+    OUTSIDER_COLOR,
+    axes_for,
+    class_colors,
+    class_masks,
+    import_matplotlib,
+    styled,
+)
+from sk_center.plotting.plane import Plane, accepted_in, grid_around
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,25 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import Estimator, Samples
-from sk_center.plotting.base import (
-    UNKNOWN_COLOR,
-    _accepted,
-    _axes,
-    _centers,
-    _class_colors,
-    _features,
-    _grid,
-    _import_matplotlib,
-    _members,
-    _open_set,
-    _Plane,
-)
 
 __all__ = ["FeatureSpaceDisplay"]
 
 
 class FeatureSpaceDisplay:
-    """Features of samples, with the class centers and what each class accepts.
+    """Features of samples, with class centers and the regions where they are accepted.
 
     Features of two dimensions are drawn as they are. More are projected onto the plane of
     the two leading principal components of the class centers.
@@ -45,7 +41,7 @@ class FeatureSpaceDisplay:
     Parameters
     ----------
     y_true : ndarray of shape (n_samples,)
-        True labels; those outside ``labels`` are unknown.
+        True labels; samples of a label outside ``labels`` are outsiders.
 
     features : ndarray of shape (n_samples, 2)
         Features of the samples in the plane.
@@ -63,10 +59,11 @@ class FeatureSpaceDisplay:
         Second coordinates of the grid.
 
     accepted : ndarray of shape (grid_resolution, grid_resolution, n_classes), default=None
-        Whether each class accepts a point of the grid. None draws no regions.
+        For each class whether a sample at a point of the grid, if predicted as that class,
+        is accepted. None draws no regions.
 
     region_label : str, default=None
-        What the legend calls the regions.
+        Name of the regions in the legend.
 
     xlabel : str, default=None
         Label of the x axis.
@@ -79,8 +76,8 @@ class FeatureSpaceDisplay:
     scatters_ : list of matplotlib PathCollection
         The samples of each class.
 
-    unknown_scatter_ : matplotlib PathCollection or None
-        The unknown samples, where there are some.
+    outsider_scatter_ : matplotlib PathCollection or None
+        The outsiders, where there are some.
 
     center_scatter_ : matplotlib PathCollection
         The centers.
@@ -96,7 +93,7 @@ class FeatureSpaceDisplay:
 
     See Also
     --------
-    DistanceDisplay : How far samples are from each class, in any number of dimensions.
+    DistanceDisplay : Distances from the predicted class, in any number of dimensions.
     sklearn.inspection.DecisionBoundaryDisplay : The regions of closed-set classifiers.
 
     Examples
@@ -109,12 +106,12 @@ class FeatureSpaceDisplay:
     >>> model = OpenSetClassifier(GaussianNB(), conformity_score="center_distance", cv=5)
     >>> model = model.fit(X[known], y[known])
     >>> display = FeatureSpaceDisplay.from_estimator(model, X, y)
-    >>> len(display.surfaces_), len(display.unknown_scatter_.get_offsets())
+    >>> len(display.surfaces_), len(display.outsider_scatter_.get_offsets())
     (2, 50)
     """
 
     scatters_: list[PathCollection]
-    unknown_scatter_: PathCollection | None
+    outsider_scatter_: PathCollection | None
     center_scatter_: PathCollection
     surfaces_: list[QuadContourSet] | None
     ax_: Axes
@@ -150,7 +147,7 @@ class FeatureSpaceDisplay:
         ax: Axes | None = None,
         *,
         scatter_kwargs: dict[str, Any] | None = None,
-        unknown_kwargs: dict[str, Any] | None = None,
+        outsider_kwargs: dict[str, Any] | None = None,
         center_kwargs: dict[str, Any] | None = None,
         region_kwargs: dict[str, Any] | None = None,
     ) -> Self:
@@ -164,8 +161,8 @@ class FeatureSpaceDisplay:
         scatter_kwargs : dict, default=None
             Keywords of matplotlib's ``scatter`` for the samples of the known classes.
 
-        unknown_kwargs : dict, default=None
-            Keywords of ``scatter`` for the unknown samples.
+        outsider_kwargs : dict, default=None
+            Keywords of ``scatter`` for the outsiders.
 
         center_kwargs : dict, default=None
             Keywords of ``scatter`` for the centers.
@@ -178,16 +175,16 @@ class FeatureSpaceDisplay:
         display : FeatureSpaceDisplay
             This display.
         """
-        self.ax_ = ax = _axes(self, ax)
+        self.ax_ = ax = axes_for(self, ax)
         from matplotlib.patches import Patch
 
         self.figure_ = ax.figure
-        colors = _class_colors(len(self.labels))
-        members = _members(self.y_true, self.labels)
-        unknown = ~members.any(axis=0)
-        self.surfaces_ = self.unknown_scatter_ = None
+        colors = class_colors(len(self.labels))
+        masks = class_masks(self.y_true, self.labels)
+        outsiders = ~masks.any(axis=0)
+        self.surfaces_ = self.outsider_scatter_ = None
         if self.accepted is not None:
-            style = _validate_style_kwargs({"alpha": 0.2, "zorder": 0}, region_kwargs or {})
+            style = {"alpha": 0.2, "zorder": 0, **(region_kwargs or {})}
             self.surfaces_ = [
                 ax.contourf(
                     self.xx0,
@@ -202,19 +199,19 @@ class FeatureSpaceDisplay:
                 ylim=self.xx1[[0, -1], 0],  # type: ignore[index]
             )
         self.scatters_ = []
-        for label, color, chosen in zip(self.labels, colors, members):
+        for label, color, chosen in zip(self.labels, colors, masks):
             style = {"s": 14, "color": color, "zorder": 2, "label": str(label)}
-            style = _validate_style_kwargs(style, scatter_kwargs or {})
+            style = styled("points", style, scatter_kwargs)
             self.scatters_.append(ax.scatter(*self.features[chosen].T, **style))
         style = {"s": 110, "marker": "*", "zorder": 3, "label": "center"}
         style |= {"facecolor": "black", "edgecolor": "white"}
-        style = _validate_style_kwargs(style, center_kwargs or {})
+        style = styled("points", style, center_kwargs)
         self.center_scatter_ = ax.scatter(*self.centers.T, **style)
-        if unknown.any():
+        if outsiders.any():
             style = {"s": 14, "marker": "x", "linewidth": 0.8, "zorder": 1}
-            style |= {"color": UNKNOWN_COLOR, "label": "unknown"}
-            style = _validate_style_kwargs(style, unknown_kwargs or {})
-            self.unknown_scatter_ = ax.scatter(*self.features[unknown].T, **style)
+            style |= {"color": OUTSIDER_COLOR, "label": "outsiders"}
+            style = styled("points", style, outsider_kwargs)
+            self.outsider_scatter_ = ax.scatter(*self.features[outsiders].T, **style)
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         handles, _ = ax.get_legend_handles_labels()
         if self.surfaces_ is not None:
@@ -237,7 +234,7 @@ class FeatureSpaceDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw the features that a classifier gives, or that its score sees.
+        """Draw the features that a classifier makes of samples.
 
         Parameters
         ----------
@@ -249,13 +246,13 @@ class FeatureSpaceDisplay:
             Samples.
 
         y : array-like of shape (n_samples,)
-            True labels; those outside of ``estimator.classes_`` are unknown.
+            True labels; samples of a label outside ``estimator.classes_`` are outsiders.
 
         regions : "auto" or bool, default="auto"
-            Whether to draw the region that each class accepts, which takes an
-            OpenSetClassifier whose score needs nothing but features. ``"auto"`` draws
-            them then, if the features have two dimensions. True draws them for more, too,
-            see Notes.
+            Whether to draw for each class the region in which a sample that is predicted as
+            the class is accepted. It takes an OpenSetClassifier whose score needs features
+            and nothing else. ``"auto"`` draws regions then, if the features have two
+            dimensions. True draws them for more, too, see Notes.
 
         grid_resolution : int, default=200
             Number of points along each side of the grid that regions are found on.
@@ -286,48 +283,49 @@ class FeatureSpaceDisplay:
 
         Notes
         -----
-        Features are ``estimator.transform(X)`` where that exists, of another Pipeline what
+        Features are ``estimator.transform(X)`` where that exists, for another Pipeline what
         its last step sees, and else X. Centers are those of a
         :class:`~sk_center.CenterLossClassifier`, else the means of the samples drawn.
 
-        In two dimensions, a sample outside of all regions is an outsider. In more, the
-        region of a class is a slice: that of the plane through its own center, parallel
-        to the plane drawn. A sample that is drawn inside of a region can then lie in front
-        of it or behind it, and be turned down; in many dimensions most do, since slices
+        In two dimensions, a sample is accepted where it lies in the region of the class
+        that is predicted for it (with ``guarantee="class"``, where it lies in any region).
+        In more, the region of a class is a slice: that of the plane through its own center,
+        parallel to the plane drawn. A sample that is drawn inside a region can then lie in
+        front of it or behind it, and be rejected; in many dimensions most do, since slices
         through the center are the widest.
         """
-        _import_matplotlib(f"{cls.__name__}.from_estimator")
-        inside = [inner for inner, _ in nested(estimator, searches=True)]
-        if any(hasattr(inner, "outlier_label_") for inner in inside):
-            model, X = _open_set(estimator, X)
-            classifier, labels = model.estimator_, model.classes_
-        else:
-            model, classifier = None, estimator
-            labels = getattr(estimator, "classes_", None)
-            if labels is None:
-                raise TypeError(
-                    "estimator must be a fitted OpenSetClassifier or another fitted "
-                    f"classifier; got {estimator!r}."
-                )
-        y = column_or_1d(y)
-        features = _features(features_of(classifier, X))
-        centers = _centers(centers_of(classifier), features, _members(y, labels))
-        plane = _Plane(features, centers)
+        import_matplotlib(f"{cls.__name__}.from_estimator")
+        model, classifier = None, estimator
+        if any(hasattr(part, "outlier_label_") for part, _ in nested(estimator, True)):
+            model, before = open_set_inside(estimator)
+            classifier, X = model.estimator_, transformed(before, X)
+        labels = getattr(classifier if model is None else model, "classes_", None)
+        if labels is None:
+            raise TypeError(
+                "estimator must be a fitted OpenSetClassifier or another fitted "
+                f"classifier; got {estimator!r}."
+            )
+        y = checked_labels(y, "y")
+        features = _checked(outputs_of(classifier, X, ("features",))["features"], y)
+        centers = _given_or_means(centers_of(classifier), features, y, labels)
+        plane = Plane(features, centers)
         display = cls._in_plane(plane, y, features, labels, centers)
         possible = model is not None and model.score_.needs == ("features",)
         if regions == "auto":
-            regions = possible and features.shape[1] == 2
+            regions = possible and plane.flat
         if regions and not possible:
             raise ValueError(
                 "regions=True takes an OpenSetClassifier whose score needs features and "
                 f"nothing else; got {estimator if model is None else model.score_!r}."
             )
         if regions:
-            display.xx0, display.xx1 = _grid(
+            display.xx0, display.xx1 = grid_around(
                 np.vstack([display.features, display.centers]), grid_resolution
             )
             points = np.stack([display.xx0, display.xx1], axis=-1).reshape(-1, 2)
-            accepted = _accepted(model, plane, points, centers)
+            accepted = accepted_in(
+                plane, points, centers, model.score_, model.score_thresholds_
+            )
             display.accepted = accepted.reshape(*display.xx0.shape, -1)
         return display.plot(ax=ax, **kwargs)
 
@@ -347,7 +345,7 @@ class FeatureSpaceDisplay:
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-            True labels; those outside ``labels`` are unknown.
+            True labels; samples of a label outside ``labels`` are outsiders.
 
         features : array-like of shape (n_samples, n_features)
             Features of the samples.
@@ -379,22 +377,51 @@ class FeatureSpaceDisplay:
         --------
         FeatureSpaceDisplay.from_estimator : Draws the regions, too.
         """
-        _import_matplotlib(f"{cls.__name__}.from_predictions")
-        y_true, features = column_or_1d(y_true), _features(features)
+        import_matplotlib(f"{cls.__name__}.from_predictions")
+        y_true = checked_labels(y_true, "y_true")
+        features = _checked(features, y_true)
         labels = np.unique(y_true) if labels is None else np.asarray(labels)
-        centers = _centers(centers, features, _members(y_true, labels))
-        plane = _Plane(features, centers)
+        centers = _given_or_means(centers, features, y_true, labels)
+        plane = Plane(features, centers)
         return cls._in_plane(plane, y_true, features, labels, centers).plot(ax=ax, **kwargs)
 
     @classmethod
     def _in_plane(cls, plane, y_true, features, labels, centers):
         """Return a display without regions."""
+        axis = "feature {}" if plane.flat else "principal component {} of the centers"
+        slice_ = "" if plane.flat else ",\nslice through its center"
         return cls(
             y_true=y_true,
             features=plane.project(features),
             labels=labels,
             centers=plane.project(centers),
-            region_label=plane.region_label,
-            xlabel=plane.axis_label.format(1),
-            ylabel=plane.axis_label.format(2),
+            region_label=f"accepted if predicted so{slice_}",
+            xlabel=axis.format(1),
+            ylabel=axis.format(2),
         )
+
+
+def _checked(features, y):
+    """Return features as an array of at least two columns, as many rows as labels."""
+    features = check_array(
+        features, dtype=np.float64, ensure_min_features=2, input_name="features"
+    )
+    check_consistent_length(features, y)
+    return features
+
+
+def _given_or_means(centers, features, y, labels):
+    """Return given centers, else the mean of the samples of each class, NaN without."""
+    shape = len(labels), features.shape[1]
+    if centers is None:
+        masks = class_masks(y, labels)
+        centers = np.full(shape, np.nan)
+        for k in np.flatnonzero(masks.any(axis=1)):
+            centers[k] = features[masks[k]].mean(axis=0)
+    centers = np.asarray(centers, dtype=np.float64)
+    if centers.shape != shape:
+        raise ValueError(
+            f"centers must have the shape (n_classes, n_features) = {shape}; got "
+            f"{centers.shape}."
+        )
+    return centers

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from sklearn.utils._plotting import _validate_style_kwargs
-
-from sk_center.metrics import (
-    oscr_curve,
-    oscr_score,
-)
+from sk_center._utils.nested import judge, open_set_inside
+from sk_center.metrics.curves import oscr_curve, oscr_score
+from sk_center.plotting.base import axes_for, import_matplotlib, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,13 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import Estimator, Samples
-from sk_center.plotting.base import _axes, _import_matplotlib, _open_set
 
 __all__ = ["OSCRCurveDisplay"]
 
 
 class OSCRCurveDisplay:
-    """Open-set classification rate curve: known samples named right, unknown accepted.
+    """Open-set classification rate curve: known samples right, outsiders accepted.
 
     Parameters
     ----------
@@ -54,7 +50,7 @@ class OSCRCurveDisplay:
     See Also
     --------
     sk_center.metrics.oscr_curve : The points of the curve.
-    OpenSetRocDisplay : Known against unknown, whichever class is named.
+    OpenSetRocDisplay : Known samples against outsiders, whichever class is predicted.
 
     Notes
     -----
@@ -111,16 +107,16 @@ class OSCRCurveDisplay:
         display : OSCRCurveDisplay
             This display.
         """
-        self.ax_ = ax = _axes(self, ax)
+        self.ax_ = ax = axes_for(self, ax)
         self.figure_ = ax.figure
         name = self.name if name is None else name
         area = None if self.oscr is None else f"OSCR = {self.oscr:.2f}"
         label = f"{name} ({area})" if name and area else name or area
-        style = _validate_style_kwargs({"label": label}, curve_kwargs or {})
+        style = styled("line", {"label": label}, curve_kwargs)
         (self.line_,) = ax.plot(self.fpr, self.ccr, **style)
         ax.set(
-            xlabel="unknown samples accepted (FPR)",
-            ylabel="known samples accepted and named right (CCR)",
+            xlabel="outsiders accepted (FPR)",
+            ylabel="known samples accepted and right (CCR)",
             xlim=(-0.01, 1.01),
             ylim=(-0.01, 1.01),
         )
@@ -152,7 +148,7 @@ class OSCRCurveDisplay:
             Samples.
 
         y : array-like of shape (n_samples,)
-            True labels; those outside of ``estimator.classes_`` are unknown.
+            True labels; samples of a label outside ``estimator.classes_`` are outsiders.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
@@ -174,21 +170,22 @@ class OSCRCurveDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or not fitted.
+            If ``estimator`` is none of those, or is not fitted.
 
         ValueError
-            If there is no known or no unknown sample.
+            If there is no known sample or no outsider.
 
         See Also
         --------
         OSCRCurveDisplay.from_predictions : Draws predictions that are at hand.
         """
-        _import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, X = _open_set(estimator, X)
+        import_matplotlib(f"{cls.__name__}.from_estimator")
+        model, _ = open_set_inside(estimator)
+        decision = judge(estimator, X)
         return cls.from_predictions(
             y,
-            model.estimator_.predict(X),
-            model.score_samples(X),
+            decision.predicted,
+            decision.scores,
             labels=model.classes_,
             sample_weight=sample_weight,
             name=type(estimator).__name__ if name is None else name,
@@ -214,13 +211,14 @@ class OSCRCurveDisplay:
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-            True labels; those outside ``labels`` are unknown.
+            True labels; samples of a label outside ``labels`` are outsiders.
 
         y_pred : array-like of shape (n_samples,)
             Class given to each sample without rejection.
 
         y_score : array-like of shape (n_samples,)
-            How known each sample looks, larger is more known: ``score_samples``.
+            Score of each sample, larger is more typical of the known classes:
+            ``score_samples``.
 
         labels : array-like of shape (n_classes,)
             The known classes, ``classes_`` of the classifier.
@@ -245,13 +243,13 @@ class OSCRCurveDisplay:
         Raises
         ------
         ValueError
-            If there is no known or no unknown sample.
+            If there is no known sample or no outsider.
 
         See Also
         --------
         OSCRCurveDisplay.from_estimator : Draws the predictions of an estimator.
         """
-        _import_matplotlib(f"{cls.__name__}.from_predictions")
+        import_matplotlib(f"{cls.__name__}.from_predictions")
         given: dict[str, Any] = {"labels": labels, "sample_weight": sample_weight}
         ccr, fpr, _ = oscr_curve(y_true, y_pred, y_score, **given)
         oscr = oscr_score(y_true, y_pred, y_score, **given)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.metrics import RocCurveDisplay
 
-from sk_center.metrics import auroc_score
-from sk_center.metrics.base import _roc
+from sk_center._utils.nested import judge, open_set_inside
+from sk_center.metrics.base import roc_rates
+from sk_center.metrics.curves import auroc_score
+from sk_center.plotting.base import axes_for, import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,18 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import Estimator, Samples
-from sk_center.plotting.base import _axes, _import_matplotlib, _open_set
 
 __all__ = ["OpenSetRocDisplay"]
 
 
 class OpenSetRocDisplay(RocCurveDisplay):
-    """ROC curve of known against unknown samples; known is the positive side.
+    """ROC curve of known samples against outsiders; known is the positive side.
 
     Parameters
     ----------
     fpr : ndarray of shape (n_thresholds + 1,)
-        Shares of the unknown samples that are accepted.
+        Shares of the outsiders that are accepted.
 
     tpr : ndarray of shape (n_thresholds + 1,)
         Shares of the known samples that are accepted.
@@ -55,7 +56,7 @@ class OpenSetRocDisplay(RocCurveDisplay):
     See Also
     --------
     sk_center.metrics.auroc_score : The area under the curve.
-    OSCRCurveDisplay : Counts only the known samples that are named right.
+    OSCRCurveDisplay : Counts only the known samples that are classified right.
     sklearn.metrics.RocCurveDisplay : Draws it.
 
     Examples
@@ -117,13 +118,13 @@ class OpenSetRocDisplay(RocCurveDisplay):
         display : OpenSetRocDisplay
             This display.
         """
-        super().plot(ax=_axes(self, ax), name=name, **kwargs)
+        super().plot(ax=axes_for(self, ax), name=name, **kwargs)
         # scikit-learn before 1.7 does not take them as curve_kwargs.
         self.line_.set(**(curve_kwargs or {}))
         if self.ax_.get_legend_handles_labels()[1]:
             self.ax_.legend(loc="lower right")
         self.ax_.set(
-            xlabel="unknown samples accepted (FPR)", ylabel="known samples accepted (TPR)"
+            xlabel="outsiders accepted (FPR)", ylabel="known samples accepted (TPR)"
         )
         return self
 
@@ -151,7 +152,7 @@ class OpenSetRocDisplay(RocCurveDisplay):
             Samples.
 
         y : array-like of shape (n_samples,)
-            True labels; those outside of ``estimator.classes_`` are unknown.
+            True labels; samples of a label outside ``estimator.classes_`` are outsiders.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
@@ -173,20 +174,20 @@ class OpenSetRocDisplay(RocCurveDisplay):
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or not fitted.
+            If ``estimator`` is none of those, or is not fitted.
 
         ValueError
-            If there is no known or no unknown sample.
+            If there is no known sample or no outsider.
 
         See Also
         --------
         OpenSetRocDisplay.from_predictions : Draws scores that are at hand.
         """
-        _import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, X = _open_set(estimator, X)
+        import_matplotlib(f"{cls.__name__}.from_estimator")
+        model, _ = open_set_inside(estimator)
         return cls.from_predictions(
             y,
-            model.score_samples(X),
+            judge(estimator, X).scores,
             labels=model.classes_,
             sample_weight=sample_weight,
             name=type(estimator).__name__ if name is None else name,
@@ -211,10 +212,11 @@ class OpenSetRocDisplay(RocCurveDisplay):
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-            True labels; those outside ``labels`` are unknown.
+            True labels; samples of a label outside ``labels`` are outsiders.
 
         y_score : array-like of shape (n_samples,)
-            How known each sample looks, larger is more known: ``score_samples``.
+            Score of each sample, larger is more typical of the known classes:
+            ``score_samples``.
 
         labels : array-like of shape (n_classes,)
             The known classes, ``classes_`` of the classifier.
@@ -239,14 +241,14 @@ class OpenSetRocDisplay(RocCurveDisplay):
         Raises
         ------
         ValueError
-            If there is no known or no unknown sample.
+            If there is no known sample or no outsider.
 
         See Also
         --------
         OpenSetRocDisplay.from_estimator : Draws the scores of an estimator.
         """
-        _import_matplotlib(f"{cls.__name__}.from_predictions")
-        fpr, tpr = _roc(y_true, y_score, labels, sample_weight)
+        import_matplotlib(f"{cls.__name__}.from_predictions")
+        fpr, tpr = roc_rates(y_true, y_score, labels, sample_weight)
         roc_auc = auroc_score(y_true, y_score, labels=labels, sample_weight=sample_weight)
         name = "Classifier" if name is None else name
         return cls(fpr=fpr, tpr=tpr, roc_auc=roc_auc, name=name).plot(ax=ax, **kwargs)
