@@ -82,7 +82,7 @@ model, flat, baseline = Parallel(n_jobs=2)(
 # %%
 # Features. Left, a network that gives features of two dimensions: each known digit is a
 # cloud around its center, and most unknown digits (gray crosses) lie in no shaded region,
-# so they are turned away. Right, the default network: its 128 features are projected onto
+# so they are rejected. Right, the default network: its 128 features are projected onto
 # the plane in which the centers differ most. Unknown digits gather between the clouds.
 
 figure, axes = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
@@ -91,8 +91,8 @@ FeatureSpaceDisplay.from_estimator(model, X_test, y_test, ax=axes[1])
 figure.savefig(FIGURES / "display_features.png", dpi=120)
 
 # %%
-# Distances: one row for each known digit. Its members lie left of the threshold, but for
-# the promised 5 % (on average over calibration samples), and most unknown digits right.
+# Distances to the predicted class. Known digits lie left of the threshold but for the 5 %
+# that may be rejected (on average over calibration samples), and most unknown digits right.
 
 display = DistanceDisplay.from_estimator(model, X_test, y_test)
 display.figure_.savefig(FIGURES / "display_distances.png", dpi=120)
@@ -100,11 +100,11 @@ display.figure_.savefig(FIGURES / "display_distances.png", dpi=120)
 # %%
 # Three curves, of center loss and of the softmax baseline.
 #
-# - OSCR: how many known digits are accepted and named right, for every share of unknown
-#   digits that is let through. Where few are, center loss is well above the baseline.
-# - ROC: the same without asking for the name. It ends at 1, where all is accepted.
-# - False rejections: a promise that is kept gives a curve within the band or below it. It
-#   shows all rates that could be promised, though no classifier was fitted again.
+# - OSCR: how many known digits are accepted and classified right, for every share of unknown
+#   digits that is accepted. Where few are, center loss is well above the baseline.
+# - ROC: the same, whichever digit is predicted. It ends at 1, where all is accepted.
+# - False rejections: the share of the known digits that is rejected, overall and for each
+#   digit, with its confidence interval. The bound, the dashed line, is about the first row.
 
 figure, axes = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
 for name, fitted in {"center loss": model, "softmax": baseline}.items():

@@ -129,10 +129,10 @@ answers = test[["name", "library"]].assign(answer=model.predict(test))
 answers.groupby("library").sample(2, random_state=1)
 
 # %%
-# Left, what was answered. Right, the promise: the share of the known samples that is
-# turned away, at 10 % and at each other rate that could have been promised, should lie in
-# the band or below it. For the unknown libraries nothing is promised; the last row of the
-# matrix tells how much of them is turned away, and what the rest is taken for.
+# Left, true and predicted labels. Right, the bound: the share of all known samples that are
+# rejected should not lie right of the line by more than chance, which the interval shows. A
+# single class may lose more. Nothing is guaranteed for the unknown libraries; the last row
+# of the matrix shows how many of their samples are rejected, and how the rest is labelled.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 OpenSetConfusionMatrixDisplay.from_estimator(
@@ -145,9 +145,7 @@ OpenSetConfusionMatrixDisplay.from_estimator(
     cmap="Blues",
     ax=left,
 )
-FalseRejectionDisplay.from_estimator(
-    model, test, test["library"], rates=np.linspace(0, 0.2, 81), ax=right
-)
+FalseRejectionDisplay.from_estimator(model, test, test["library"], ax=right)
 rejected = (answers["answer"] == "outsider").groupby(answers["library"]).mean()
 print("turned away:", ", ".join(f"{name} {share:.0%}" for name, share in rejected.items()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from inspect import signature
 from math import nan
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from sk_center._utils.compat import BaseScorer
 from sk_center._utils.nested import judge, open_set_inside
+from sk_center._utils.user_warning import warn_user
 from sk_center.metrics.base import NoOutsiderError
 from sk_center.metrics.curves import auroc_score, fpr_at_tpr, oscr_score
 from sk_center.metrics.decisions import (
@@ -176,7 +176,7 @@ def _warn_once(classes, message):
     key = tuple(classes.tolist())
     if key not in _WARNED:
         _WARNED.add(key)
-        warnings.warn(f"The score is NaN: {message}", UndefinedMetricWarning, stacklevel=3)
+        warn_user(f"The score is NaN: {message}", UndefinedMetricWarning)
 
 
 auroc_scorer = make_open_set_scorer(auroc_score)

@@ -100,7 +100,7 @@ class DistanceDisplay:
     >>> model = model.fit(X[known], y[known])
     >>> display = DistanceDisplay.from_estimator(model, X, y)
     >>> display.axes_[0].get_title("right")
-    'rejected: 4% of known samples, 96% of outsiders'
+    'rejected: 2% of known samples, 88% of outsiders'
     """
 
     known_bars_: list[BarContainer | None]

@@ -227,7 +227,8 @@ def test_scorers_share_one_pass(wrapped):
     model = Counted(GaussianNB(), conformity_score="mahalanobis", cv=0.5)
     model = make_pipeline(StandardScaler(), model) if wrapped else model
     cross_validate(model, X, y, cv=splits(y)[:1], scoring=SCORERS)
-    assert passes == [len(splits(y)[0][1])]
+    # A fit judges a few samples itself.
+    assert [n for n in passes if n > 20] == [len(splits(y)[0][1])]
 
 
 def test_nested_search():

@@ -82,7 +82,5 @@ def test_confusion_matrix_of_other_predictions():
     draw = OpenSetConfusionMatrixDisplay.from_predictions
     with pytest.raises(ValueError, match=r"y_pred must hold labels.*got \['gnu'\]"):
         draw(["cat"], ["gnu"], labels=["cat"], outlier_label="outsider")
-    with pytest.raises(
-        ValueError, match="outlier_label must be a label that is none"
-    ):
+    with pytest.raises(ValueError, match="outlier_label must be a label that is none"):
         draw(["cat"], ["cat"], labels=["cat"], outlier_label="cat")
