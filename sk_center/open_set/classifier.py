@@ -61,6 +61,8 @@ class OpenSetClassifier(
 
     It is the outermost estimator: ``OpenSetClassifier(make_pipeline(StandardScaler(),
     SVC()))``. Inside of a Pipeline its ``is_outlier`` and other methods are out of reach.
+    It also goes around ensembles: inside of one, such as a ``VotingClassifier`` or an
+    ``AdaBoostClassifier``, rejections are lost or end in an error of scikit-learn.
 
     Parameters
     ----------
