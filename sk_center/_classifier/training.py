@@ -41,10 +41,14 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
             "_streams": streams,
         }
 
+    seed = rng.randint(2**31 - 1)
+    # By which a checkpoint is found; where none is given, any goes on.
+    net.seed_ = None if classifier.random_state is None else seed
+
     with (
         torch.inference_mode(False),  # gradients, also where the caller has none
         torch.enable_grad(),
-        seeded(rng.randint(2**31 - 1), torch.device(net.device)),
+        seeded(seed, torch.device(net.device)),
         unchanged_on_error(net, goes_on),
     ):
         update_net(net, classifier, streams)

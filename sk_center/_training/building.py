@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inspect import signature
+from functools import partial
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -163,8 +164,7 @@ class PartsNet(NeuralNetClassifier):
             What the parameters describe.
         """
         kwargs = self.get_params_for("module")
-        is_function = not isinstance(self.module, (torch.nn.Module, type))
-        if is_function and not kwargs:
+        if not kwargs and maps_batches(self.module):
             return Function(self.module)
         return self.initialized_instance(self.module, kwargs)
 
@@ -258,6 +258,27 @@ class PartsNet(NeuralNetClassifier):
         """Build the optimizer if there is none, as after :meth:`without_optimizer`."""
         if self.optimizer_ is None:
             self.initialize_optimizer()
+
+
+def maps_batches(module):
+    """Whether a callable maps batches to features, as one that takes an argument does.
+
+    A class, and a function or a ``partial`` that takes none, makes a module.
+    """
+    if isinstance(module, (torch.nn.Module, type)):
+        return False
+    if isinstance(module, partial) and isinstance(module.func, type):
+        return False
+    try:
+        arguments = signature(module).parameters.values()
+    except (TypeError, ValueError):  # a function of C
+        return True
+    return any(
+        (argument.default is Parameter.empty
+        and argument.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD))
+        or argument.kind is Parameter.VAR_POSITIONAL
+        for argument in arguments
+    )
 
 
 def as_indices(y: ArrayLike | Tensor) -> NDArray[Any]:

@@ -1,8 +1,10 @@
 """Checkpoints of a training, from which it goes on as if nothing had ended it."""
 
+import hashlib
+import io
 import os
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from pathlib import Path
 
@@ -12,8 +14,12 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from sk_center._training.fingerprint import fingerprint
+from sk_center._training.lock import locked
 from sk_center._utils.files import atomic_write
 from sk_center._utils.processes import from_rank_0
+
+# A SHA-256 of the rest, at the end of the file.
+DIGEST_BYTES = 32
 
 
 @contextmanager
@@ -28,7 +34,9 @@ def checkpoints_of(net, X, y, n_epochs):
         )
     dataset = net.get_dataset(X, y)
     path = from_rank_0(lambda: find_path(net, dataset))
-    yield Checkpoints(path, net.checkpoint_every, n_epochs)
+    with ExitStack() as stack:
+        from_rank_0(lambda: stack.enter_context(locked(path)))
+        yield Checkpoints(path, net.checkpoint_every, n_epochs)
 
 
 class Checkpoints(Callback):
@@ -59,7 +67,11 @@ class Checkpoints(Callback):
     def _read(self):
         if not self.path.exists():
             return None
-        return torch.load(self.path, map_location="cpu", weights_only=True)
+        content = self.path.read_bytes()
+        state, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+        if hashlib.sha256(state).digest() != digest:
+            raise ValueError("it is damaged: its checksum is another")
+        return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
 
     def on_epoch_begin(self, net, **kwargs):
         """Give the generators their state back, right before they are used again."""
@@ -77,11 +89,15 @@ class Checkpoints(Callback):
         from_rank_0(lambda: self._write(net))
 
     def _write(self, net):
-        with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
+        with atomic_write(self.path) as temporary, open(temporary, "w+b") as file:
             try:
                 torch.save(state_of(net), file)
             except RuntimeError as error:  # what torch makes of an OSError
                 raise error.__context__ or error from None
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").digest()
+            file.seek(0, os.SEEK_END)
+            file.write(digest)
 
     def on_train_end(self, net, **kwargs):
         """Delete the file, after the training has ended."""

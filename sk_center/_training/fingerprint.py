@@ -1,12 +1,16 @@
 """What tells a training from others: its parameters and data, as a short text."""
 
 import hashlib
+import re
+from functools import partial
+from types import CodeType
 
 import numpy as np
 import torch
 from skorch.dataset import ValidSplit
 
 from sk_center._training.params import params_of
+from sk_center._utils.versions import versions
 from sk_center.batches import ArrayDataset, LabelledDataset
 
 # Parameters that another run of the same training may have otherwise.
@@ -36,28 +40,60 @@ def fingerprint(net, dataset):
         data += [described(dataset.sample_weight)]
     elif isinstance(dataset, LabelledDataset):
         data += [described(dataset.y), described(dataset.sample_weight)]
-    text = repr((params, callbacks, data))
+    text = repr((params, callbacks, data, seed_of(net), sorted(versions().items())))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def described(value):
+def seed_of(net):
+    """Return the seed of a training; None where any will do, as with random_state=None."""
+    return getattr(net, "seed_", torch.initial_seed())
+
+
+def described(value, within=()):
     """Return what tells a value from others, without what differs between processes."""
+    if id(value) in within:
+        return "..."
+    inner = partial(described, within=(*within, id(value)))
     if isinstance(value, torch.nn.Module):
-        return type(value).__qualname__, described(dict(value.state_dict()))
+        return type(value).__qualname__, shown(value), inner(dict(value.state_dict()))
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().contiguous()
         value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if isinstance(value, np.ndarray):
+        if value.dtype.hasobject:
+            return str(value.dtype), value.shape, inner(value.tolist())
         content = np.array(value, order="C", copy=None).reshape(-1).view("u1").data
         return str(value.dtype), value.shape, hashlib.sha256(content).hexdigest()
-    if isinstance(value, ValidSplit):
-        return "ValidSplit", repr(value.cv), value.stratified
+    if isinstance(value, ValidSplit):  # its seed may be drawn anew, see seed_of_split
+        return "ValidSplit", inner(value.cv), value.stratified
     if isinstance(value, (list, tuple)):
-        return [described(part) for part in value]
+        return [inner(part) for part in value]
     if isinstance(value, dict):
-        return [(repr(key), described(part)) for key, part in value.items()]
+        return [(repr(key), inner(part)) for key, part in value.items()]
+    if isinstance(value, (set, frozenset)):
+        return sorted(repr(inner(part)) for part in value)
+    if isinstance(value, partial):
+        return "partial", inner(value.func), inner(value.args), inner(value.keywords)
+    if isinstance(value, CodeType):
+        return value.co_code.hex(), value.co_names, inner(value.co_consts)
+    if hasattr(value, "__code__"):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        cells += [
+            value.__defaults__,
+            value.__kwdefaults__,
+            getattr(value, "__self__", None),
+        ]
+        name = f"{value.__module__}.{value.__qualname__}"
+        return name, inner(value.__code__), inner(cells)
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    if value is None or isinstance(value, (bool, int, float, str, np.generic)):
+    if value is None or isinstance(value, (bool, int, float, str, bytes, np.generic)):
         return repr(value)
-    return type(value).__qualname__
+    if not hasattr(value, "__dict__"):
+        return type(value).__qualname__, shown(value)
+    return type(value).__qualname__, inner(vars(value))
+
+
+def shown(value):
+    """Return the representation of a value without where it lies in memory."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(name, tmp_path):
     """Check that a training that was killed by the system ends as without the kill."""
     expected = classifier(name).fit(X, y)
     run_and_kill(name, tmp_path, epoch=7)
-    (left,) = tmp_path.iterdir()
+    (left,) = tmp_path.glob("*.pt")
     assert len(torch.load(left, weights_only=True)["history"]) == 6
     before = torch.random.get_rng_state()
     model = classifier(name, tmp_path).fit(X, y)
@@ -298,16 +299,29 @@ def test_a_damaged_checkpoint_is_told(tmp_path, monkeypatch):
     """Check that a damaged checkpoint is an error that says what to do."""
     fail(classifier("default", tmp_path), monkeypatch, 5)
     (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="delete it"):
-        classifier("default", tmp_path).fit(X, y)
+    whole = path.read_bytes()
+    flipped = []
+    for position in np.linspace(0, len(whole) - 1, 30).astype(int):
+        flipped.append(bytearray(whole))
+        flipped[-1][position] ^= 1
+    for content in (whole[:1000], b"", *flipped):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"cannot be used \(it is damaged.*delete it"):
+            classifier("default", tmp_path).fit(X, y)
+    path.write_bytes(whole)
+    assert_same_training(
+        classifier("default", tmp_path).fit(X, y), classifier("default").fit(X, y)
+    )
 
 
 @pytest.mark.parametrize("every", [0, -1, 1.5])
 def test_checkpoint_every_is_a_number_of_epochs(every, tmp_path):
     """Check that checkpoint_every is validated."""
-    with pytest.raises(ValueError, match="checkpoint_every must be an integer >= 1"):
+    with pytest.raises(ValueError, match=r"'checkpoint_every' .* must be an int"):
         classifier("default", tmp_path, checkpoint_every=every).fit(X, y)
+    net = CenterLossNet(Drift, checkpoint_dir=tmp_path, checkpoint_every=every)
+    with pytest.raises(ValueError, match="checkpoint_every must be an integer >= 1"):
+        net.fit(X, y)
 
 
 def test_nets_have_checkpoints_too(tmp_path, monkeypatch):
@@ -322,8 +336,80 @@ def test_nets_have_checkpoints_too(tmp_path, monkeypatch):
     expected = net(None).fit(X, y)
     fail(net(tmp_path), monkeypatch, 4)
     resumed = net(tmp_path)
-    torch.manual_seed(17)  # another state than at the break
+    torch.rand(17)  # another state than at the break
     resumed.fit(X, y)
     assert resumed.history[:, "train_loss"] == expected.history[:, "train_loss"]
     for key, value in expected.module_.state_dict().items():
         assert torch.equal(resumed.module_.state_dict()[key], value)
+    other = net(tmp_path)
+    fail(other, monkeypatch, 4)
+    torch.manual_seed(17)
+    other = net(tmp_path).set_params(checkpoint_dir=tmp_path)
+    torch.manual_seed(17)
+    other.fit(X, y)
+    assert other.history[0, "train_loss"] != expected.history[0, "train_loss"]
+
+
+def test_another_seed_starts_anew(tmp_path, monkeypatch):
+    """Check that a fit of another seed does not return the model of the first."""
+    fail(classifier("dropout", tmp_path, random_state=1), monkeypatch, 5)
+    for seed in (2, np.random.RandomState(1)):
+        model = classifier("dropout", tmp_path, random_state=seed).fit(X, y)
+        if isinstance(seed, int):
+            expected = classifier("dropout", random_state=seed).fit(X, y)
+            assert_same_training(model, expected)
+    assert not [*tmp_path.iterdir()]  # a generator of the same state is the same seed
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"module": partial(Drift, width=8)}, {"module": partial(Drift, width=9)}),
+        ({"module": lambda: Drift(8)}, {"module": lambda: Drift(9)}),
+        (
+            {"center": lambda shape: np.ones(shape)},
+            {"center": lambda shape: np.zeros(shape)},
+        ),
+        ({"optimizer__betas": (0.9, 0.99)}, {"optimizer__betas": (0.8, 0.99)}),
+    ],
+)
+def test_parameters_that_are_functions_tell_trainings_apart(
+    one, other, tmp_path, monkeypatch
+):
+    """Check that a checkpoint is not that of a function with other contents."""
+    fail(classifier("default", tmp_path, **one), monkeypatch, 5)
+    (path,) = tmp_path.glob("*.pt")
+    fail(classifier("default", tmp_path, **other), monkeypatch, 3)
+    assert len({*tmp_path.glob("*.pt")} - {path}) == 1
+
+
+def test_other_versions_start_anew(tmp_path, monkeypatch):
+    """Check that what another torch has begun is left alone."""
+    fail(classifier("default", tmp_path), monkeypatch, 5)
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    monkeypatch.setattr(torch, "__version__", "1.0")
+    classifier("default", tmp_path).fit(X, y)
+    assert path.read_bytes() == content
+
+
+def test_two_fits_of_one_training_at_a_time(tmp_path, monkeypatch):
+    """Check that the second is an error that names the first, which goes on."""
+    told = []
+
+    class Second(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) != 4 or told:
+                return
+            told.append(None)
+            with pytest.raises(RuntimeError, match=rf"right now: process {os.getpid()} on"):
+                model(tmp_path).fit(X, y)
+            told[0] = True
+
+    def model(folder):
+        return classifier("default", folder, callbacks=[Second()])
+
+    expected = model(None).set_params(callbacks=[]).fit(X, y)
+    assert_same_training(model(tmp_path).fit(X, y), expected)
+    assert told == [True]
+    assert not [*tmp_path.iterdir()]
