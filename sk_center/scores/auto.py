@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 from sk_center.scores.combined import Combined
 from sk_center.scores.density import InputDensity
-from sk_center.scores.distances import CenterDistance, Mahalanobis
-from sk_center.scores.logits import Energy, MaxSoftmax
+from sk_center.scores.distances import CenterDistance
+from sk_center.scores.logits import LogOdds, MaxLogit
+from sk_center.scores.neighbors import KNeighbors
 
 if TYPE_CHECKING:
     from sk_center.scores.base import BaseScore
 
-# The density of many inputs, such as pixels, tells less of outsiders than it blurs.
-LARGEST_TABLE = 100
+# More columns are an embedding or pixels: their direction tells more than their length.
+LARGEST_TABLE = 50
+# Fewer training samples cost outsiders, more of them time.
+MOST_SAMPLES = 20_000
+# What confidence may count: against a sample up to its spread, and never for it.
+WEIGHT, LIMITS = 0.5, (-2, 0)
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Facts:
         Whether the estimator gives them.
 
     inputs : bool
-        Whether the last step of the estimator sees numbers.
+        Whether the last step of the estimator sees rows of numbers.
 
     sparse : bool
         Whether these are a sparse matrix.
@@ -48,6 +53,24 @@ class Facts:
 def default_score(facts: Facts) -> BaseScore:
     """Return the default score, not fitted.
 
+    It is a sum of what the inputs say, on scales measured on samples that the scores did
+    not learn from, and of the confidence of the classifier:
+
+    - Of a table, of at most 50 columns: the distance to the nearest training sample, once
+      with columns that count by how well they tell classes apart and once by the direction
+      from the mean, and the largest density of any class. Weak classifiers predict
+      outsiders wrongly, so all three ask for any class.
+    - Of wide inputs: the distance of directions to the nearest training sample of the
+      predicted class, and the largest density of any class in 32 principal directions.
+    - Of sparse inputs, such as texts: the distance of directions to the nearest training
+      sample of the predicted class.
+
+    Confidence is the logarithm of the odds of the largest probability, else the largest
+    decision. It may count against a sample, and not for it, since outsiders from another
+    domain are often accepted with more confidence than known samples; for sparse inputs
+    it counts as it is. An estimator whose inputs are no rows of numbers, such as images,
+    is judged by its features in their place.
+
     Parameters
     ----------
     facts : Facts
@@ -58,12 +81,42 @@ def default_score(facts: Facts) -> BaseScore:
     score : BaseScore
         The score.
     """
-    table = facts.inputs and not facts.sparse and facts.n_columns <= LARGEST_TABLE
-    if facts.features and facts.logits:
-        parts = [Mahalanobis(), Energy()] + [InputDensity()] * table
-        return Combined(parts, how="sum")
-    if table:
-        return InputDensity()
-    if facts.probabilities:
-        return MaxSoftmax()
-    return CenterDistance()
+    confidence = []
+    if facts.probabilities or facts.logits:
+        confidence = [LogOdds() if facts.probabilities else MaxLogit()]
+    if facts.inputs and facts.sparse:
+        nearest = KNeighbors(1, normalize=True, max_samples=MOST_SAMPLES, space="inputs")
+        return Combined([nearest, *confidence], how="sum")
+    if facts.inputs:
+        parts = _table() if facts.n_columns <= LARGEST_TABLE else _wide()
+    elif facts.features:
+        parts = [
+            KNeighbors(1, pooled=True, normalize=False, max_samples=MOST_SAMPLES),
+            InputDensity(space="features", n_directions=32, normalize=False, pooled=True),
+        ]
+    else:
+        return confidence[0] if confidence else CenterDistance()
+    return Combined(
+        [*parts, *confidence],
+        how="sum",
+        weights=[1.0] * len(parts) + [WEIGHT] * len(confidence),
+        limits=[None] * len(parts) + [LIMITS] * len(confidence),
+    )
+
+
+def _table():
+    """Return the scores of inputs of few columns."""
+    nearest = {"pooled": True, "max_samples": MOST_SAMPLES, "space": "raw_inputs"}
+    return [
+        KNeighbors(1, scale="discriminant", normalize=False, **nearest),
+        KNeighbors(1, scale="standard", normalize=True, **nearest),
+        InputDensity(n_directions=None, normalize=False, space="raw_inputs", pooled=True),
+    ]
+
+
+def _wide():
+    """Return the scores of inputs of many columns."""
+    return [
+        KNeighbors(1, normalize=True, max_samples=MOST_SAMPLES, space="raw_inputs"),
+        InputDensity(n_directions=32, normalize=True, space="raw_inputs", pooled=True),
+    ]

@@ -182,6 +182,7 @@ class BaseScore(BaseEstimator):
 
     def _learn(self, y, parts, classes):
         """Learn from class indices and parts that need no check, and return the score."""
+        vars(self).pop("_cache", None)
         self.classes_ = classes
         self.n_columns_ = {name: parts[name].shape[1] for name in self.needs}
         self._fit(y, **{name: parts[name] for name in self.needs})
@@ -354,6 +355,18 @@ class BaseScore(BaseEstimator):
         # This makes as many columns as there are classes of one for all.
         lowest = np.full((1, len(self.classes_)), -np.inf)
         return scores.graph.where(scores.isnan(), lowest, scores).astype(dtype)
+
+    def _cached(self, key, make):
+        """Return what follows from the fitted state, made when it is needed first."""
+        cache = vars(self).setdefault("_cache", {})
+        if key not in cache:
+            cache[key] = make()
+        return cache[key]
+
+    def __getstate__(self):
+        """Return what a pickle holds: not what follows from the rest."""
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_cache"}
 
     def _parts(self, X):
         """Return checked parts of X."""

@@ -28,7 +28,7 @@ __all__ = ["InputDensity", "PerClass"]
 # More samples of a class than these tell a density little that is new.
 MOST_SAMPLES = 10_000
 # More columns than these are projected to so many principal directions.
-WIDE, DIRECTIONS = 100, 50
+WIDE, DIRECTIONS = 50, 32
 
 
 class PerClass(BaseScore):
@@ -164,11 +164,11 @@ class InputDensity(BaseScore):
 
     n_directions : int, "auto" or None, default="auto"
         Number of principal directions that inputs are projected to, at most half of the
-        training samples. ``"auto"`` is 50 of more than 100 inputs. None projects nothing.
+        training samples. ``"auto"`` is 32 of more than 50 inputs. None projects nothing.
 
     normalize : bool or "auto", default="auto"
         Whether to bring every sample to length one first; ``"auto"`` does so with more
-        than 100 inputs.
+        than 50 inputs.
 
     space : {"features", "inputs", "raw_inputs"}, default="inputs"
         The part of which the density is.
@@ -334,50 +334,65 @@ class InputDensity(BaseScore):
 
     def _score_classes(self, **parts):
         inputs = parts[self.space]
-        found = np.full((len(inputs), len(self.classes_)), np.nan)
-        gaps = np.isnan(inputs).any(axis=1)
-        known = np.unique(self.components_)
-        starts = np.searchsorted(self.components_, known)
-        everything = slice(0, len(self.components_))
+        known, starts, _ = self._cached("bounds", self._bounds)
+        found = np.empty((len(inputs), len(known)))
         for rows in blocks(len(inputs), self.means_.size):
-            densities = self._component_densities(inputs[rows], everything)
-            found[rows, known] = log_sum_exp(densities, starts).T
-        for k in known if gaps.any() else ():
-            found[gaps, k] = self._score_class(inputs[gaps], k)
-        return (
-            found.max(axis=1, where=~np.isnan(found), initial=-np.inf)
-            if self.pooled
-            else found
-        )
+            densities = self._component_densities(inputs[rows], 0, len(self.components_))
+            found[rows] = log_sum_exp(densities, starts)
+        if np.isnan(inputs.sum()):
+            gaps = np.isnan(inputs).any(axis=1)
+            for i, k in enumerate(known):
+                found[gaps, i] = self._score_class(inputs[gaps], k)
+        if self.pooled:
+            return found.max(axis=1)
+        scores = np.full((len(inputs), len(self.classes_)), np.nan)
+        scores[:, known] = found
+        return scores
 
     def _score_own(self, index, **parts):
         if self.pooled:
             return self._score_classes(**parts)
-        inputs = parts[self.space]
-        found = np.full(len(index), np.nan)
+        inputs, found = parts[self.space], np.full(len(index), np.nan)
         for k, rows in rows_by_class(index):
             found[rows] = self._score_class(inputs[rows], k)
         return found
 
     def _score_class(self, X, k):
         """Return the log density of rows in one class, NaN in one without samples."""
-        start, stop = np.searchsorted(self.components_, [k, k + 1])
-        if start == stop:
+        known, starts, stops = self._cached("bounds", self._bounds)
+        place = np.searchsorted(known, k)
+        if place == len(known) or known[place] != k:
             return np.full(len(X), np.nan)
+        start, stop = int(starts[place]), int(stops[place])
         gaps = np.isnan(X)
         X = np.where(gaps, self._fills[k], X) if gaps.any() else X
         found = [
-            log_sum_exp(self._component_densities(X[rows], slice(start, stop)))
+            log_sum_exp(self._component_densities(X[rows], start, stop), [0])[:, 0]
             for rows in blocks(len(X), self.means_[start:stop].size)
         ]
         return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def _component_densities(self, X, some):
-        """Return the weighted log density of some components, a row each."""
-        deviations = self._standardized(X) - self.means_[some, None]
-        white = deviations @ self.factors_[some]
-        squares = np.einsum("mnd,mnd->mn", white, white)
-        return self._levels[some, None] - squares / 2
+    def _component_densities(self, X, start, stop):
+        """Return the weighted log density of some components, a column each."""
+        middle, table, offsets = self._cached(
+            (start, stop), lambda: self._table(start, stop)
+        )
+        white = (self._standardized(X) - middle) @ table
+        white = white.reshape(-1, *offsets.shape)
+        white -= offsets
+        return self._levels[start:stop] - np.einsum("nmd,nmd->nm", white, white) / 2
+
+    def _table(self, start, stop):
+        """Return what whitens rows for several components in one product."""
+        means, factors = self.means_[start:stop], self.factors_[start:stop]
+        middle = means.mean(axis=0)
+        offsets = np.einsum("mi,mij->mj", means - middle, factors)
+        return middle, np.concatenate([*factors], axis=1), offsets
+
+    def _bounds(self):
+        """Return the classes that have components, and where these start and end."""
+        starts = np.flatnonzero(np.diff(self.components_, prepend=-1))
+        return self.components_[starts], starts, [*starts[1:], len(self.components_)]
 
     def _check_loaded(self):
         """Raise ValueError unless components are those of classes, in order."""
@@ -436,21 +451,13 @@ def spreads_of(X: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return spreads
 
 
-def log_sum_exp(densities: NDArray[np.float64], starts: Any = (0,)) -> NDArray[np.float64]:
-    """Return the logarithm of sums of exponentials over groups of rows, a row each.
-
-    Without starts all rows are one group, and the result has one axis.
-    """
-    if len(starts) == 1:
-        top = densities.max(axis=0)
-        top = np.where(np.isfinite(top), top, 0)
-        found = top + np.log(np.exp(densities - top).sum(axis=0))
-        return found if isinstance(starts, tuple) else found[None]
-    tops = np.maximum.reduceat(densities, starts)
+def log_sum_exp(densities: NDArray[np.float64], starts: Any) -> NDArray[np.float64]:
+    """Return the logarithm of sums of exponentials over groups of columns."""
+    tops = np.maximum.reduceat(densities, starts, axis=1)
     tops = np.where(np.isfinite(tops), tops, 0)
-    sizes = np.diff([*starts, len(densities)])
-    sums = np.add.reduceat(np.exp(densities - np.repeat(tops, sizes, axis=0)), starts)
-    return tops + np.log(sums)
+    sizes = np.diff([*starts, densities.shape[1]])
+    above = densities - np.repeat(tops, sizes, axis=1)
+    return tops + np.log(np.add.reduceat(np.exp(above), starts, axis=1))
 
 
 def _side_by_side(laws):

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sk_center._utils.extras import import_extra
 from sk_center._utils.schema import array, boolean
 from sk_center.scores.base import BaseScore
+from sk_center.scores.nearest import Nearest
 from sk_center.scores.parts import SPACES
 from sk_center.scores.rows import blocks, by_class, class_means, length_one, lengths
 from sk_center.scores.scaling import SCALES, scaled, scaling_of
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["KNeighbors"]
 
-# Rows are searched in blocks of so many numbers, 32 MB, and a few rows without a search.
-QUERIES, FEW_ROWS = 2**22, 4
+# Rows are searched in blocks of so many numbers, 32 MB.
+QUERIES = 2**22
+# A tree finds neighbors sooner than products do among so many samples of so few columns.
+TREE_SAMPLES, TREE_COLUMNS = 30_000, 8
 # More columns are those of an embedding or of pixels, of which the direction tells more.
-WIDE = 100
+WIDE = 50
 
 
 class KNeighbors(BaseScore):
@@ -58,16 +61,18 @@ class KNeighbors(BaseScore):
     normalize : bool or "auto", default="auto"
         Whether to bring every sample to length one, after the scale, as [1]_ does with
         features of networks that were trained without center loss. ``"auto"`` does so
-        without scale where the columns are more than 100 or sparse, as in embeddings,
+        without scale where the columns are more than 50 or sparse, as in embeddings,
         images and texts: the direction tells more there than the length.
 
     metric : str or callable, default="euclidean"
         Metric of :class:`sklearn.neighbors.NearestNeighbors`.
 
     algorithm : {"auto", "ball_tree", "brute", "faiss", "kd_tree"}, default="auto"
-        How to search: as :class:`sklearn.neighbors.NearestNeighbors` does, or ``"faiss"``,
-        brute force in float32 by the library of that name, for Euclidean distances only,
-        see Notes. It comes with ``pip install "sk-center[faiss]"``.
+        How to search: by matrix products, ``"brute"``, or by the trees of
+        :class:`sklearn.neighbors.NearestNeighbors`, which ``"auto"`` takes for more than
+        30,000 samples of at most 8 columns and for other metrics; or ``"faiss"``, brute
+        force in float32 by the library of that name, for Euclidean distances only, see
+        Notes. It comes with ``pip install "sk-center[faiss]"``.
 
     max_samples : int, default=None
         Largest number of training samples to keep, the same share of each class by chance;
@@ -111,8 +116,7 @@ class KNeighbors(BaseScore):
     A search finds the neighbor; the Euclidean distance of dense samples is then that of the
     difference in float64.
 
-    faiss takes half to two thirds of the time where classes have a thousand samples or
-    more and 16 features or more; elsewhere it gains little or loses. It searches in
+    faiss searches in
     float32: where several samples are about as near as the k-th neighbor it may find
     another one, whose squared distance differs by some 1e-7 of the squared size of the
     class. On macOS faiss and torch may crash in one process, since each brings its own
@@ -210,7 +214,7 @@ class KNeighbors(BaseScore):
 
     def _check(self, X):
         """Forget an earlier fit, and raise ValueError where parameters clash."""
-        for name in ("_shift", "_factor", "_origins", "_searches"):
+        for name in ("_shift", "_factor", "_origins"):
             vars(self).pop(name, None)
         if issparse(X) and self.scale is not None:
             raise ValueError(
@@ -256,41 +260,35 @@ class KNeighbors(BaseScore):
         start, stop = self.starts_[group : group + 2]
         if start == stop:
             return np.full(X.shape[0], np.nan)
-        if self.metric != "euclidean" or issparse(self.samples_):
-            return self._search(group).kneighbors(X)[0][:, -1]
         samples = self.samples_[start:stop]
+        search = self._cached(group, lambda: self._made_search(samples))
+        if self.metric != "euclidean" or issparse(self.samples_):
+            return search.kneighbors(X)[0][:, -1]
         X = (X - self._origins[group]).astype(samples.dtype, copy=False)
-        k_th = min(self.n_neighbors, len(samples))
-        if len(X) <= FEW_ROWS:
-            nearest = [_nearest(row, samples, k_th) for row in X]
-        elif self.algorithm == "faiss":
-            nearest = _nearest_by_faiss(X, samples, k_th)
+        if isinstance(search, Nearest):
+            return search.distances(X)
+        if self.algorithm == "faiss":
+            nearest = _nearest_by_faiss(X, samples, min(self.n_neighbors, len(samples)))
         else:
-            found = self._search(group).kneighbors(X, return_distance=False)
-            nearest = found[:, -1]
+            nearest = search.kneighbors(X, return_distance=False)[:, -1]
         return lengths(X.astype(np.float64) - samples[nearest])
 
-    def _search(self, group):
-        """Return the search structure of a group, which is made when it is needed."""
-        searches = vars(self).setdefault("_searches", {})
-        if group not in searches:
-            samples = self.samples_[self.starts_[group] : self.starts_[group + 1]]
-            search = NearestNeighbors(
-                n_neighbors=min(self.n_neighbors, samples.shape[0]),
-                metric=self.metric,
-                algorithm=self.algorithm,
-                n_jobs=self.n_jobs,
-            )
-            searches[group] = search.fit(samples)
-        return searches[group]
-
-    def __getstate__(self):
-        """Return what a pickle holds: not the searches, which hold samples again."""
-        return {
-            name: value
-            for name, value in super().__getstate__().items()
-            if name != "_searches"
-        }
+    def _made_search(self, samples):
+        """Return a search structure of some samples, None where faiss searches."""
+        k_th = min(self.n_neighbors, samples.shape[0])
+        if self.metric == "euclidean" and not issparse(samples):
+            if self.algorithm == "faiss":
+                return None
+            many = samples.shape[0] > TREE_SAMPLES and samples.shape[1] <= TREE_COLUMNS
+            if self.algorithm == "brute" or (self.algorithm == "auto" and not many):
+                return Nearest(samples, k_th)
+        search = NearestNeighbors(
+            n_neighbors=k_th,
+            metric=self.metric,
+            algorithm=self.algorithm,
+            n_jobs=self.n_jobs,
+        )
+        return search.fit(samples)
 
     def _check_loaded(self):
         """Raise ValueError unless the samples are those of as many groups."""
@@ -352,15 +350,6 @@ def kept_rows(groups: NDArray[np.intp], most: int | None) -> NDArray[np.intp]:
 def import_faiss() -> Any:
     """Return the module faiss, or raise ImportError with how to install it."""
     return import_extra("faiss", "faiss", "algorithm='faiss' needs")
-
-
-def _nearest(row, samples, k_th):
-    """Return the index of the k-th nearest sample to one row."""
-    away = samples - row
-    squares = np.einsum("ij,ij->i", away, away)
-    if k_th == 1:
-        return squares.argmin()
-    return squares.argpartition(k_th - 1)[k_th - 1]
 
 
 def _nearest_by_faiss(X, samples, k_th):

@@ -1,0 +1,96 @@
+"""Find the k-th nearest sample by matrix products, and measure the distance exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_center.scores.rows import blocks, lengths
+
+# So many squared distances are in hand at once, 4 MB; the nearest one is sought in so many
+# parts of the samples, since those of other parts may be as near but for rounding.
+TILE, N_CHUNKS = 2**20, 8
+ROUNDING = 16 * np.finfo(np.float32).eps
+
+
+class Nearest:
+    """Samples among which to search.
+
+    A product of float32 matrices finds the samples that may be the k-th nearest one, in
+    spite of its rounding; the difference in float64 then tells which is, and how far. So
+    the distance hardly depends on the rows that are searched with it.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n_samples, n_columns)
+        Samples around the origin.
+
+    k_th : int
+        Which neighbor, counted from the nearest one, at most n_samples.
+    """
+
+    def __init__(self, samples: NDArray[np.floating[Any]], k_th: int) -> None:
+        self.samples, self.k_th = samples, k_th
+        n_samples, n_columns = samples.shape
+        self.n_chunks = min(N_CHUNKS, n_samples) if k_th == 1 else 1
+        self.width = -(-n_samples // self.n_chunks)
+        # Squares in float32 end at 1e38.
+        self.unit = float(np.abs(samples).max()) or 1.0
+        # A row, less the square of itself, which changes no order, is one product away.
+        self.table = np.zeros((n_columns + 1, self.n_chunks * self.width), np.float32)
+        narrow = (samples / self.unit).astype(np.float32)
+        self.table[:-1, :n_samples] = -2 * narrow.T
+        self.table[-1] = np.finfo(np.float32).max  # which no sample is
+        self.table[-1, :n_samples] = np.einsum("ij,ij->i", narrow, narrow)
+        self.largest = float(self.table[-1, :n_samples].max())
+
+    def distances(self, X: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return the distance of each row to its k-th nearest sample."""
+        find = self._to_nearest if self.k_th == 1 else self._to_kth
+        found = [find(X[rows]) for rows in blocks(len(X), self.table.shape[1], TILE)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _products(self, X):
+        """Return squared distances less the squares of the rows, and their rounding."""
+        narrow = np.ones((len(X), X.shape[1] + 1), dtype=np.float32)
+        narrow[:, :-1] = X / self.unit
+        squares = np.einsum("ij,ij->i", narrow, narrow) - 1
+        return narrow @ self.table, ROUNDING * (squares + self.largest)
+
+    def _to_nearest(self, X):
+        """Return the distance of each row to the nearest sample."""
+        order, rounding = self._products(X)
+        order = order.reshape(len(X), self.n_chunks, self.width)
+        places = order.argmin(axis=2)
+        least = np.take_along_axis(order, places[:, :, None], axis=2)[:, :, 0]
+        near = least <= (least.min(axis=1) + rounding)[:, None]
+        near[~near.any(axis=1)] = True  # so far away that squares overflow
+        rows, chunks = near.nonzero()
+        samples = np.minimum(
+            places[rows, chunks] + chunks * self.width, len(self.samples) - 1
+        )
+        away = lengths(X[rows].astype(np.float64) - self.samples[samples])
+        return np.minimum.reduceat(away, rows.searchsorted(np.arange(len(X))))
+
+    def _to_kth(self, X):
+        """Return the distance of each row to the k-th nearest sample."""
+        order, rounding = self._products(X)
+        kth = np.partition(order, self.k_th - 1, axis=1)[:, self.k_th - 1]
+        found = np.empty(len(X))
+        # All that are surely nearer are among the candidates, too.
+        near = order <= (kth + rounding)[:, None]
+        counts = near.sum(axis=1)
+        # Those of many rows with few candidates at once, of others one by one.
+        few = (counts >= self.k_th) & (counts <= 4 * self.k_th)
+        if few.any():
+            rows, samples = (near & few[:, None]).nonzero()
+            away = lengths(X[rows].astype(np.float64) - self.samples[samples])
+            away = away[np.lexsort([away, rows])]
+            found[few] = away[rows.searchsorted(np.flatnonzero(few)) + self.k_th - 1]
+        for i in np.flatnonzero(~few):
+            some = near[i] if counts[i] >= self.k_th else np.s_[:]
+            away = lengths(self.samples[some] - X[i].astype(np.float64))
+            found[i] = np.partition(away, self.k_th - 1)[self.k_th - 1]
+        return found
