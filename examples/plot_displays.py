@@ -100,8 +100,8 @@ display.figure_.savefig(FIGURES / "display_distances.png", dpi=120)
 # %%
 # Three curves, of center loss and of the softmax baseline.
 #
-# - OSCR: how many known digits are accepted and classified right, for every share of unknown
-#   digits that is accepted. Where few are, center loss is well above the baseline.
+# - OSCR: how many known digits are accepted and classified right, for every share of
+#   unknown digits that is accepted. Where few are, center loss is well above the baseline.
 # - ROC: the same, whichever digit is predicted. It ends at 1, where all is accepted.
 # - False rejections: the share of the known digits that is rejected, overall and for each
 #   digit, with its confidence interval. The bound, the dashed line, is about the first row.

@@ -13,7 +13,9 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_array, check_random_state, column_or_1d, indexable
 from sklearn.utils.multiclass import type_of_target
 
+from sk_center._utils.labels import check_no_label_missing
 from sk_center.metrics import openness
+from sk_center.metrics.base import checked_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,8 +141,8 @@ class LeaveClassesOut(BaseCrossValidator):
     {'conformity_score': 'mahalanobis'}
     """
 
-    # What GroupsConsumerMixin, which scikit-learn keeps private, asks for: with metadata
-    # routing, groups that are given arrive here.
+    # As scikit-learn's private GroupsConsumerMixin does: with metadata routing, groups that
+    # are given arrive here.
     __metadata_request__split = {"groups": True}
 
     def __init__(
@@ -207,13 +209,14 @@ class LeaveClassesOut(BaseCrossValidator):
             would be left for training, or the test part would lack known samples or those
             of an unknown class.
         """
+        check_no_label_missing(y)
         kind = None if y is None else type_of_target(y, input_name="y")
         if kind not in ("binary", "multiclass"):
             raise ValueError(
                 f"y must hold one class label for each sample, binary or multiclass; got "
                 f"{kind}."
             )
-        X, y, groups = indexable(X, column_or_1d(y), groups)
+        X, y, groups = indexable(X, checked_labels(y, "y"), groups)
         if groups is not None:
             groups = check_array(groups, input_name="groups", ensure_2d=False, dtype=None)
             groups = np.unique(column_or_1d(groups), return_inverse=True)[1]

@@ -152,7 +152,7 @@ class _OpenSetScorer(BaseScorer):
 
 
 class _Judge(ClassifierMixin, BaseEstimator):
-    """What judges the X of the outermost estimator; scikit-learn calls and caches it."""
+    """The judge of the X that an outer estimator takes; scikit-learn caches its answer."""
 
     def __init__(self, estimator):
         self.estimator = estimator
@@ -165,7 +165,7 @@ class _Judge(ClassifierMixin, BaseEstimator):
         return judge(self.estimator, X)
 
 
-_WARNED = set()
+_WARNED: set[tuple[Any, ...]] = set()
 
 
 def _warn_once(classes, message):

@@ -149,7 +149,8 @@ class FalseRejectionDisplay:
         if ax is None:
             size = (6.4, 1.5 + 0.25 * len(rows))
             _, ax = plt.subplots(figsize=size, layout="constrained")
-        self.ax_, self.figure_ = axes_for(self, ax), ax.figure
+        self.ax_ = ax = axes_for(self, ax)
+        self.figure_ = ax.figure
         rates = self.n_rejected / self.n_samples
         self.intervals_ = np.array(
             [

@@ -318,7 +318,7 @@ class FeatureSpaceDisplay:
                 "regions=True takes an OpenSetClassifier whose score needs features and "
                 f"nothing else; got {estimator if model is None else model.score_!r}."
             )
-        if regions:
+        if regions and model is not None:
             display.xx0, display.xx1 = grid_around(
                 np.vstack([display.features, display.centers]), grid_resolution
             )
