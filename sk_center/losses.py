@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sk_center.centers.batch import check_batch, deviations, sum_of_squares
+from sk_center.centers.batch import check_batch, check_tensors, deviations, sum_of_squares
 
 if TYPE_CHECKING:
     from sk_center.centers import Center
@@ -82,8 +82,11 @@ def center_loss(
 
     Raises
     ------
+    TypeError
+        If an argument is no tensor.
+
     ValueError
-        If the shapes do not match, labels are no integers, or one is outside the classes
+        If the shapes do not match, features are no real floats, labels are no integers, or one is outside the classes
         of ``centers``. What is compiled raises RuntimeError for the latter.
 
     See Also
@@ -151,9 +154,10 @@ def add_center_loss(
     """
     if sample_weight is not None:
         sample_weight = sample_weight.detach()
-    if isinstance(centers, torch.nn.Module):
+    if hasattr(centers, "pull"):
         deviation, total = centers.pull(features, labels, sample_weight)
     else:
+        check_tensors(centers=centers)
         labels = check_batch(features, labels, centers.shape, sample_weight)
         deviation = deviations(features, centers, labels)
         total = sum_of_squares(deviation, sample_weight)
@@ -180,6 +184,11 @@ def uniform_cross_entropy(logits: Tensor) -> Tensor:
     losses : tensor of shape (n_samples,)
         The loss of each sample; log(K), the least, where all logits are equal.
 
+    Raises
+    ------
+    TypeError
+        If an argument is no tensor.
+
     See Also
     --------
     sk_center.CenterLossClassifier : Takes it of negative samples, unless
@@ -197,6 +206,7 @@ def uniform_cross_entropy(logits: Tensor) -> Tensor:
     >>> uniform_cross_entropy(torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
     tensor([0.6931, 1.1269])
     """
+    check_tensors(logits=logits)
     return -logits.log_softmax(dim=1).mean(dim=1)
 
 
@@ -225,6 +235,11 @@ def objectosphere_loss(features: Tensor, known: Tensor, min_norm: float = 50.0) 
     losses : tensor of shape (n_samples,)
         The loss of each sample.
 
+    Raises
+    ------
+    TypeError
+        If an argument is no tensor.
+
     See Also
     --------
     sk_center.CenterLossClassifier : Takes it with ``negative_loss="objectosphere"``.
@@ -242,6 +257,7 @@ def objectosphere_loss(features: Tensor, known: Tensor, min_norm: float = 50.0) 
     >>> objectosphere_loss(features, torch.tensor([True, False, True]))
     tensor([2025.,   25.,    0.])
     """
+    check_tensors(features=features, known=known)
     squared = features.square().sum(dim=1)
     # The norm of a zero vector has no gradient.
     norm = squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()
@@ -266,6 +282,11 @@ def norm_penalty(features: Tensor, sample_weight: Tensor | None = None) -> Tenso
     loss : tensor of shape ()
         The penalty.
 
+    Raises
+    ------
+    TypeError
+        If an argument is no tensor.
+
     See Also
     --------
     center_loss : Pulls features to the center of their class instead.
@@ -277,6 +298,7 @@ def norm_penalty(features: Tensor, sample_weight: Tensor | None = None) -> Tenso
     >>> norm_penalty(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
     tensor(6.5000)
     """
+    check_tensors(features=features, sample_weight=sample_weight)
     squared = features.square().sum(dim=1)
     if sample_weight is not None:
         squared = squared * sample_weight

@@ -12,6 +12,23 @@ if TYPE_CHECKING:
 
 # The square root of the largest number of float32.
 LARGEST_NORM = 2.0**64
+INTEGERS = (
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.int16,
+    torch.int8,
+    torch.uint16,
+    torch.uint32,
+    torch.uint64,
+)
+
+
+def check_tensors(**arguments: Tensor | None) -> None:
+    """Raise TypeError, which names the argument, if one is neither a tensor nor None."""
+    for name, value in arguments.items():
+        if not (isinstance(value, Tensor) or (value is None and name == "sample_weight")):
+            raise TypeError(f"{name} must be a torch tensor; got {type(value).__name__}.")
 
 
 def check_batch(
@@ -21,6 +38,9 @@ def check_batch(
     sample_weight: Tensor | None = None,
 ) -> Tensor:
     """Return the labels of a batch as int64, or raise ValueError if it is invalid."""
+    check_tensors(features=features, labels=labels, sample_weight=sample_weight)
+    if not features.is_floating_point():
+        raise ValueError(f"features must be real floats; got dtype {features.dtype}.")
     if features.ndim != 2 or features.shape[1] != shape[1]:
         raise ValueError(
             f"features must have the shape (n_samples, {shape[1]}); "
@@ -31,7 +51,7 @@ def check_batch(
             f"labels must have the shape ({features.shape[0]},), one for each row of "
             f"features; got {tuple(labels.shape)}."
         )
-    if labels.is_floating_point() or labels.dtype == torch.bool:
+    if labels.dtype not in INTEGERS:
         raise ValueError(f"labels must be integers; got dtype {labels.dtype}.")
     if sample_weight is not None and sample_weight.shape != labels.shape:
         raise ValueError(

@@ -216,9 +216,13 @@ class Center(torch.nn.Module):
 
         Raises
         ------
+        TypeError
+            If an argument is no tensor.
+
         ValueError
-            If the shapes do not match, labels are no integers, or one is outside
-            [0, center_num). What is compiled raises RuntimeError for the latter.
+            If the shapes do not match, features are no real floats, labels no integers, or
+            one is outside [0, center_num). What is compiled raises RuntimeError for the
+            latter.
         """
         labels = check_batch(features, labels, self.center.shape)
         before = self.center.clone()
@@ -271,9 +275,13 @@ class Center(torch.nn.Module):
 
         Raises
         ------
+        TypeError
+            If an argument is no tensor.
+
         ValueError
-            If the shapes do not match, labels are no integers, or one is outside
-            [0, center_num). What is compiled raises RuntimeError for the latter.
+            If the shapes do not match, features are no real floats, labels no integers, or
+            one is outside [0, center_num). What is compiled raises RuntimeError for the
+            latter.
         """
         return self.pull(features, labels, sample_weight)[0]
 
@@ -303,9 +311,13 @@ class Center(torch.nn.Module):
 
         Raises
         ------
+        TypeError
+            If an argument is no tensor.
+
         ValueError
-            If the shapes do not match, labels are no integers, or one is outside
-            [0, center_num). What is compiled raises RuntimeError for the latter.
+            If the shapes do not match, features are no real floats, labels no integers, or
+            one is outside [0, center_num). What is compiled raises RuntimeError for the
+            latter.
         """
         labels = check_batch(features, labels, self.center.shape, sample_weight)
         if sample_weight is not None:
@@ -319,7 +331,7 @@ class Center(torch.nn.Module):
         if together:
             unseen = (seen == 0) & ~self.informed
             self._update_together(deviation, labels, sample_weight, first="mean")
-            deviation.masked_fill_(unseen[:, None], 0.0)
+            deviation *= ~unseen[:, None]  # where NaN stays NaN
             return deviation, sum_of_squares(deviation, sample_weight)
         # Where a look at a value costs no wait for a device, it saves much arithmetic.
         looks = not hidden(labels)
@@ -329,7 +341,7 @@ class Center(torch.nn.Module):
             clean = looks and total.item() <= torch.finfo(torch.float32).max
             self._update(deviation, labels, seen, least, sample_weight, unseen, clean)
         if unseen is not None and (not looks or unseen.any()):
-            deviation.masked_fill_(unseen[:, None], 0.0)
+            deviation *= ~unseen[:, None]  # where NaN stays NaN
             total = sum_of_squares(deviation, sample_weight)
         return deviation, total
 

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from sk_center._utils.user_warning import warn_user
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def find_feature_dim(body: nn.Module, example: Tensor) -> int:
     """Return the number of features D that a module gives, or raise ValueError."""
-    features = dry_run(body, example)
-    n_samples = len(example)
+    shape, n_samples = tuple(example.shape), len(example)
+    try:
+        features = dry_run(body, example)
+    except RuntimeError as error:
+        raise ValueError(
+            f"module cannot take a batch of shape {shape} and dtype {example.dtype}, the "
+            f"form of X: {error}."
+        ) from error
     if not isinstance(features, torch.Tensor):
         got = type(features).__name__
     elif features.ndim != 2 or len(features) != n_samples or features.shape[1] < 1:
@@ -22,11 +30,28 @@ def find_feature_dim(body: nn.Module, example: Tensor) -> int:
     elif not features.is_floating_point():
         got = f"a tensor of dtype {features.dtype}"
     else:
+        if is_softmax(features):
+            warn_user(
+                "module ends in a softmax, and features are expected: the classifier adds "
+                "the head itself. Leave the softmax out, and the layer before it."
+            )
         return features.shape[1]
     raise ValueError(
-        f"module must map a batch of shape {tuple(example.shape)} to features, a floating "
+        f"module must map a batch of shape {shape} to features, a floating "
         f"tensor of shape ({n_samples}, D); got {got}. The classifier adds the head and "
         "the centers itself."
+    )
+
+
+def is_softmax(features: Tensor) -> bool:
+    """Return whether features are probabilities, or their logarithms."""
+    if features.shape[1] < 2:
+        return False
+    one = torch.ones(len(features), dtype=torch.float64)
+    probabilities = features.detach().cpu().double()
+    return any(
+        bool((p >= 0).all()) and torch.allclose(p.sum(dim=1), one, atol=1e-4)
+        for p in (probabilities, probabilities.exp())
     )
 
 

@@ -8,6 +8,7 @@ import warnings
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -1102,3 +1103,52 @@ def test_weights_with_a_gradient_stay_outside():
     module.deviation(torch.randn(4, 2), torch.tensor([0, 1, 1, 2]), weight)
     assert not module.center.requires_grad
     copy.deepcopy(module)
+
+
+# Arguments of other kinds
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.bool, torch.float32])
+def test_labels_are_integers(dtype):
+    """Check that complex, boolean and floating labels are refused."""
+    with pytest.raises(ValueError, match="labels must be integers; got dtype torch"):
+        Center(2, 3)(torch.zeros(2, 2), torch.zeros(2, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_features_are_real_floats(dtype):
+    """Check that complex features, whose imaginary part would be lost, are refused."""
+    with pytest.raises(ValueError, match="features must be real floats; got dtype torch"):
+        Center(2, 3)(torch.zeros(2, 2, dtype=dtype), torch.tensor([0, 1]))
+
+
+def test_center_as_data_frame_or_objects():
+    """Check that numbers are taken in whatever they come."""
+    points = np.array([[0.0, 1.5], [2.0, 3.0], [4.0, 5.0]])
+    for given in (
+        pd.DataFrame(points),
+        pd.DataFrame(points).astype("Float64"),
+        points.astype(object),
+        points.astype(">f4"),
+        points.tolist(),
+        np.asfortranarray(points, dtype=np.float16),
+    ):
+        assert_array_equal(Center(2, 3, center=given).predict(), points)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.zeros((3, 2), complex),
+        torch.zeros(3, 2, dtype=torch.complex64),
+        np.full((3, 2), "a"),
+        pd.DataFrame({"a": ["x", "y", "z"], "b": [1, 2, 3]}),
+        pd.DataFrame({"a": [1, 2, pd.NA], "b": [1, 2, 3]}),
+        np.zeros((3, 2), "datetime64[s]"),
+        [[1, 2], [3], [4]],
+    ],
+)
+def test_center_that_is_no_number(given):
+    """Check that there is one clear error, which names the parameter."""
+    with pytest.raises(ValueError, match=r"center must (be an array of|hold) real numbers"):
+        Center(2, 3, center=given)

@@ -413,3 +413,44 @@ def test_a_step_touches_the_rows_of_the_batch(update, weighted):
     with Sizes(*center.buffers()) as made:  # that the check sees what it looks for
         center(features, labels)
     assert max(made.sizes) == n_classes * feature_dim
+
+
+# Arguments that are no numbers of a tensor
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("update", ["ema", "sum", "wen", "cumulative", "fixed"])
+def test_center_loss_of_nan_features_is_nan(update, training):
+    """Check that a class that appears for the first time does not hide NaN either."""
+    centers = Center(2, 3, update=update).train(training)
+    features = torch.tensor([[np.nan, 1.0], [0.0, 1.0]], requires_grad=True)
+    loss = center_loss(features, torch.tensor([0, 1]), centers)
+    assert loss.isnan()
+    loss.backward()
+    assert features.grad[0].isnan().any()
+    assert features.grad[1].isfinite().all()
+    assert centers.predict().isfinite().all()
+
+
+@pytest.mark.parametrize("value", [np.zeros((2, 2)), [[0.0, 1.0], [1.0, 0.0]], None])
+def test_losses_take_tensors_alone(value):
+    """Check that the error names the argument that is an array, a list or None."""
+    features, labels = torch.zeros(2, 2), torch.tensor([0, 1])
+    got = f"must be a torch tensor; got {type(value).__name__}"
+    with pytest.raises(TypeError, match=f"features {got}"):
+        center_loss(value, labels, Center(2, 2))
+    with pytest.raises(TypeError, match=f"labels {got}"):
+        center_loss(features, value, Center(2, 2))
+    with pytest.raises(TypeError, match=f"centers {got}"):
+        center_loss(features, labels, value)
+    with pytest.raises(TypeError, match=f"logits {got}"):
+        uniform_cross_entropy(value)
+    with pytest.raises(TypeError, match=f"features {got}"):
+        objectosphere_loss(value, labels > 0)
+    with pytest.raises(TypeError, match=f"known {got}"):
+        objectosphere_loss(features, value)
+    with pytest.raises(TypeError, match=f"features {got}"):
+        norm_penalty(value)
+    if value is not None:
+        with pytest.raises(TypeError, match=f"sample_weight {got}"):
+            norm_penalty(features, value)

@@ -1,6 +1,7 @@
 """Tests of the default feature extractors and of the dry run that finds D."""
 
 import pickle
+import warnings
 from copy import deepcopy
 from functools import partial
 
@@ -176,9 +177,10 @@ def test_dry_run_leaves_no_trace():
 
 
 def test_dry_run_that_fails_restores_the_flags():
-    """Check that an error in the module itself comes through and leaves the flags."""
+    """Check that an error of a module says what it was given, and leaves the flags."""
     body = nn.Sequential(nn.Dropout(), nn.Linear(3, 4))
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    message = r"module cannot take a batch of shape \(2, 7\).*shapes cannot be multiplied"
+    with pytest.raises(ValueError, match=message):
         find_feature_dim(body, torch.zeros(2, 7))
     assert all(module.training for module in body.modules())
 
@@ -381,3 +383,14 @@ def test_half_precision(head):
         assert 1e-5 < (one - other).abs().max() < 2**-6 * other.abs().max()
     found[0].sum().backward()
     assert {parameter.grad.dtype for parameter in body.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(dim=1), nn.LogSoftmax(dim=1)])
+def test_module_that_ends_in_a_softmax(last):
+    """Check that a warning says that features are expected, and Softmax inside is none."""
+    body = nn.Sequential(nn.Linear(3, 4), last)
+    with pytest.warns(UserWarning, match="module ends in a softmax, and features are"):
+        assert find_feature_dim(body, torch.zeros(2, 3)) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        find_feature_dim(body.append(nn.Linear(4, 4)), torch.zeros(2, 3))
