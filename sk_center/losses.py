@@ -86,8 +86,9 @@ def center_loss(
         If an argument is no tensor.
 
     ValueError
-        If the shapes do not match, features are no real floats, labels are no integers, or one is outside the classes
-        of ``centers``. What is compiled raises RuntimeError for the latter.
+        If the shapes do not match, features are no real floats, labels no integers, or one
+        is outside the classes of ``centers``. What is compiled raises RuntimeError for the
+        latter.
 
     See Also
     --------

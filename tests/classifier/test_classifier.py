@@ -15,6 +15,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 from scipy.special import log_softmax, softmax
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris, make_classification
 from sklearn.exceptions import NotFittedError
@@ -1327,3 +1328,103 @@ def test_speed_parameters_reach_the_net():
     assert clone(model).get_params()["gradient_accumulation_steps"] == 2
     with pytest.raises(ValueError, match="resident"):
         small(iterator_train__residnt=True).fit(X, y)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize("predict_with", ["center", "softmax"])
+def test_predictions_of_boolean_classes_are_booleans(predict_with, as_list):
+    """Check the dtype of what is learned and predicted where labels are True and False."""
+    labels = y == 0
+    model = small(predict_with=predict_with)
+    model.fit(X, labels.tolist() if as_list else labels)
+    assert model.classes_.dtype == model.predict(X).dtype == bool
+    assert (model.predict(X) == labels).mean() > 0.9
+
+
+def test_large_unsigned_labels_keep_their_dtype():
+    """Check labels above the largest signed integer, which float64 would round."""
+    labels = np.array([2**64 - 1, 2**64 - 2, 3], dtype=np.uint64)
+    for streams in (False, True):
+        model = small(max_epochs=20)
+        if streams:
+            model.partial_fit(X, labels[y], classes=labels)
+        model.set_params(warm_start=streams).fit(X, labels[y])
+        found = model.predict(X)
+        assert found.dtype == model.classes_.dtype == np.uint64
+        assert (found == labels[y]).mean() > 0.9
+
+
+def test_complex_labels_are_refused():
+    """Check that labels whose imaginary part would be lost are an error."""
+    with pytest.raises(ValueError, match=r"(?i)complex|unknown label type"):
+        small().fit(X, y + 1j)
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, np.ndarray.astype])
+def test_anchors_as_data_frame_or_objects(form):
+    """Check that anchors are taken in whatever numbers come."""
+    points = 3 * np.eye(3, 4)
+    given = form(points, object) if form is np.ndarray.astype else form(points)
+    model, expected = small(anchors=given).fit(X, y), small(anchors=points).fit(X, y)
+    assert_array_equal(model.logits(X), expected.logits(X))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("learning_rate", "lr"),
+        ("learning_rate_init", "lr"),
+        ("epochs", "max_epochs"),
+        ("n_epochs", "max_epochs"),
+        ("max_iter", "max_epochs"),
+        ("tol", "n_iter_no_change"),
+        ("patience", "n_iter_no_change"),
+        ("weight_decay", "optimizer__weight_decay"),
+        ("optimizer__learning_rate", "optimizer__lr"),
+    ],
+)
+def test_names_of_other_packages(name, meant):
+    """Check that what another package calls a parameter leads to ours."""
+    with pytest.raises((TypeError, ValueError), match=f"{name}.*did you mean '{meant}'"):
+        small(**{name: 1}).fit(X, y)
+
+
+def test_drop_last_is_no_misspelling():
+    """Check that the message says who chooses samples, and who takes the argument."""
+    with pytest.raises(
+        ValueError, match=r"'iterator_train__drop_last'.*DataLoader takes it"
+    ):
+        small(iterator_train__drop_last=True).fit(X, y)
+
+
+def test_gray_images_without_a_channel():
+    """Check that the message says where the axis of channels goes."""
+    with pytest.raises(ValueError, match=r"Gray images are X\[:, None\]"):
+        small().fit(images[:, 0], digits)
+
+
+def test_module_that_does_not_take_x():
+    """Check that an input size that is wrong is an error that shows that of X."""
+    module = nn.Linear(7, 2)
+    with pytest.raises(ValueError, match=r"module cannot take a batch of shape \(2, 4\)"):
+        small(module=module).fit(X, y)
+
+
+def test_search_over_parameters_of_the_net():
+    """Check that parameters that go through are searched, listed, set and cloned."""
+    grid = {"lambda_norm": [0.0, 0.1], "lambda_center": [0.1, 1], "alpha": [0.5]}
+    search = GridSearchCV(small(max_epochs=2), grid, cv=2).fit(X, y)
+    best = search.best_estimator_
+    assert {name: best.get_params()[name] for name in grid} == search.best_params_
+    assert best.net_.lambda_norm == search.best_params_["lambda_norm"]
+    assert clone(best).get_params() == best.get_params()
+    with pytest.raises(ValueError, match="'precision' parameter of CenterLossClassifier"):
+        small(precision="half").fit(X, y)
+
+
+def test_parameter_validation_can_be_skipped():
+    """Check that scikit-learn's switch reaches the classifier, whose net still checks."""
+    with config_context(skip_parameter_validation=True):
+        with pytest.raises(ValueError, match="precision must be one of"):
+            small(precision="half").fit(X, y)
+        assert hasattr(small(early_stopping=0).fit(X, y), "net_")
