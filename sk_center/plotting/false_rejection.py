@@ -180,7 +180,7 @@ class FalseRejectionDisplay:
         names = [f"{group} (n = {n})" for group, n in zip(self.groups, self.n_samples)]
         ax.set_yticks(rows, names)
         ax.set(xlabel="share of known samples rejected", ylim=(len(rows) - 0.5, -0.5))
-        ax.set_xlim(left=0)
+        ax.set_xlim(0, 1.05 * ax.dataLim.x1)
         ax.legend(fontsize="small")
         return self
 

@@ -94,7 +94,9 @@ def test_every_guarantee(guarantee, rate):
 def test_false_rejections_share_axes():
     """Check that a second display stands beside the first and repeats no line."""
     first = draw(allowed=0.05)
-    second = draw(allowed=0.05, name="mine", ax=first.ax_, point_kwargs={"c": "red"})
+    second = draw(allowed=0.95, name="mine", ax=first.ax_, point_kwargs={"c": "red"})
+    assert first.ax_.get_xlim()[0] == 0
+    assert first.ax_.get_xlim()[1] > second.intervals_.max()
     assert second.allowed_line_ is None
     assert sorted(legend(first.ax_)) == ["Classifier", "allowed", "mine"]
     assert_allclose(first.points_.lines[0].get_ydata(), [0, 1, 2])
