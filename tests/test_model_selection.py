@@ -75,7 +75,7 @@ def test_split_is_partition_by_class(params):
 
 
 @pytest.mark.parametrize(("n_classes", "size"), [(3, 1), (5, 2), (6, 4), (7, 3)])
-@pytest.mark.parametrize("n_splits", [1, 2, 4, 5, 9, 10, 15, 34, 37])
+@pytest.mark.parametrize("n_splits", [1, 4, 10, 37])
 def test_unknown_sets_are_balanced(n_classes, size, n_splits):
     """Check that classes are left out equally often, and no set again before all were."""
     y = np.repeat(np.arange(n_classes), 10)

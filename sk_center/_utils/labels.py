@@ -19,10 +19,10 @@ def check_no_label_missing(y, name="y"):
     """Raise ValueError if a label is None, NaN or the NA of pandas."""
     # Of a list of strings with a NaN, numpy would make the string "nan".
     y = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
-    if y.ndim == 0 or y.dtype.kind not in "fO":
+    if y.ndim == 0 or y.dtype.kind not in "fOmM":
         return
     labels = y.ravel()
-    if y.dtype.kind == "f":
+    if y.dtype.kind in "fmM":
         missing = np.flatnonzero(np.isnan(labels))
     else:
         missing = [i for i, label in enumerate(labels) if is_missing(label)]

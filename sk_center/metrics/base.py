@@ -22,7 +22,7 @@ class NoOutsiderError(ValueError):
 
 def checked_scores(y_true, y_score, labels, sample_weight):
     """Return who is known, scores without NaN and weights (or None)."""
-    y_true, y_score = checked_labels(y_true, "y_true"), _numbers(y_score, "y_score")
+    y_true, y_score = checked_labels(y_true, "y_true"), checked_numbers(y_score, "y_score")
     check_consistent_length(y_true, y_score)
     if np.isnan(y_score).any():
         raise ValueError("y_score contains NaN.")
@@ -105,6 +105,17 @@ def checked_labels(y, name):
     return y
 
 
+def checked_numbers(values, name):
+    """Return numbers as float64; strings and dates, which numpy would convert, are none."""
+    values = _column(values, name)
+    numeric = _kind(values) == "numbers" or (
+        values.dtype.kind == "O" and all(isinstance(v, (Real, Decimal)) for v in values)
+    )
+    if not numeric:
+        raise ValueError(f"{name} must hold numbers; got {_some(values)}.")
+    return values.astype(np.float64)
+
+
 def known_classes(labels):
     """Return the known classes as an array."""
     if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
@@ -130,7 +141,7 @@ def checked_weight(sample_weight, y):
     if sample_weight is None:
         return None
     weight = check_array(
-        _numbers(sample_weight, "sample_weight"),
+        checked_numbers(sample_weight, "sample_weight"),
         ensure_2d=False,
         ensure_min_samples=0,
         input_name="sample_weight",
@@ -159,17 +170,6 @@ def _check_sides(y_true, known, classes, weight, sides=("known", "outsider")):
 def _some(values, most=10):
     """Return the first values that differ, for a message."""
     return list(dict.fromkeys(values.tolist()))[:most]
-
-
-def _numbers(values, name):
-    """Return numbers as float64; strings and dates, which numpy would convert, are none."""
-    values = _column(values, name)
-    numeric = _kind(values) == "numbers" or (
-        values.dtype.kind == "O" and all(isinstance(v, (Real, Decimal)) for v in values)
-    )
-    if not numeric:
-        raise ValueError(f"{name} must hold numbers; got {_some(values)}.")
-    return values.astype(np.float64)
 
 
 def _column(values, name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -210,7 +211,7 @@ def fpr_at_tpr(
     >>> fpr_at_tpr([0, 0, 1, 7, 7], [3, 2, 1, 2.5, 0], labels=[0, 1], tpr=0.6)
     0.5
     """
-    if not 0 < tpr <= 1:
+    if not (isinstance(tpr, Real) and 0 < tpr <= 1):
         raise ValueError(f"tpr must be in (0, 1]; got {tpr!r}.")
     fprs, tprs = roc_rates(y_true, y_score, labels, sample_weight)
     # Sums of weights round: 0.95 may have become 0.9499999999999999.
@@ -432,7 +433,7 @@ def ccr_at_fpr(
     >>> ccr_at_fpr(y_true, y_pred, y_score, labels=[0, 1])
     0.3333333333333333
     """
-    if not 0 <= fpr <= 1:
+    if not (isinstance(fpr, Real) and 0 <= fpr <= 1):
         raise ValueError(f"fpr must be in [0, 1]; got {fpr!r}.")
     ccrs, fprs, _ = oscr_curve(
         y_true, y_pred, y_score, labels=labels, sample_weight=sample_weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -267,7 +267,7 @@ def normalized_accuracy_score(
     ...     [0, 0, 1, 1, 7, 7], [0, -1, 1, 1, -1, 0], labels=[0, 1], outlier_label=-1)
     0.625
     """
-    if not 0 < lambda_r < 1:
+    if not (isinstance(lambda_r, Real) and 0 < lambda_r < 1):
         raise ValueError(f"lambda_r must be in (0, 1); got {lambda_r!r}.")
     true, predicted, weight, reject = checked_decisions(
         y_true, y_pred, labels, outlier_label, sample_weight
@@ -419,7 +419,9 @@ def openness(n_known_classes: int, n_test_classes: int) -> float:
             raise ValueError(
                 f"{name} must be an integer of at least {minimum}; got {number!r}."
             )
-    return float(1 - np.sqrt(2 * n_known_classes / (n_known_classes + n_test_classes)))
+    # As integers of Python: small ones of numpy would overflow.
+    n_known, n_test = int(n_known_classes), int(n_test_classes)
+    return float(1 - np.sqrt(2 * n_known / (n_known + n_test)))
 
 
 def _share(chosen, weight, side):

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 
 from sk_center._utils.nested import judge, open_set_inside
-from sk_center.metrics.base import checked_labels, is_known
+from sk_center.metrics.base import (
+    checked_labels,
+    checked_numbers,
+    is_known,
+    known_classes,
+)
 from sk_center.plotting.base import (
     OUTSIDER_COLOR,
     class_colors,
@@ -362,7 +367,7 @@ class DistanceDisplay:
         """
         import_matplotlib(f"{cls.__name__}.from_predictions")
         y_true, y_pred = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
-        scores, labels = column_or_1d(scores), np.asarray(labels)
+        scores, labels = checked_numbers(scores, "scores"), known_classes(labels)
         check_consistent_length(y_true, y_pred, scores, rejected)
         thresholds = np.asarray(thresholds)
         if thresholds.shape != labels.shape:

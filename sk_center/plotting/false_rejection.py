@@ -306,8 +306,8 @@ class FalseRejectionDisplay:
         Raises
         ------
         ValueError
-            If there is no known sample, ``y_pred`` holds other labels, or shapes do not
-            match.
+            If there is no known sample, ``y_pred`` holds other labels, ``allowed`` is out
+            of range, or shapes do not match.
 
         See Also
         --------
@@ -325,6 +325,8 @@ class FalseRejectionDisplay:
                 f"allowed must be a number, or one for each of {len(classes)} labels; got "
                 f"the shape {np.shape(allowed)}."
             ) from None
+        if not ((rates >= 0) & (rates <= 1)).all():
+            raise ValueError(f"allowed must be within [0, 1]; got {allowed!r}.")
         index = true
         if groups is not None:
             groups = checked_labels(groups, "groups")

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
 from sk_center._utils.nested import nested, open_set_inside, transformed
-from sk_center.metrics.base import checked_labels
-from sk_center.open_set.outputs import centers_of, outputs_of
+from sk_center.metrics.base import checked_labels, known_classes
+from sk_center.open_set.outputs import centers_of, numbers_of, outputs_of
 from sk_center.plotting.base import (
     OUTSIDER_COLOR,
     axes_for,
@@ -310,6 +310,8 @@ class FeatureSpaceDisplay:
         centers = _given_or_means(centers_of(classifier), features, y, labels)
         plane = Plane(features, centers)
         display = cls._in_plane(plane, y, features, labels, centers)
+        if regions not in ("auto", True, False):
+            raise ValueError(f"regions must be 'auto', True or False; got {regions!r}.")
         possible = model is not None and model.score_.needs == ("features",)
         if regions == "auto":
             regions = possible and plane.flat
@@ -380,7 +382,7 @@ class FeatureSpaceDisplay:
         import_matplotlib(f"{cls.__name__}.from_predictions")
         y_true = checked_labels(y_true, "y_true")
         features = _checked(features, y_true)
-        labels = np.unique(y_true) if labels is None else np.asarray(labels)
+        labels = np.unique(y_true) if labels is None else known_classes(labels)
         centers = _given_or_means(centers, features, y_true, labels)
         plane = Plane(features, centers)
         return cls._in_plane(plane, y_true, features, labels, centers).plot(ax=ax, **kwargs)
@@ -404,7 +406,10 @@ class FeatureSpaceDisplay:
 def _checked(features, y):
     """Return features as an array of at least two columns, as many rows as labels."""
     features = check_array(
-        features, dtype=np.float64, ensure_min_features=2, input_name="features"
+        numbers_of(features),
+        dtype=np.float64,
+        ensure_min_features=2,
+        input_name="features",
     )
     check_consistent_length(features, y)
     return features

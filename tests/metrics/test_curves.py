@@ -17,6 +17,8 @@ from sk_center.metrics import (
 LABELS = [0, 1, 2]
 NAMES = np.array(["cat", "dog", "eel", "fox", "gnu"])
 # Sums of at most a few hundred numbers of the size of one.
+# Seeds of problems with scores that all differ, with many ties, and all equal.
+PROBLEMS = [(0, None), (1, 3), (2, 1)]
 CLOSE = {"rtol": 1e-12, "atol": 1e-14}
 
 
@@ -113,8 +115,7 @@ def scores_of(y_true, y_pred, y_score, **params):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 3, 1])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "n_values"), PROBLEMS)
 def test_auroc_counts_pairs(seed, n_values, weighted):
     """Check AUROC against all pairs of a known sample and an outsider, ties half."""
     y_true, _, y_score = random_problem(seed, n_values=n_values)
@@ -132,8 +133,7 @@ def test_auroc_is_that_of_scikit_learn():
 
 # 1/3 and 0.8 are shares that some problem reaches exactly, up to rounding.
 @pytest.mark.parametrize("tpr", [0.01, 1 / 3, 0.8, 1])
-@pytest.mark.parametrize("n_values", [None, 3, 1])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "n_values"), PROBLEMS)
 def test_fpr_at_tpr_scans_thresholds(seed, n_values, tpr):
     """Check the false positive rate against a scan of all scores from the top."""
     y_true, _, y_score = random_problem(seed, n_values=n_values)
@@ -198,8 +198,7 @@ def test_default_tpr_is_95_percent():
 
 @pytest.mark.parametrize("positive", ["known", "outsider"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 3, 1])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "n_values"), PROBLEMS)
 def test_aupr_sums_over_thresholds(seed, n_values, weighted, positive):
     """Check AUPR of either side against precision and recall at each threshold."""
     y_true, _, y_score = random_problem(seed, n_values=n_values)
@@ -232,8 +231,7 @@ def test_aupr_of_chance(positive, share):
 
 # 1/3 and 0.2 are shares that some problem reaches exactly, up to rounding.
 @pytest.mark.parametrize("fpr", [0, 0.2, 1 / 3, 1])
-@pytest.mark.parametrize("n_values", [None, 3, 1])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "n_values"), PROBLEMS)
 def test_ccr_at_fpr_scans_thresholds(seed, n_values, fpr):
     """Check the CCR against the best of all thresholds that keep the FPR."""
     y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
@@ -252,8 +250,8 @@ def test_ccr_at_fpr_with_weights(seed, fpr):
     assert_allclose(ccr, reference_ccr_at_fpr(*problem, fpr, weight), **CLOSE)
 
 
-@pytest.mark.parametrize("weight", [0.1, 0.3, 0.7, 1])
-@pytest.mark.parametrize("n_outsiders", [3, 10, 49])
+@pytest.mark.parametrize("weight", [0.1, 0.7, 1])
+@pytest.mark.parametrize("n_outsiders", [3, 49])
 def test_ccr_at_each_fpr_that_is_reached_exactly(n_outsiders, weight):
     """Check that fpr = k / n accepts the k highest outsiders and not one more."""
     # A known sample above each outsider tells at which of them the threshold is.
@@ -281,8 +279,7 @@ def test_default_fpr_is_10_percent():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 3, 1])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "n_values"), PROBLEMS)
 def test_oscr_curve_counts_at_each_threshold(seed, n_values, weighted):
     """Check CCR and FPR against a count at infinity and at each distinct score."""
     y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
@@ -295,8 +292,7 @@ def test_oscr_curve_counts_at_each_threshold(seed, n_values, weighted):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_values", [None, 3, 1])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "n_values"), PROBLEMS)
 def test_oscr_counts_pairs(seed, n_values, weighted):
     """Check OSCR against all pairs, where a misclassified known sample loses."""
     y_true, y_pred, y_score = random_problem(seed, n_values=n_values)
@@ -571,14 +567,14 @@ def test_nan_score_raises(metric):
         metric([0, 1, 3], [1.0, np.nan, 2.0], labels=LABELS)
 
 
-@pytest.mark.parametrize("length", [1, 2, 4])
+@pytest.mark.parametrize("length", [1, 4])
 def test_wrong_number_of_scores_raises(metric, length):
     """Check that scores of another number than the labels are an error."""
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         metric([0, 1, 3], np.arange(length), labels=LABELS)
 
 
-@pytest.mark.parametrize("length", [1, 2, 4])
+@pytest.mark.parametrize("length", [1, 4])
 def test_wrong_number_of_weights_raises(metric, length):
     """Check that weights of another number than the labels are an error."""
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
@@ -586,7 +582,7 @@ def test_wrong_number_of_weights_raises(metric, length):
 
 
 @pytest.mark.parametrize("curve", [oscr_curve, oscr_score, ccr_at_fpr])
-@pytest.mark.parametrize("length", [1, 2, 4])
+@pytest.mark.parametrize("length", [1, 4])
 def test_wrong_number_of_predictions_raises(curve, length):
     """Check that predictions must be as many as the labels, one is not for all."""
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
@@ -620,14 +616,14 @@ def test_side_without_weight_raises(metric, side, weight):
         metric([0, 1, 3], [1, 2, 3], labels=LABELS, sample_weight=weight)
 
 
-@pytest.mark.parametrize("tpr", [0, 0.0, -0.5, 1.0000001, 95, np.nan, np.inf])
+@pytest.mark.parametrize("tpr", [0, -0.5, 1.0000001, 95, np.nan, "1"])
 def test_tpr_out_of_range_raises(tpr):
     """Check that the error names tpr, what it takes and what it got."""
     with pytest.raises(ValueError, match=rf"tpr must be in \(0, 1\]; got {tpr!r}\."):
         fpr_at_tpr([0, 1, 3], [1, 2, 3], labels=LABELS, tpr=tpr)
 
 
-@pytest.mark.parametrize("fpr", [-0.1, 1.0000001, 5, np.nan, np.inf])
+@pytest.mark.parametrize("fpr", [-0.1, 1.0000001, 5, np.nan, None])
 def test_fpr_out_of_range_raises(fpr):
     """Check that the error names fpr, what it takes and what it got."""
     with pytest.raises(ValueError, match=rf"fpr must be in \[0, 1\]; got {fpr!r}\."):

@@ -61,6 +61,9 @@ def test_missing_labels_raise(missing):
         auroc_score(y_true, SCORE, labels=LABELS)
     with pytest.raises(ValueError, match="labels holds a missing label"):
         auroc_score(Y, SCORE, labels=[0, missing])
+    dates = np.array(["2020", "2021", "NaT"], "datetime64[Y]")
+    with pytest.raises(ValueError, match="y_true holds a missing label, NaT at sample 2"):
+        auroc_score(dates, [3, 2, 1], labels=dates[:1])
     with pytest.raises(ValueError, match="outlier_label must be a label that is none of"):
         outsider_rejection_rate([7], [0], labels=LABELS, outlier_label=missing)
 

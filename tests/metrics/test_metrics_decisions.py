@@ -227,7 +227,7 @@ def test_predictions_of_another_kind_raise(metric):
         metric(["a", "x"], [0, -1], labels=["a", "b"], outlier_label="out")
 
 
-@pytest.mark.parametrize("lambda_r", [0, 1, -0.5, 2, np.nan])
+@pytest.mark.parametrize("lambda_r", [0, 1, -0.5, 2, np.nan, "0.5"])
 def test_lambda_r_out_of_range_raises(lambda_r):
     """Check that the error names lambda_r, what it takes and what it got."""
     message = rf"lambda_r must be in \(0, 1\); got {lambda_r!r}\."
@@ -237,12 +237,21 @@ def test_lambda_r_out_of_range_raises(lambda_r):
 
 @pytest.mark.parametrize(
     ("n_known", "n_test", "expected"),
-    # As the literature has it of MNIST, CIFAR+10, CIFAR+50 and TinyImageNet.
-    [(6, 10, 0.1340), (4, 14, 0.3333), (4, 54, 0.6286), (20, 200, 0.5736), (7, 7, 0)],
+    # The first four as in the literature: MNIST, CIFAR+10, CIFAR+50, TinyImageNet.
+    [
+        (6, 10, 0.1340),
+        (4, 14, 0.3333),
+        (4, 54, 0.6286),
+        (20, 200, 0.5736),
+        (7, 7, 0),
+        (200, 250, 0.0572),
+    ],
 )
 def test_openness_of_the_literature(n_known, n_test, expected):
     """Check the openness of the usual benchmarks, to four digits."""
     assert_allclose(openness(n_known, n_test), expected, atol=5e-5)
+    # Sums of small integers of numpy would overflow.
+    assert openness(np.uint8(n_known), np.uint8(n_test)) == openness(n_known, n_test)
     assert type(openness(np.int64(n_known), np.int32(n_test))) is float
 
 

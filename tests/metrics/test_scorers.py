@@ -94,8 +94,7 @@ def open_set(**params):
     return OpenSetClassifier(GaussianNB(), random_state=0, **params)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("names", [False, True])
+@pytest.mark.parametrize(("n_classes", "names"), [(2, True), (3, False)])
 @pytest.mark.parametrize("name", SCORERS)
 def test_scorer_is_the_metric_of_the_classifier(name, names, n_classes):
     """Check each scorer against its metric and the methods of the classifier."""

@@ -138,5 +138,7 @@ def test_distances_that_cannot_be_drawn():
         draw([0, 1], [0, 1], [1.0, 2.0], labels=[0, 1], thresholds=[0])
     with pytest.raises(ValueError, match=r"y_pred must hold the known .*got \[-1\]"):
         draw([0, 1], [0, -1], [1.0, 2.0], labels=[0, 1], thresholds=[0, 0])
+    with pytest.raises(ValueError, match="scores must hold numbers"):
+        draw([0, 1], [0, 1], ["1", "2"], labels=[0, 1], thresholds=[0, 0])
     with pytest.raises(ValueError, match="1d array"):
         draw([0, 1], [0, 1], np.zeros((2, 2)), labels=[0, 1], thresholds=[0, 0])

@@ -109,6 +109,9 @@ def test_false_rejections_that_cannot_be_drawn():
     """Check the errors of rates, of groups and of samples that are all outsiders."""
     with pytest.raises(ValueError, match=r"allowed must be a number, or one for each of 3"):
         draw(allowed=[0.1, 0.2])
+    for rate in (5, -0.1, np.nan):
+        with pytest.raises(ValueError, match=r"allowed must be within \[0, 1\]; got"):
+            draw(allowed=rate)
     with pytest.raises(ValueError, match=r"groups must hold the known .*got \[7\]"):
         draw(allowed=0.1, groups=np.full(len(Y), 7))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

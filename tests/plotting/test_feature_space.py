@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from drawing import KNOWN, legend, problem
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -203,6 +204,19 @@ def test_features_that_cannot_be_drawn():
         FeatureSpaceDisplay.from_predictions(y, np.eye(2, 3), labels=["cat"])
     with pytest.raises(ValueError, match="NaN"):
         FeatureSpaceDisplay.from_predictions(y, [[0.0, 1], [1, np.nan]])
+    masked = np.ma.array(np.eye(2), mask=np.eye(2))
+    with pytest.raises(ValueError, match="NaN"):
+        FeatureSpaceDisplay.from_predictions(y, masked)
+    model, X, y = problem()
+    with pytest.raises(ValueError, match=r"regions must be 'auto'.* got 'no'"):
+        FeatureSpaceDisplay.from_estimator(model, X, y, regions="no")
+
+
+def test_features_of_a_tensor():
+    """Check that features may be a tensor with a gradient."""
+    features = torch.eye(2, dtype=torch.bfloat16, requires_grad=True)
+    drawn = FeatureSpaceDisplay.from_predictions([0, 1], features)
+    assert_array_equal(drawn.features, np.eye(2))
 
 
 def test_colors_of_many_classes():
