@@ -10,36 +10,19 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sk_center._classifier.build import stopping
 from sk_center._classifier.inputs import (
-    check_labels,
-    check_targets,
-    check_training_inputs,
+    check_training_data,
     check_validation,
-    combined_weights,
-    drop_weightless,
-    encode,
+    classes_of_stream,
 )
 from sk_center._classifier.net_params import NetParamsMixin
 from sk_center._classifier.predictions import PredictionMixin
+from sk_center._classifier.saving import SavingMixin
 from sk_center._classifier.training import train
 from sk_center._utils.callbacks import CallbackSupportMixin, Task
 from sk_center._utils.fitting import fit_context
-from sk_center._utils.schema import (
-    array,
-    boolean,
-    bounded,
-    having,
-    integer,
-    labels,
-    names,
-    positive,
-    shape,
-    size,
-)
 from sk_center._utils.state import restored_on_error
 from sk_center._utils.user_warning import warn_user
-from sk_center._utils.versions import Required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,14 +35,13 @@ if TYPE_CHECKING:
 
     from sk_center._utils.torch_types import FirstCenters, Module
     from sk_center._utils.types import Label
-    from sk_center.net import CenterLossNet
     from sk_center.networks import CenterModule
 
 __all__ = ["CenterLossClassifier"]
 
 
 class CenterLossClassifier(
-    NetParamsMixin, PredictionMixin, CallbackSupportMixin, BaseEstimator
+    NetParamsMixin, PredictionMixin, SavingMixin, CallbackSupportMixin, BaseEstimator
 ):
     """Neural network classifier whose classes are compact clouds around centers.
 
@@ -288,10 +270,6 @@ class CenterLossClassifier(
     array([ 2., 51.], dtype=float32)
     """
 
-    classes_: NDArray[Any]
-    centers_: NDArray[np.float32]
-    tau_: float
-    net_: CenterLossNet
     n_iter_: int
     n_features_in_: int
     feature_names_in_: NDArray[Any]
@@ -316,20 +294,6 @@ class CenterLossClassifier(
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
-    }
-
-    # What a file holds of it; centers_ only where those of the network are others.
-    _saved_state: dict = {
-        "classes_": labels,
-        "net_": having("get_iterator"),
-        "?centers_": bounded(array("f", "K", "D")),
-        "tau_": positive,
-        "n_iter_": integer,
-        "_sample_shape": shape,
-        "_seed": integer,
-        "_streams": boolean,
-        "?n_features_in_": size("inputs"),
-        "?feature_names_in_": names,
     }
 
     def __init__(
@@ -431,7 +395,7 @@ class CenterLossClassifier(
                 raise ValueError("early_stopping=True needs callbacks; got 'disable'.")
             goes_on = self.warm_start and hasattr(self, "net_")
             classes = self.classes_ if goes_on else None
-            data = self._check_training_data(X, y, sample_weight, classes, not goes_on)
+            data = check_training_data(self, X, y, sample_weight, classes, not goes_on)
             n_classes = len(self.classes_)
             counts = np.bincount(data[1], minlength=n_classes)
             if not counts[:n_classes].all():
@@ -516,9 +480,9 @@ class CenterLossClassifier(
                     "labels; give the weights as a dict."
                 )
             goes_on = hasattr(self, "net_")
-            classes = self._check_classes(classes)
-            data = self._check_training_data(
-                X, y, sample_weight, classes, not goes_on, streams=True
+            classes = classes_of_stream(self, classes)
+            data = check_training_data(
+                self, X, y, sample_weight, classes, not goes_on, streams=True
             )
             train(self, data, task, goes_on, epochs=1, streams=True)
         return self
@@ -527,25 +491,6 @@ class CenterLossClassifier(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-    def __getstate__(self):
-        # First, so that pickle comes to it before it needs the classes.
-        state = {"_required": Required.by(self), **super().__getstate__()}
-        if "net_" not in state:
-            return state
-        # What an optimizer remembers is larger than the network, and of use to those alone
-        # who train on.
-        if not (self.warm_start or self._streams):
-            state["net_"] = self.net_.without_optimizer()
-        if np.array_equal(self.centers_, self._centers_of_net()):
-            del state["centers_"]  # the module has them
-        return state
-
-    def __setstate__(self, state):
-        state = {name: value for name, value in state.items() if name != "_required"}
-        super().__setstate__(state)
-        if "net_" in state and "centers_" not in state:
-            self.centers_ = self._centers_of_net()
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
@@ -563,54 +508,3 @@ class CenterLossClassifier(
     @property
     def _n_features_out(self):
         return self.centers_.shape[1]
-
-    def _centers_of_net(self):
-        """The centers in the module, as an array of its own."""
-        return self.module_.center.predict().cpu().numpy()
-
-    def _check_loaded(self):
-        """Complete what a file holds by what follows from it, or raise ValueError."""
-        if not hasattr(self, "centers_"):
-            self.centers_ = self._centers_of_net()
-        of_net = tuple(self.net_.example_.shape[1:])
-        if self._sample_shape != of_net:
-            raise ValueError(
-                f"_sample_shape is {self._sample_shape}, that of the network {of_net}"
-            )
-        expected = len(self.classes_), self.module_.center.feature_dim
-        for where, centers in (
-            ("network", self._centers_of_net()),
-            ("file", self.centers_),
-        ):
-            if centers.shape != expected:
-                raise ValueError(
-                    f"the centers of the {where} must have the shape {expected}; got "
-                    f"{centers.shape}"
-                )
-        if self.early_stopping:
-            self.net_.callbacks = [("early_stopping", stopping(self))]
-            self.net_.initialize_callbacks()
-
-    def _check_classes(self, classes):
-        """Return the classes that partial_fit works with."""
-        if not hasattr(self, "net_"):
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            return np.unique(np.asarray(classes))
-        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes={np.unique(classes).tolist()} differ from those of the first "
-                f"call, {self.classes_.tolist()}."
-            )
-        return self.classes_
-
-    def _check_training_data(self, X, y, sample_weight, classes, reset, streams=False):
-        """Return the input of the net, class indices and weights, or None for these."""
-        y = check_labels(X, y)
-        X, y = check_training_inputs(self, X, y, reset)
-        X, y, sample_weight = drop_weightless(X, check_targets(X, y), sample_weight)
-        self.classes_, y = encode(y, self.negative_label, classes)
-        weights = combined_weights(
-            y, sample_weight, self.class_weight, self.classes_, streams
-        )
-        return X, y, weights

@@ -14,6 +14,17 @@ from sk_center.batches import LabelledDataset, check_dataset, labels_of, sample_
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 
 
+def check_training_data(estimator, X, y, sample_weight, classes, reset, streams=False):
+    """Return the input of the net, class indices and weights, and set ``classes_``."""
+    y = check_labels(X, y)
+    X, y = check_training_inputs(estimator, X, y, reset)
+    X, y, sample_weight = drop_weightless(X, check_targets(X, y), sample_weight)
+    classes, y = encode(y, estimator.negative_label, classes)
+    estimator.classes_ = classes
+    weights = combined_weights(y, sample_weight, estimator.class_weight, classes, streams)
+    return X, y, weights
+
+
 def check_inputs(estimator, X):
     """Return samples to predict for as something that the net takes."""
     if isinstance(X, Dataset):
@@ -145,6 +156,21 @@ def encode(y, negative_label, classes=None):
             f"{classes.tolist()}. (Samples with sample_weight 0 do not count.)"
         )
     return classes, np.where(negative, len(classes), np.searchsorted(classes, y))
+
+
+def classes_of_stream(estimator, classes):
+    """Return the classes that partial_fit works with, those of its first call."""
+    if not hasattr(estimator, "net_"):
+        if classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return np.unique(np.asarray(classes))
+    fitted = estimator.classes_
+    if classes is not None and not np.array_equal(np.unique(classes), fitted):
+        raise ValueError(
+            f"classes={np.unique(classes).tolist()} differ from those of the first call, "
+            f"{fitted.tolist()}."
+        )
+    return fitted
 
 
 def weights_by_class(class_weight, classes, y):

@@ -274,8 +274,11 @@ def maps_batches(module):
     except (TypeError, ValueError):  # a function of C
         return True
     return any(
-        (argument.default is Parameter.empty
-        and argument.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD))
+        (
+            argument.default is Parameter.empty
+            and argument.kind
+            in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        )
         or argument.kind is Parameter.VAR_POSITIONAL
         for argument in arguments
     )

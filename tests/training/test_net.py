@@ -24,7 +24,8 @@ from skorch.callbacks import (
 from skorch.dataset import ValidSplit
 from torch.utils.data import DataLoader, TensorDataset
 
-from sk_center import CenterLossNet, centers
+import sk_center.centers.center as centers
+from sk_center import CenterLossNet
 from sk_center.batches import ArrayDataset
 from sk_center.networks import MLP, ConvNet
 

@@ -1,0 +1,82 @@
+"""What a pickle and a file hold of a classifier: the net, and little that it has not."""
+
+import numpy as np
+
+from sk_center._classifier.build import stopping
+from sk_center._utils.schema import (
+    array,
+    boolean,
+    bounded,
+    having,
+    integer,
+    labels,
+    names,
+    positive,
+    shape,
+    size,
+)
+from sk_center._utils.versions import Required
+
+
+class SavingMixin:
+    """Let a classifier be pickled and saved without saying things twice."""
+
+    # What a file holds of it; centers_ only where those of the network are others.
+    _saved_state: dict = {
+        "classes_": labels,
+        "net_": having("get_iterator"),
+        "?centers_": bounded(array("f", "K", "D")),
+        "tau_": positive,
+        "n_iter_": integer,
+        "_sample_shape": shape,
+        "_seed": integer,
+        "_streams": boolean,
+        "?n_features_in_": size("inputs"),
+        "?feature_names_in_": names,
+    }
+
+    def __getstate__(self):
+        # First, so that pickle comes to it before it needs the classes.
+        state = {"_required": Required.by(self), **super().__getstate__()}
+        if "net_" not in state:
+            return state
+        # What an optimizer remembers is larger than the network, and of use to those alone
+        # who train on.
+        if not (self.warm_start or self._streams):
+            state["net_"] = self.net_.without_optimizer()
+        if np.array_equal(self.centers_, self._centers_of_net()):
+            del state["centers_"]  # the module has them
+        return state
+
+    def __setstate__(self, state):
+        state = {name: value for name, value in state.items() if name != "_required"}
+        super().__setstate__(state)
+        if "net_" in state and "centers_" not in state:
+            self.centers_ = self._centers_of_net()
+
+    def _centers_of_net(self):
+        """The centers in the module, as an array of its own."""
+        return self.module_.center.predict().cpu().numpy()
+
+    def _check_loaded(self):
+        """Complete what a file holds by what follows from it, or raise ValueError."""
+        if not hasattr(self, "centers_"):
+            self.centers_ = self._centers_of_net()
+        of_net = tuple(self.net_.example_.shape[1:])
+        if self._sample_shape != of_net:
+            raise ValueError(
+                f"_sample_shape is {self._sample_shape}, that of the network {of_net}"
+            )
+        expected = len(self.classes_), self.module_.center.feature_dim
+        for where, centers in (
+            ("network", self._centers_of_net()),
+            ("file", self.centers_),
+        ):
+            if centers.shape != expected:
+                raise ValueError(
+                    f"the centers of the {where} must have the shape {expected}; got "
+                    f"{centers.shape}"
+                )
+        if self.early_stopping:
+            self.net_.callbacks = [("early_stopping", stopping(self))]
+            self.net_.initialize_callbacks()
