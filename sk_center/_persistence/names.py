@@ -9,7 +9,6 @@ NETWORKS = ("networks.ConvNet", "networks.MLP")
 PARTS = (
     "batches.ArrayDataset",
     "batches.TensorBatches",
-    "centers.glorot_uniform",
     "centers.simplex_etf",
     *NETWORKS,
 )

@@ -58,7 +58,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import OneClassSVM
 
 from sk_center import load, save
-from sk_center.centers.first_centers import glorot_uniform
+from sk_center.centers import simplex_etf
 from sk_center.networks import ConvNet, RandomAffine
 from sk_center.scores import (
     CenterDistance,
@@ -80,7 +80,7 @@ CLASSIFIERS = {
     "center array": {"center": np.eye(3, 2, dtype=np.float32), "center_update": "wen"},
     "center list": {"center": [[0, 1], [1, 0], [1, 1]], "center_update": "fixed"},
     "simplex": {"center": "simplex", "center_update": "sum"},
-    "callable center": {"center": glorot_uniform, "center_update": "cumulative"},
+    "callable center": {"center": simplex_etf, "center_update": "cumulative"},
     "class_weight": {"class_weight": {0: 1.0, 1: np.float32(2), np.int64(2): 3}},
     "balanced": {"class_weight": "balanced", "predict_with": "softmax"},
     "background": {"negative_label": 2, "negative_loss": "background"},
