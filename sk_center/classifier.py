@@ -92,9 +92,9 @@ class CenterLossClassifier(
         none.
 
     predict_with : {"center", "softmax"}, default="center"
-        What predictions come from: the distances to the centers, or the softmax head. With
-        center loss both are about as accurate; at ``lambda_center=0`` centers are not, and
-        the softmax head is the honest baseline.
+        Whether predictions come from the distances to the centers or from the softmax
+        head. With center loss both are about as accurate; at ``lambda_center=0`` centers
+        are not, and the softmax head is the honest baseline.
 
     max_epochs : int, default=100
         Passes over the data, at least 1; time grows with them. Too few cost accuracy and
@@ -232,8 +232,8 @@ class CenterLossClassifier(
     every process with the same data, each trains on its part of every batch, and all end
     with the same estimator.
 
-    What larger and smaller parameters do was measured on digits of scikit-learn, with 6
-    known and 4 unknown classes, LETTER, with 13 known letters and 13 unknown ones, and
+    The effect of larger and smaller parameters was measured on digits of scikit-learn, with
+    6 known and 4 unknown classes, LETTER, with 13 known letters and 13 unknown ones, and
     MNIST, over several draws of the classes. OSCR is that of
     :func:`~sk_center.metrics.oscr_score`, and a point of it 0.01.
 
@@ -373,8 +373,8 @@ class CenterLossClassifier(
         Raises
         ------
         ValueError
-            If the data, a parameter or the training loss is invalid. What an earlier
-            ``fit`` found is then still there.
+            If the data, a parameter or the training loss is invalid. The result of an
+            earlier ``fit`` is then still there.
 
         Warns
         -----
@@ -386,7 +386,7 @@ class CenterLossClassifier(
             hand and training with it, and the classifier is fitted all the same:
             ``n_iter_`` tells the number of epochs. Before the first batch is trained, and a
             second time while the epoch is judged or the centers are found, Ctrl-C raises
-            KeyboardInterrupt, and what an earlier ``fit`` found is still there.
+            KeyboardInterrupt, and the result of an earlier ``fit`` is still there.
         """
         context = self._init_callback_context(max_subtasks=self.max_epochs)
         task = Task(context, self, X, y, sample_weight).begin()

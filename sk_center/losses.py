@@ -1,4 +1,4 @@
-"""What is minimized: center loss as one autograd function, and what rejection adds."""
+"""Losses: center loss as one autograd function, and terms that help rejection."""
 
 from __future__ import annotations
 
@@ -87,8 +87,7 @@ def center_loss(
 
     ValueError
         If the shapes do not match, features are no real floats, labels no integers, or one
-        is outside the classes of ``centers``. What is compiled raises RuntimeError for the
-        latter.
+        is outside the classes of ``centers``, for which compiled code raises RuntimeError.
 
     See Also
     --------
@@ -131,7 +130,7 @@ def add_center_loss(
     Parameters
     ----------
     loss : tensor of shape () or None
-        What else is minimized.
+        The other terms of the loss.
 
     weight : float
         Weight of the center loss, lambda.
@@ -171,7 +170,7 @@ def add_center_loss(
 def uniform_cross_entropy(logits: Tensor) -> Tensor:
     """Return the cross entropy of the softmax to "every class alike".
 
-    What the entropic open-set loss [1]_ asks of samples of no known class, for K classes::
+    The entropic open-set loss [1]_ of samples of no known class, for K classes::
 
         -1/K * sum_k( log softmax_k(logits) )
 

@@ -141,7 +141,7 @@ class ShardedCenter(torch.nn.Module):
                     "center must be an array or None, of a ShardedCenter, which makes only "
                     f"rows of its own; got {center!r}."
                 )
-            # What has a shape may be on disk, and only rows of it are read.
+            # An array may be on disk: only rows of it are read.
             rows: Any = center if hasattr(center, "shape") else np.asarray(center)
             if tuple(rows.shape) != (self.center_num, self.feature_dim):
                 raise ValueError(

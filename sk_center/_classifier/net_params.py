@@ -56,7 +56,7 @@ NET_PREFIXES = (
 )
 
 
-# What other packages call some of the parameters.
+# Names that other packages give some of the parameters.
 OTHER_NAMES = {
     "epochs": "max_epochs",
     "eta0": "lr",

@@ -1,4 +1,4 @@
-"""What a trained network says about a batch: labels, distances, probabilities."""
+"""Outputs of a batch: labels, distances, probabilities, made of logits and features."""
 
 from functools import cached_property
 

@@ -1,4 +1,4 @@
-"""What a fitted classifier says about samples: the methods that predict."""
+"""The methods of a classifier that predict, all of one pass through the network."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
 
         names : iterable of str, default=("labels", "features", "logits", \
                 "probabilities", "distances")
-            What to return. Nothing else is computed, and each costs the memory of its
-            array.
+            The outputs to return. Nothing else is computed, and each costs the memory of
+            its array.
 
             - ``"labels"``: what :meth:`predict` returns;
             - ``"features"``: what :meth:`transform` returns;

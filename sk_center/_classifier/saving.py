@@ -1,4 +1,4 @@
-"""What a pickle and a file hold of a classifier: the net, and little that it has not."""
+"""Pickles and files of a classifier: the net, and the little that the net lacks."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from sk_center._utils.versions import Required
 class SavingMixin:
     """Let a classifier be pickled and saved without saying things twice."""
 
-    # What a file holds of it; centers_ only where those of the network are others.
+    # In files. centers_ only where those of the network are others.
     _saved_state: dict = {
         "classes_": labels,
         "net_": having("get_iterator"),
@@ -40,8 +40,8 @@ class SavingMixin:
         state = {"_required": Required.by(self), **super().__getstate__()}
         if "net_" not in state:
             return state
-        # What an optimizer remembers is larger than the network, and of use to those alone
-        # who train on.
+        # The state of an optimizer is larger than the network, and of use only to those who
+        # train on.
         if not (self.warm_start or self._streams):
             state["net_"] = self.net_.without_optimizer()
         if np.array_equal(self.centers_, self._centers_of_net()):

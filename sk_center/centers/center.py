@@ -221,8 +221,7 @@ class Center(torch.nn.Module):
 
         ValueError
             If the shapes do not match, features are no real floats, labels no integers, or
-            one is outside [0, center_num). What is compiled raises RuntimeError for the
-            latter.
+            one is outside [0, center_num), for which compiled code raises RuntimeError.
         """
         labels = check_batch(features, labels, self.center.shape)
         before = self.center.clone()
@@ -280,8 +279,7 @@ class Center(torch.nn.Module):
 
         ValueError
             If the shapes do not match, features are no real floats, labels no integers, or
-            one is outside [0, center_num). What is compiled raises RuntimeError for the
-            latter.
+            one is outside [0, center_num), for which compiled code raises RuntimeError.
         """
         return self.pull(features, labels, sample_weight)[0]
 
@@ -316,8 +314,7 @@ class Center(torch.nn.Module):
 
         ValueError
             If the shapes do not match, features are no real floats, labels no integers, or
-            one is outside [0, center_num). What is compiled raises RuntimeError for the
-            latter.
+            one is outside [0, center_num), for which compiled code raises RuntimeError.
         """
         labels = check_batch(features, labels, self.center.shape, sample_weight)
         if sample_weight is not None:

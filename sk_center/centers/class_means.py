@@ -25,13 +25,13 @@ def add_class_sums(
     start = 0
     for features in batches:
         part = slice(start, start + len(features))
-        present, member_of = np.unique(labels[part], return_inverse=True)
-        # A sparse membership matrix sums each class without a loop over classes.
-        members = csr_array(
-            (weights[part], (member_of, np.arange(len(features)))),
+        present, position = np.unique(labels[part], return_inverse=True)
+        # A sparse indicator matrix sums each class without a loop over classes.
+        indicator = csr_array(
+            (weights[part], (position, np.arange(len(features)))),
             shape=(len(present), len(features)),
         )
-        sums[present] += members @ features.detach().cpu().double().numpy()
+        sums[present] += indicator @ features.detach().cpu().double().numpy()
         start = part.stop
 
 

@@ -44,7 +44,7 @@ def _nearest(features, centers):
         likeness = torch.addmm(-half[block, None], centers[block], features.T)
         high = likeness.amax(dim=0)
         near = (likeness >= high - margin).to(likeness.dtype)
-        # Of a single near center, the sum of the numbers of near centers is the number.
+        # The sum of the numbers of near centers is that of the center where it is single.
         numbers = torch.arange(len(near), dtype=near.dtype, device=near.device)
         count, number = torch.stack([torch.ones_like(numbers), numbers]) @ near
         unsure, number = count != 1, number.long() + start  # a NaN leaves none near

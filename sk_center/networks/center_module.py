@@ -48,7 +48,7 @@ class CenterModule(nn.Module):
         The first centers, see :class:`~sk_center.Center`.
 
     head : {"linear", "distance"}, default="linear"
-        What the logits are: a dense layer on the features, or minus their distances to
+        The logits: a dense layer on the features, or minus their distances to
         the centers.
 
     metric : {"euclidean", "cosine"}, default="euclidean"
@@ -141,11 +141,11 @@ class CenterModule(nn.Module):
         Returns
         -------
         logits : tensor of shape (n_samples, n_classes) or None
-            What the head makes of the features; one column more, the last, with
+            Output of the head for the features; one column more, the last, with
             ``background=True``.
 
         features : tensor of shape (n_samples, D)
-            What the body makes of the batch.
+            Output of the body for the batch.
         """
         weights = self.center.center if self.head is None else self.head.weight
         half = self.precision == "bf16"
@@ -154,7 +154,7 @@ class CenterModule(nn.Module):
         # A body may work in another precision, also under an autocast around all of this.
         features = features.to(weights.dtype)
         if self.metric == "cosine":
-            # Of the size of one first: the squares of others may not be what they should.
+            # Scaled to about one first: squares of larger or smaller numbers lose digits.
             size = features.detach().abs().amax(dim=1, keepdim=True)
             features = features / size.clamp(min=torch.finfo(size.dtype).tiny)
             features = nn.functional.normalize(features)

@@ -1,4 +1,4 @@
-"""What a module does, found by a dry run: its features D and its widest layer."""
+"""A dry run of a module finds its number of features D and its widest layer."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class ConvNet(nn.Sequential):
         [0, 1].
 
     augment : torch.nn.Module, default=None
-        What training, and nothing else, does to each batch of images, such as
+        A random change of each batch of images in training, and only there, such as
         :class:`RandomAffine` or a transform of torchvision.
 
     Raises

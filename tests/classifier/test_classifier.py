@@ -252,7 +252,7 @@ def test_probabilities_speak_like_the_head():
     assert center < softmax_head + 0.02
 
 
-# What it takes
+# Inputs
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_memmap(tmp_path):
 
 
 def test_bytes_stay_bytes():
-    """Check that pixels are not blown up to four times their size."""
+    """Check that pixels are not converted to four times their size."""
     seen = []
     spy_on_training(seen).fit((X * 4 + 9).astype(np.uint8), y)
     assert seen[0].dtype == np.uint8
@@ -960,7 +960,7 @@ def test_cross_val_predict():
     assert (np.unique(names)[out.argmax(axis=1)] == names).mean() > 0.8
 
 
-# What it refuses
+# Errors
 
 BAD = {
     "NaN": (np.where(np.eye(150, 4), np.nan, X), y, "Input X contains NaN"),

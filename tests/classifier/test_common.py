@@ -25,7 +25,7 @@ CENTER_LOSS = {
     "check_class_weight_classifiers": "^$",
 }
 # The same of the features that a score sees, which it brings to a scale on which the spread
-# of members is one: 2e-6 where the check allows 1e-7.
+# of known samples is one: 2e-6 where the check allows 1e-7.
 OF_FEATURES = {"check_methods_subset_invariance": "score_samples of"}
 # A classifier that rejects does not return only known labels: fitted on the labels 0, 1
 # (and 2), it says -1 to a twentieth of what it was fitted on. One check has a class -1.

@@ -1,4 +1,4 @@
-"""What the package promises on real data, with the default parameters."""
+"""Figures of the README on real data, with the default parameters."""
 
 import numpy as np
 import pytest

@@ -96,7 +96,7 @@ def test_dropout_never_hits_the_input_or_the_features():
     "shape", [(1, 1, 1), (3, 2, 2), (1, 3, 5), (1, 8, 8), (3, 28, 20), (2, 1, 40)]
 )
 def test_conv_net_takes_images_of_every_size(shape):
-    """Check that small, narrow and odd images give features and train."""
+    """Check that small, narrow and unusual images give features and train."""
     torch.manual_seed(0)
     network = ConvNet(shape, channels=(4, 8), hidden_layer_sizes=(16, 3))
     features = network(torch.randn(6, *shape))
