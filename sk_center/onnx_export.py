@@ -191,7 +191,9 @@ def make_model(
         outputs = judge(open_set, graph.op("Flatten", inputs), outputs)
         metadata["outlier_label"] = json.dumps(np.asarray(open_set.outlier_label_).item())
     n_classes = len(classifier.classes_)
-    widths = {name: [] for name in ("label", "rejected", "p_known", "score")}
+    widths: dict[str, list[int]] = {
+        name: [] for name in ("label", "rejected", "p_known", "score")
+    }
     widths["features"] = [classifier.centers_.shape[1]]
     for name in OUTPUTS:
         if name in outputs:

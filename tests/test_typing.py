@@ -24,12 +24,19 @@ MODULES = [
 ]
 
 
+def is_ours(thing):
+    """Whether a class is defined in the package, and not inherited from another."""
+    return thing.__module__.startswith("sk_center.")
+
+
 def functions_of(thing):
     """Yield public functions and those of a class, with __init__, as (name, function)."""
     if inspect.isfunction(thing):
         yield thing.__name__, inspect.unwrap(thing)
         return
-    for name, member in vars(thing).items():
+    ours = [base for base in reversed(thing.__mro__) if is_ours(base)]
+    members = {name: member for base in ours for name, member in vars(base).items()}
+    for name, member in members.items():
         if isinstance(member, classmethod | staticmethod):
             member = member.__func__
         if isinstance(member, property):
@@ -40,15 +47,20 @@ def functions_of(thing):
             yield f"{thing.__name__}.{name}", member
 
 
+def is_defined_in(thing, module):
+    """Whether a class or function is defined in a module or, of a package, a file of it."""
+    return (getattr(thing, "__module__", "") + ".").startswith(module.__name__ + ".")
+
+
 def hinted():
     """Return the public functions and methods of all public modules by their names."""
     found = {}
     for module in MODULES:
         for name, thing in vars(module).items():
             public = inspect.isclass(thing) or inspect.isfunction(thing)
-            if public and not name.startswith("_") and thing.__module__ == module.__name__:
+            if public and not name.startswith("_") and is_defined_in(thing, module):
                 for place, function in functions_of(thing):
-                    if function.__module__ == module.__name__:  # not one of a dataclass
+                    if is_defined_in(function, module):  # not one of a dataclass
                         found[f"{module.__name__}.{place}"] = function
     return found
 
@@ -59,7 +71,7 @@ CLASSES = [
     for module in MODULES
     for thing in vars(module).values()
     if inspect.isclass(thing)
-    and thing.__module__ == module.__name__
+    and is_defined_in(thing, module)
     and vars(thing).get("_parameter_constraints")
 ]
 

@@ -156,14 +156,14 @@ def open_set(
         assert_type(model.predict_proba(X), NDArray[np.floating[Any]]),
         assert_type(model.predict_log_proba(X), NDArray[np.floating[Any]]),
         assert_type(model.decision_function(X), NDArray[np.floating[Any]]),
-        assert_type(model.score_thresholds_, NDArray[np.floating[Any]]),
+        assert_type(model.score_thresholds_, NDArray[np.float64]),
     ):
         held(values, np.floating)
     assert_type(model.transform(X), Any)
     explanation = assert_type(model.explain(X[:1], X, y), list[Explanation])[0]
     assert_type(explanation.rejected, bool)
     held(assert_type(explanation.p_values, NDArray[np.float64]), np.float64)
-    held(assert_type(explanation.accepted, NDArray[np.bool_]), np.bool_)
+    held(assert_type(explanation.in_set, NDArray[np.bool_]), np.bool_)
     if explanation.neighbors is not None:
         held(assert_type(explanation.neighbors, NDArray[np.intp]), np.intp)
     return model
@@ -178,7 +178,8 @@ def other_parameters(X: NDArray[np.float64], y: NDArray[Any]) -> None:
     forest = LogisticRegression(max_iter=1000)
     rates = dict.fromkeys(np.unique(y).tolist(), 0.1)
     for model in (
-        OpenSetClassifier(forest, false_rejection_rate=rates, calibration="weibull"),
+        OpenSetClassifier(forest, false_rejection_rate=rates, guarantee="class", cv=5),
+        OpenSetClassifier(forest, calibration="weibull"),
         OpenSetClassifier(forest, conformity_score="knn", cv=KFold(5, shuffle=True)),
         OpenSetClassifier(forest, conformity_score=["knn", scores.Mahalanobis()], cv=None),
         OpenSetClassifier(forest, conformity_score=GaussianMixture(), cv=0.5),
@@ -205,7 +206,7 @@ def judged(model: OpenSetClassifier, X: NDArray[np.float64], y: NDArray[Any]) ->
         scoring=metrics.make_open_set_scorer(metrics.fpr_at_tpr, tpr=0.9),
     )
     search.fit(X, y)
-    y_true = np.where(np.arange(len(y)) % 2, y, "stranger")
+    y_true = np.where(np.arange(len(y)) % 2, y, "outsider")
     given = (y_true, model.score_samples(X))
     auroc = metrics.auroc_score(*given, labels=model.classes_)
     assert isinstance(assert_type(auroc, float), float)
@@ -219,13 +220,13 @@ def judged(model: OpenSetClassifier, X: NDArray[np.float64], y: NDArray[Any]) ->
 
 def drawn(model: OpenSetClassifier, X: NDArray[np.float64], y: NDArray[Any]) -> None:
     """Draw every display."""
-    y = np.where(np.arange(len(y)) % 2, y, "stranger")
+    y = np.where(np.arange(len(y)) % 2, y, "outsider")
     features = FeatureSpaceDisplay.from_estimator(model, X, y)
     assert_type(features, FeatureSpaceDisplay)
     assert_type(DistanceDisplay.from_estimator(model, X, y), DistanceDisplay)
     curve = assert_type(OSCRCurveDisplay.from_estimator(model, X, y), OSCRCurveDisplay)
     assert_type(curve.plot(ax=features.ax_), OSCRCurveDisplay)
-    curve.ax_.set_title("known, and named right")
+    curve.ax_.set_title("known, and classified right")
     curve.figure_.savefig("curve.png")
     roc = OpenSetRocDisplay.from_estimator(model, X, y)
     assert_type(roc, OpenSetRocDisplay)

@@ -10,7 +10,7 @@ from sk_center._utils.user_warning import warn_user
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
     import msvcrt
 
 HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
@@ -49,8 +49,8 @@ def acquired(lock):
             file.close()
             if error.errno not in HELD:
                 warn_user(
-                    f"{str(lock.parent)!r} has no locks ({error}), so that nothing keeps two "
-                    "trainings of the same data and parameters from mixing checkpoints."
+                    f"{str(lock.parent)!r} has no locks ({error}), so that nothing keeps "
+                    "two trainings of the same data and parameters from mixing checkpoints."
                 )
                 return open(os.devnull, "rb")
             raise RuntimeError(

@@ -127,7 +127,7 @@ class BaseCalibration(BaseEstimator):
         scores = np.asarray(scores, dtype=np.float64)
         if groups is None or len(self.n_samples_) == 1:
             groups = np.zeros(1, dtype=np.intp)
-        return self._p_values(scores, groups)  # type: ignore[attr-defined]
+        return self._p_values(scores, groups)
 
     def _check_loaded(self):
         """Raise ValueError unless the scores are sorted within their groups."""

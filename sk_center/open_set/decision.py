@@ -79,8 +79,8 @@ def decide_by_class(
     that accepts it, else the accepting class of the largest p-value, among equal ones of
     the largest score.
     """
-    accepted = p_values > thresholds
-    rejected = ~accepted.any(axis=1)
+    accepted: NDArray[np.bool_] = p_values > thresholds
+    rejected: NDArray[np.bool_] = np.logical_not(accepted.any(axis=1))
     index = predicted.copy()
     others = np.flatnonzero(~rejected & ~accepted[np.arange(len(index)), predicted])
     if len(others):
@@ -91,8 +91,7 @@ def decide_by_class(
 
 
 def answers_of(classes: NDArray[Any], outlier_label: Any) -> NDArray[Any]:
-    """Return the classes and then the outlier label, in a dtype that holds all as they "
-    "are."""
+    """Return the classes and then the outlier label, in a dtype that holds all of them."""
     label = np.asarray(outlier_label)
     kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
     if classes.dtype.kind == "b" and kind.kind != "b":

@@ -71,15 +71,13 @@ class Calibrated:
 def joined(parts: list[Calibrated]) -> Calibrated:
     """Return the calibration samples of all splits together."""
     starts = np.cumsum([0, *(len(part.y) for part in parts)])[:-1]
-    return Calibrated(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("y", "predicted", "own", "scores")
-        ),
-        np.concatenate([part.compared + start for part, start in zip(parts, starts)]),
-        np.concatenate([part.by_class for part in parts]),
-        max(part.rounding for part in parts),
-    )
+    names = ("y", "predicted", "own", "scores", "by_class")
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in names
+    }
+    compared = [part.compared + start for part, start in zip(parts, starts)]
+    rounding = max(part.rounding for part in parts)
+    return Calibrated(compared=np.concatenate(compared), rounding=rounding, **arrays)
 
 
 def seeded_clone(estimator: Any, random_state: Any, rng: np.random.RandomState) -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sk_center.calibration.base import BaseCalibration
-    from sk_center.open_set.fitting import Calibrated
+    from sk_center.open_set.fitted_part import Calibrated
 
 __all__ = ["CalibrationReport"]
 
@@ -253,9 +253,9 @@ def concerns_of(
         if losing.any():
             rates = ", ".join(f"{100 * r:.0f} %" for r in report.rate_kept[losing][:5])
             found.append(
-                f"More calibration samples of {_named(report.classes[losing])} are rejected "
-                f"({rates}) than the {100 * allowed:.3g} % that are allowed over all; "
-                "guarantee='class' bounds the rate of each class, and rejects fewer "
+                f"More calibration samples of {_named(report.classes[losing])} are "
+                f"rejected ({rates}) than the {100 * allowed:.3g} % that are allowed over "
+                "all; guarantee='class' bounds the rate of each class, and rejects fewer "
                 "outsiders."
             )
     return found

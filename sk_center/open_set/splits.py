@@ -37,13 +37,13 @@ def split_samples(
         return [split_classes(y, known, cv, rng)]
     splitter = check_cv(cv, labels, classifier=True)
     everything = np.arange(len(y))
-    splits = [
+    splits: list[Any] = [
         # A split may come as masks.
         tuple(np.intersect1d(everything[part], known) for part in parts)
         for parts in splitter.split(X, labels, **grouping)
     ]
     check_splits(splits, cv, refit, labels, known)
-    return [*splits, (known, None)] if refit else splits  # type: ignore[list-item]
+    return [*splits, (known, None)] if refit else splits
 
 
 def check_splits(
