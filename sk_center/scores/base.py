@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -294,19 +295,25 @@ class BaseScore(BaseEstimator):
                     name: np.where(lost[:, None], 0, part).astype(part.dtype)
                     for name, part in parts.items()
                 }
-            if index is None:
-                scores = self._score_classes(**parts)
-            else:
-                scores = self._score_own(index, **parts)
-            scores = scores.astype(_common_dtype(parts), copy=False)
-        unknown = np.isnan(scores)
+            scores = self._computed(parts, index)
         if lost is not None:
-            unknown |= lost.reshape(-1, *[1] * (scores.ndim - 1))
-        if unknown.any():
-            scores = np.where(unknown, -np.inf, scores).astype(scores.dtype, copy=False)
+            scores = np.array(scores)
+            scores[lost] = -np.inf
         if index is None and scores.ndim == 1:  # the same for every class
             return np.broadcast_to(scores[:, None], (len(scores), len(self.classes_)))
         return scores
+
+    def _computed(self, parts, index):
+        """Return scores of finite parts, minus infinity where nothing is known."""
+        parts = {name: parts[name] for name in self.n_columns_}
+        if index is None:
+            scores = self._score_classes(**parts)
+        else:
+            scores = self._score_own(index, **parts)
+        unknown = np.isnan(scores)
+        if unknown.any():
+            scores = np.where(unknown, -np.inf, scores)
+        return scores.astype(_common_dtype(parts), copy=False)
 
     def _score_classes(self, *args: Any, **parts: Any) -> Any:
         """Return the scores of all classes, or one a sample."""
@@ -332,7 +339,7 @@ class BaseScore(BaseEstimator):
         lost = None
         for part in parts.values():
             # The sum is finite unless a number is not, or it overflows.
-            if not issparse(part) and not np.isfinite(part.sum()):
+            if not issparse(part) and not isfinite(part.sum()):
                 bad = np.isinf(part) if self.allow_nan else ~np.isfinite(part)
                 lost = bad.any(axis=1) if lost is None else lost | bad.any(axis=1)
         return lost
@@ -378,5 +385,7 @@ class BaseScore(BaseEstimator):
 
 def _common_dtype(parts):
     """Return the dtype of scores: float32 where all parts are, else float64."""
-    narrow = all(part.dtype == np.float32 for part in parts.values())
-    return np.float32 if narrow else np.float64
+    for part in parts.values():
+        if part.dtype != np.float32:
+            return np.float64
+    return np.float32

@@ -201,15 +201,11 @@ class Combined(BaseScore):
                     f"limits must be pairs (low, high) or None; got {self.limits!r}."
                 )
 
-    # A score of its own says what it knows nothing of.
-    def _lost_rows(self, parts):
-        return None
-
     def _score_classes(self, **parts):
         total, per_class = None, any(score.per_class for score in self.scores_)
         for i, score in enumerate(self.scores_):
-            scores = score.scores_of(parts)
-            scores = scores if score.per_class else scores[:, :1]
+            scores = score._computed(parts, None)
+            scores = scores[:, None] if scores.ndim == 1 else scores
             total = self._add(total, self._scaled(i, scores), self.known_[i])
         known = self.known_.any(axis=0)
         total = total if known.all() else np.where(known, total, -np.inf)
@@ -218,7 +214,7 @@ class Combined(BaseScore):
     def _score_own(self, index, **parts):
         total = None
         for i, score in enumerate(self.scores_):
-            scaled = self._scaled(i, score.scores_of(parts, index))
+            scaled = self._scaled(i, score._computed(parts, index))
             total = self._add(total, scaled, self.known_[i][index])
         known = self.known_.any(axis=0)
         return total if known.all() else np.where(known[index], total, -np.inf)
@@ -228,7 +224,9 @@ class Combined(BaseScore):
         scores = (scores - self.medians_[i]) / self.spreads_[i]
         if self.limits and self.limits[i]:
             # What nothing is known of stays minus infinity.
-            scores = np.where(scores == -np.inf, scores, np.clip(scores, *self.limits[i]))
+            low, high = self.limits[i]
+            bounded = np.minimum(np.maximum(scores, low), high)
+            scores = np.where(scores == -np.inf, scores, bounded)
         return scores * self.weights[i] if self.weights else scores
 
     def _add(self, total, scaled, known):

@@ -258,11 +258,10 @@ class Mahalanobis(BaseScore):
 
     def _fit(self, y, **parts):
         X, n_classes = parts[self.space], len(self.classes_)
-        self.means_ = class_means(X, y, n_classes, self.normalize)
+        prepare = length_one if self.normalize else None
+        self.means_ = class_means(X, y, n_classes, prepare)
         sizes = np.bincount(y, minlength=n_classes)
         self._mean = (sizes / len(y)) @ np.nan_to_num(self.means_)
-
-        prepare = length_one if self.normalize else None
 
         def covariance(rows, centers, index):
             return covariance_of(X, rows, centers, index, self.shrinkage, prepare)

@@ -48,6 +48,8 @@ class Nearest:
 
     def distances(self, X: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the distance of each row to its k-th nearest sample."""
+        if len(X) == 1:
+            return self._of_one_row(X)
         find = self._to_nearest if self.k_th == 1 else self._to_kth
         found = [find(X[rows]) for rows in blocks(len(X), self.table.shape[1], TILE)]
         return found[0] if len(found) == 1 else np.concatenate(found)
@@ -58,6 +60,16 @@ class Nearest:
         narrow[:, :-1] = X / self.unit
         squares = np.einsum("ij,ij->i", narrow, narrow) - 1
         return narrow @ self.table, ROUNDING * (squares + self.largest)
+
+    def _of_one_row(self, X):
+        """Return the distance of one row to its k-th nearest sample."""
+        order, rounding = self._products(X)
+        order, last = order[0, : len(self.samples)], self.k_th - 1
+        kth = order.min() if last == 0 else np.partition(order, last)[last]
+        near = (order <= kth + rounding[0]).nonzero()[0]
+        near = near if len(near) >= self.k_th else np.s_[:]
+        away = lengths(self.samples[near] - X.astype(np.float64))
+        return np.sort(away)[last : last + 1]
 
     def _to_nearest(self, X):
         """Return the distance of each row to the nearest sample."""

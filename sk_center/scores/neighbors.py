@@ -204,13 +204,16 @@ class KNeighbors(BaseScore):
             groups[rows], minlength=1 if self.pooled else len(self.classes_)
         )
         self.starts_ = np.concatenate([[0], np.cumsum(sizes)])
-        samples = self._mapped(X[rows])
-        if self.metric == "euclidean" and not issparse(X):
-            # Squares, by which brute force searches, leave nothing of differences where
-            # all samples are far from the origin.
-            self._origins = np.nan_to_num(class_means(samples, groups[rows], len(sizes)))
-            samples = samples - self._origins[groups[rows]]
-        self.samples_ = samples.astype(X.dtype, copy=False)
+        X, groups = X[rows], groups[rows]
+        if self.metric != "euclidean" or issparse(X):
+            self.samples_ = self._mapped(X).astype(X.dtype, copy=False)
+            return
+        # Squares, by which brute force searches, leave nothing of differences where all
+        # samples are far from the origin.
+        self._origins = np.nan_to_num(class_means(X, groups, len(sizes), self._mapped))
+        self.samples_ = np.empty_like(X)
+        for some in blocks(*X.shape):
+            self.samples_[some] = self._mapped(X[some]) - self._origins[groups[some]]
 
     def _check(self, X):
         """Forget an earlier fit, and raise ValueError where parameters clash."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,13 +53,19 @@ def length_one(rows: Any) -> Any:
 
 
 def class_means(
-    X: Any, y: NDArray[np.intp], n_classes: int, normalize: bool = False
+    X: Any,
+    y: NDArray[np.intp],
+    n_classes: int,
+    prepare: Callable[[Any], Any] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the mean of each class in float64, NaN for a class without samples."""
+    """Return the mean of each class in float64, NaN for a class without samples.
+
+    ``prepare`` maps rows first.
+    """
     sums = np.zeros((n_classes, X.shape[1]))
     for rows in blocks(X.shape[0], X.shape[1]):
         part = X[rows] if issparse(X) else X[rows].astype(np.float64)
-        part = length_one(part) if normalize else part
+        part = part if prepare is None else prepare(part)
         own = y[rows]
         shape = (n_classes, len(own))
         sums += (
