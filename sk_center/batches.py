@@ -34,14 +34,17 @@ class ArrayDataset(skorch.dataset.Dataset):
     Parameters
     ----------
     X : ndarray or tensor of shape (n_samples, ...) or dict
-        The samples. A ``np.memmap`` stays on disk: only batches are read. A dict with
-        the keys ``"X"`` and ``"sample_weight"`` brings weights along.
+        The samples. A ``np.memmap`` stays on disk: only batches are read. A dict holds
+        several inputs of a module by name, and in ``"sample_weight"`` weights. A dict of
+        ``"X"`` alone, beside weights, is that array.
 
     y : array-like of shape (n_samples,), default=None
         Class index of each sample; zeros where None.
 
-    dtype : torch.dtype, default=torch.float32
-        What a batch of X is converted to, whatever its dtype at rest. None leaves it.
+    dtype : torch.dtype or "auto", default="auto"
+        What a batch of X is converted to, whatever its dtype at rest. ``"auto"`` is
+        float32, but leaves int32 and int64, which an embedding takes; of several inputs it
+        converts none but floating ones. None leaves all.
 
     Raises
     ------
@@ -78,18 +81,22 @@ class ArrayDataset(skorch.dataset.Dataset):
         self,
         X: Any,
         y: ArrayLike | Tensor | None = None,
-        dtype: torch.dtype | None = torch.float32,
+        dtype: torch.dtype | Literal["auto"] | None = "auto",
     ) -> None:
         # Without super().__init__, which would index by sample: the base class is there
         # because skorch's scoring callbacks ask only datasets of its own for X and y.
         self.sample_weight = None
+        X, weight = parts_of(X)
+        if weight is not None:
+            self.sample_weight = torch.as_tensor(weight, dtype=torch.float32)
         if isinstance(X, Mapping):
-            weight = X.get("sample_weight")
-            if weight is not None:
-                self.sample_weight = torch.as_tensor(weight, dtype=torch.float32)
-            X = X["X"]
-        self.X = X if isinstance(X, (np.ndarray, torch.Tensor)) else np.asarray(X)
-        n_samples = len(self.X)
+            self.X = {name: as_samples(part) for name, part in X.items()}
+            lengths = {name: len(part) for name, part in self.X.items()}
+            if len({*lengths.values()}) != 1:
+                raise ValueError(f"Inputs must have the same length; got {lengths}.")
+        else:
+            self.X = as_samples(X)
+        n_samples = len(self)
         if y is None:
             y = torch.zeros(1, dtype=torch.int64).expand(n_samples)
         self.y = torch.as_tensor(y)
@@ -100,25 +107,62 @@ class ArrayDataset(skorch.dataset.Dataset):
         self.dtype = dtype
 
     def __len__(self) -> int:
-        return len(self.X)
+        return len(next(iter(self.X.values())) if isinstance(self.X, dict) else self.X)
 
     def __getitem__(self, index: Any) -> tuple[Batch, Tensor]:
-        if isinstance(self.X, torch.Tensor):
-            X = self.X[index]
+        if isinstance(self.X, dict):
+            X = {
+                name: converted(rows_of(part, index), self.dtype, by_name=True)
+                for name, part in self.X.items()
+            }
         else:
-            # An array takes a tensor of one number for that number, and drops the axis.
-            rows = index.numpy() if isinstance(index, torch.Tensor) else index
-            # Picked rows are a copy already. A slice is not, and a module may work in
-            # place; nor does torch hold another byte order, or memory in any order.
-            picked = isinstance(index, (torch.Tensor, list))
-            native = self.X.dtype.newbyteorder("=")
-            X = np.array(self.X[rows], dtype=native, copy=None if picked else True)
-            X = torch.from_numpy(X)
-        if self.dtype is not None:
-            X = X.to(self.dtype)
+            X = converted(rows_of(self.X, index), self.dtype)
         if self.sample_weight is not None:
-            X = {"X": X, "sample_weight": self.sample_weight[index]}
+            X = with_weight(X, self.sample_weight[index])
         return X, self.y[index]
+
+
+def parts_of(X: Any) -> tuple[Any, Any]:
+    """Return samples, or a dict of several inputs, and the weights, or None."""
+    if not isinstance(X, Mapping):
+        return X, None
+    inputs = {name: part for name, part in X.items() if name != "sample_weight"}
+    only_X = [*inputs] == ["X"]
+    return inputs["X"] if only_X else inputs, X.get("sample_weight")
+
+
+def with_weight(X: Any, weight: Any) -> dict[str, Any]:
+    """Return samples, or a dict of several inputs, together with weights."""
+    inputs = X if isinstance(X, dict) else {"X": X}
+    return {**inputs, "sample_weight": weight}
+
+
+def as_samples(X: Any) -> Any:
+    """Return samples as an array, or the tensor that they are."""
+    return X if isinstance(X, (np.ndarray, torch.Tensor)) else np.asarray(X)
+
+
+def rows_of(X: NDArray[Any] | Tensor, index: Any) -> Tensor:
+    """Return some samples as a tensor, in their dtype."""
+    if isinstance(X, torch.Tensor):
+        return X[index]
+    # An array takes a tensor of one number for that number, and drops the axis.
+    rows = index.numpy() if isinstance(index, torch.Tensor) else index
+    # Picked rows are a copy already. A slice is not, and a module may work in place; nor
+    # does torch hold another byte order, or memory in any order.
+    picked = isinstance(index, (torch.Tensor, list))
+    native = X.dtype.newbyteorder("=")
+    return torch.from_numpy(np.array(X[rows], dtype=native, copy=None if picked else True))
+
+
+def converted(X: Tensor, dtype: Any, by_name: bool = False) -> Tensor:
+    """Return samples in the dtype for a module; ``by_name``, if they are one of inputs."""
+    if dtype is None:
+        return X
+    if dtype != "auto":
+        return X.to(dtype)
+    stays = by_name or X.dtype in (torch.int32, torch.int64)
+    return X if stays and not X.is_floating_point() else X.to(torch.float32)
 
 
 class LabelledDataset(Dataset):
@@ -128,7 +172,7 @@ class LabelledDataset(Dataset):
     ----------
     dataset : torch.utils.data.Dataset
         Yields a sample or a pair of sample and label; the label is replaced. The sample,
-        an array or tensor of any dtype, becomes a float32 tensor.
+        an array or tensor or a dict of such, is converted as :class:`ArrayDataset` does.
 
     y : ndarray of shape (n_samples,), default=None
         Class index of each sample; zeros where None.
@@ -151,9 +195,16 @@ class LabelledDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        X = torch.as_tensor(sample_of(self.dataset[index])).to(torch.float32)
+        X = sample_of(self.dataset[index])
+        if isinstance(X, Mapping):
+            X = {
+                name: converted(torch.as_tensor(part), "auto", by_name=True)
+                for name, part in X.items()
+            }
+        else:
+            X = converted(torch.as_tensor(X), "auto")
         if self.sample_weight is not None:
-            X = {"X": X, "sample_weight": np.float32(self.sample_weight[index])}
+            X = with_weight(X, np.float32(self.sample_weight[index]))
         return X, self.y[index]
 
 
@@ -193,8 +244,8 @@ class TensorBatches:
     Raises
     ------
     ValueError
-        If ``resident`` is something else. What is wrong with ``batch_size`` or ``loader``
-        is told by the first pass.
+        If ``resident`` is something else, or ``loader`` chooses samples. What else is wrong
+        with it or with ``batch_size`` is told by the first pass.
 
     See Also
     --------
@@ -229,6 +280,12 @@ class TensorBatches:
     ) -> None:
         if not (isinstance(resident, bool) or resident == "auto"):
             raise ValueError(f"resident must be True, False or 'auto'; got {resident!r}.")
+        for name in self.EXCLUDED:
+            if name in loader:
+                raise ValueError(
+                    f"{name} does not go with TensorBatches, which chooses the samples of "
+                    "a batch itself; torch.utils.data.DataLoader in its place takes it."
+                )
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -301,7 +358,7 @@ class TensorBatches:
 
     def _stays(self, source):
         """Whether all samples are to lie on the device."""
-        if type(source) is not ArrayDataset:
+        if not is_plain(source):
             return False  # what a subclass does to a batch must go on
         if self.resident != "auto":
             return self.resident
@@ -366,9 +423,14 @@ def source_of(dataset: Any) -> tuple[Any, Tensor | None]:
     return dataset, None
 
 
+def is_plain(source: Any) -> bool:
+    """Whether samples lie in one array, and no subclass has a say."""
+    return type(source) is ArrayDataset and not isinstance(source.X, dict)
+
+
 def rows_at_once(source: Any) -> int:
     """Return how many samples of an :class:`ArrayDataset` are gathered at once."""
-    if type(source) is not ArrayDataset:
+    if not is_plain(source):
         return 1  # a subclass may treat each batch in a way of its own
     return max(GATHERED_NUMBERS // max(math.prod(source.X.shape[1:]), 1), 1)
 

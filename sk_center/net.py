@@ -16,7 +16,7 @@ from sk_center._training.inference import InferenceNet
 from sk_center._training.loop import LoopNet
 from sk_center._training.loss_terms import batch_loss
 from sk_center._training.pickles import PickleNet
-from sk_center.batches import ArrayDataset, TensorBatches
+from sk_center.batches import ArrayDataset, TensorBatches, parts_of
 from sk_center.networks import CenterModule
 
 if TYPE_CHECKING:
@@ -193,6 +193,16 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         ``valid_loss`` and ``valid_loss_best``. Batches are recorded only when a
         callback asks for them by having an ``on_batch_...`` method, or is one of
         skorch's that read them from the history.
+
+    n_classes_ : int
+        Number of classes.
+
+    example_ : tensor of shape (2, ...) or dict of tensors
+        Zeros of the form and dtype in which the module gets samples.
+
+    width_ : int
+        Numbers that a sample becomes in the widest layer, which sets the size of inference
+        batches.
 
     See Also
     --------
@@ -402,9 +412,10 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
             Logits of shape (n_samples, n_classes), with one column more if
             ``negative_loss="background"``, and features of shape (n_samples, D).
         """
-        if isinstance(x, dict):
-            x = x["X"]
-        return self.module_(to_tensor(x, device=self.device), **fit_params)
+        inputs = to_tensor(parts_of(x)[0], device=self.device)
+        if isinstance(inputs, Tensor) and not inputs.is_floating_point():
+            inputs = inputs.to(self.example_.dtype)
+        return self.module_(inputs, **fit_params)
 
     def get_loss(
         self,

@@ -8,6 +8,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 
 from sk_center._classifier.net_params import check_callback_names, check_prefixed
+from sk_center._classifier.splits import EncodedSplit
 from sk_center.batches import TensorBatches
 from sk_center.losses import objectosphere_loss
 from sk_center.net import CenterLossNet
@@ -42,6 +43,12 @@ def build_net(classifier, rng):
             random_state=rng.randint(2**31 - 1),
         )
         params.setdefault("train_split", split)
+    if callable(params.get("train_split")) and not isinstance(
+        params["train_split"], ValidSplit
+    ):
+        params["train_split"] = EncodedSplit(
+            params["train_split"], classifier.classes_, classifier.negative_label
+        )
     return CenterLossNet(
         module,
         n_classes=len(classifier.classes_),

@@ -1,10 +1,13 @@
 """Checks of what a classifier is given: samples, labels, weights."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
-from sklearn.utils import compute_class_weight
+from sklearn.utils import check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from skorch.helper import SliceDict
 from torch.utils.data import Dataset, Subset
 
 from sk_center._utils.labels import check_no_label_missing, equals_label
@@ -30,23 +33,30 @@ def check_inputs(estimator, X):
     if isinstance(X, Dataset):
         check_sample_shape(estimator, dataset_shape(X))
         return LabelledDataset(X)
+    if isinstance(X, Mapping):
+        return checked_dict(estimator, X)
     plain = plain_inputs(estimator, X)
     if plain is not None:
         return plain
-    X = validate_data(estimator, as_array(X), reset=False, **conversion(X))
+    X = validate_data(estimator, as_array(X), reset=False, **conversion(X, estimator))
     check_sample_shape(estimator, X.shape[1:])
     return X
 
 
 def check_training_inputs(estimator, X, y, reset):
     """Return samples and labels to train on, and remember the form of a sample."""
+    if reset and isinstance(X, (Dataset, Mapping)):
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(name, None)
     if isinstance(X, Dataset):
         shape = dataset_shape(X)
-        if reset:
-            for name in ("n_features_in_", "feature_names_in_"):
-                vars(estimator).pop(name, None)
+    elif isinstance(X, Mapping):
+        X = checked_dict(estimator, X, reset)
+        shape = shapes_of(X)
     else:
-        X, y = validate_data(estimator, as_array(X), y, reset=reset, **conversion(X))
+        X, y = validate_data(
+            estimator, as_array(X), y, reset=reset, **conversion(X, estimator)
+        )
         shape = X.shape[1:]
     if reset:
         estimator._sample_shape = shape
@@ -54,9 +64,36 @@ def check_training_inputs(estimator, X, y, reset):
     return X, y
 
 
+def checked_dict(estimator, X, reset=False):
+    """Return several inputs by name as something that can be indexed by samples."""
+    parts = {name: as_array(part) for name, part in X.items()}
+    for name, part in parts.items():
+        part = check_array(
+            part, dtype=None, allow_nd=True, ensure_2d=False, input_name=name
+        )
+        parts[name] = part.astype(np.float32) if part.dtype.kind == "f" else part
+        if part.dtype.kind not in "fiub":
+            raise ValueError(f"X[{name!r}] must hold numbers; got dtype {part.dtype}.")
+    if not parts or len({len(part) for part in parts.values()}) > 1:
+        lengths = {name: len(part) for name, part in parts.items()}
+        raise ValueError(f"The inputs in X must have one length, all; got {lengths}.")
+    X = SliceDict(**parts)
+    if not reset:
+        check_sample_shape(estimator, shapes_of(X))
+    return X
+
+
+def shapes_of(X):
+    """Return the shape of a sample of each of several inputs."""
+    return {name: part.shape[1:] for name, part in X.items()}
+
+
 def dataset_shape(dataset):
     """Return the shape of a sample of a torch Dataset."""
-    return tuple(np.shape(sample_of(check_dataset(dataset)[0])))
+    sample = sample_of(check_dataset(dataset)[0])
+    if isinstance(sample, Mapping):
+        return {name: tuple(np.shape(part)) for name, part in sample.items()}
+    return tuple(np.shape(sample))
 
 
 def as_array(X):
@@ -67,10 +104,12 @@ def as_array(X):
     return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
 
 
-def conversion(X):
+def conversion(X, estimator):
     """Return how scikit-learn is to convert samples."""
     # A memmap keeps its dtype: converting it would read all of it into memory.
     dtype = "numeric" if isinstance(X, np.memmap) else [np.float32, np.uint8]
+    if not (isinstance(estimator.module, str) or dtype == "numeric"):
+        dtype += [np.int32, np.int64]  # a module of the user's own may embed them
     return {"dtype": dtype, "allow_nd": True}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from difflib import get_close_matches
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Self
@@ -16,6 +15,7 @@ from sklearn.utils._param_validation import (
 from torch.utils.data import DataLoader
 
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
+from sk_center._training.names import OTHER_NAMES, did_you_mean
 from sk_center.batches import TensorBatches
 from sk_center.centers.update_rules import UPDATE_RULES
 from sk_center.networks.center_module import HEADS, METRICS, PRECISIONS
@@ -56,28 +56,6 @@ NET_PREFIXES = (
 )
 
 
-# Names that other packages give some of the parameters.
-OTHER_NAMES = {
-    "epochs": "max_epochs",
-    "eta0": "lr",
-    "hidden_units": "hidden_layer_sizes",
-    "learning_rate": "lr",
-    "learning_rate_init": "lr",
-    "loss": "criterion",
-    "max_iter": "max_epochs",
-    "momentum": "optimizer__momentum",
-    "n_epochs": "max_epochs",
-    "n_hidden": "hidden_layer_sizes",
-    "num_epochs": "max_epochs",
-    "num_workers": "iterator_train__num_workers",
-    "patience": "n_iter_no_change",
-    "seed": "random_state",
-    "solver": "optimizer",
-    "tol": "n_iter_no_change",
-    "weight_decay": "optimizer__weight_decay",
-}
-
-
 class NetParamsMixin:
     """Let an estimator take, list, set and clone parameters of its skorch net.
 
@@ -100,7 +78,7 @@ class NetParamsMixin:
             known += [OTHER_NAMES[name]] if name in OTHER_NAMES else []
             raise error(
                 f"{name!r} is not a parameter of {type(self).__name__}"
-                f"{_did_you_mean(name, known)}"
+                f"{did_you_mean(name, known)}"
             )
         vars(self).update(params)
 
@@ -179,7 +157,7 @@ def check_prefixed(params, prefix, target, also=()):
             right = [f"{prefix}__{known}" for known in names]
             raise ValueError(
                 f"{name!r} is not a parameter of {getattr(target, '__name__', target)}"
-                f"{_did_you_mean(name, right)}"
+                f"{did_you_mean(name, right)}"
             )
 
 
@@ -197,16 +175,9 @@ def check_callback_names(params, callbacks):
         # skorch numbers callbacks of one class: EpochScoring_1, EpochScoring_2.
         if head == "callbacks" and not {callback, callback.rpartition("_")[0]} & {*names}:
             right = [f"callbacks__{known}" for known in names]
-            raise ValueError(f"{name!r} names no callback{_did_you_mean(name, right)}")
+            raise ValueError(f"{name!r} names no callback{did_you_mean(name, right)}")
 
 
 def _is_net_param(name):
     prefix, _, rest = name.partition("__")
     return name in NET_CONSTRAINTS or (rest != "" and prefix in NET_PREFIXES)
-
-
-def _did_you_mean(name, known):
-    prefix, separator, rest = name.rpartition("__")
-    meant = prefix + separator + OTHER_NAMES.get(rest, rest)
-    nearest = [meant] if meant in known else get_close_matches(name, known, n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else f"; it takes {sorted(known)}."

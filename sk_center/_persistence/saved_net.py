@@ -75,7 +75,7 @@ def state_of(net):
         "n_classes": net.n_classes_,
         "sample_shape": tuple(net.example_.shape[1:]),
         "sample_dtype": net.example_.dtype,
-        "width": net._width,
+        "width": net.width_,
     }
     if net.optimizer_ is not None:
         state["optimizer"] = net.optimizer_.state_dict()

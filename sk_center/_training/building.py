@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import partial
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +15,9 @@ from torch import Tensor
 
 from sk_center._training.compiled import CompiledMethods
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
+from sk_center._training.names import did_you_mean_of_net
+from sk_center._training.params import params_of
+from sk_center.batches import parts_of
 from sk_center.networks import CenterModule
 from sk_center.networks.dry_run import find_feature_dim, widest_output
 from sk_center.networks.extractors import Function
@@ -51,12 +56,8 @@ class PartsNet(NeuralNetClassifier):
             or ``y`` holds what is no class index.
         """
         indices = None if y is None else as_indices(y)
-        sample, _ = self.get_dataset(X, y)[0]
-        if isinstance(sample, dict):
-            sample = sample["X"]
-        # Zeros of the right form, of one number: the net keeps no data.
-        zero = torch.zeros((), dtype=torch.as_tensor(sample).dtype)
-        self.example_ = zero.expand(2, *np.shape(sample))
+        sample, _ = parts_of(self.get_dataset(X, y)[0][0])
+        self.example_ = zeros_like(sample)
         self.n_classes_ = self.n_classes
         if self.n_classes_ is None:
             if indices is None or self.negative_loss is not None:
@@ -78,6 +79,36 @@ class PartsNet(NeuralNetClassifier):
                 raise ValueError(
                     f"y must hold class indices in [0, {n_labels}){last}; got {label}."
                 )
+
+    def initialize(self) -> Self:
+        """Build all parts of the net.
+
+        Returns
+        -------
+        self : CenterLossNet
+            The net.
+
+        Raises
+        ------
+        TypeError
+            If a parameter has a name that the net does not take; the message suggests one.
+
+        ValueError
+            As :meth:`initialize_module` does.
+        """
+        try:
+            return super().initialize()
+        except (TypeError, ValueError) as error:
+            found = re.search(r"unexpected argument\(s\) ([^.]+)\.", str(error))
+            if not found:
+                raise
+            unknown = found[1].split(", ")
+            name = unknown[0]
+            known = [name for name in params_of(self) if name not in unknown]
+            raise TypeError(
+                f"{name!r} is not a parameter of {type(self).__name__}"
+                f"{did_you_mean_of_net(name, known)}"
+            ) from error
 
     def initialize_module(self) -> Self:
         """Build the feature extractor and add the head and the centers to it.
@@ -106,10 +137,10 @@ class PartsNet(NeuralNetClassifier):
         body = self.make_body()
         # Layers are made in torch's default dtype, which a program may have set to another
         # than that of the samples.
-        if torch.get_default_dtype() != torch.float32 and self.example_.is_floating_point():
+        if torch.get_default_dtype() != torch.float32 and is_floating(self.example_):
             body = body.to(self.example_.dtype)
         if self._given is None:
-            feature_dim = find_feature_dim(body, self.example_)
+            feature_dim, self.example_ = settled(body, self.example_)
         else:
             feature_dim = self._given[0]["center.center"].shape[1]
         self.module_ = CenterModule(
@@ -124,12 +155,12 @@ class PartsNet(NeuralNetClassifier):
             precision=self.precision,
             background=self.negative_loss == "background",
         )
-        self._compiled = CompiledMethods()
+        self._compiled_ = CompiledMethods()
         if self._given is None:
             width = widest_output(self.module_, self.example_)
-            self._width = max(width, self.n_classes_)
+            self.width_ = max(width, self.n_classes_)
         else:
-            weights, self._width = self._given
+            weights, self.width_ = self._given
             self.module_.load_state_dict(weights)
         return self
 
@@ -251,13 +282,42 @@ class PartsNet(NeuralNetClassifier):
         net = object.__new__(type(self))
         vars(net).update(vars(self))  # type: ignore[attr-defined]
         if self.initialized_:
-            net.optimizer_, net._compiled = None, CompiledMethods()
+            net.optimizer_, net._compiled_ = None, CompiledMethods()
         return net
 
     def ensure_optimizer(self) -> None:
         """Build the optimizer if there is none, as after :meth:`without_optimizer`."""
         if self.optimizer_ is None:
             self.initialize_optimizer()
+
+
+def zeros_like(sample):
+    """Return a batch of zeros of the form of a sample, of one number: it keeps no data."""
+    if isinstance(sample, Mapping):
+        return {name: zeros_like(part) for name, part in sample.items()}
+    zero = torch.zeros((), dtype=torch.as_tensor(sample).dtype)
+    return zero.expand(2, *np.shape(sample))
+
+
+def is_floating(example):
+    """Whether a batch is one tensor of floating numbers."""
+    return not isinstance(example, dict) and example.is_floating_point()
+
+
+def settled(body, example):
+    """Return the number of features, and the example in the dtype that the module takes.
+
+    Integers are converted to float32 for a module that does not take them as they are.
+    """
+    if isinstance(example, dict) or is_floating(example):
+        return find_feature_dim(body, example), example
+    try:
+        return find_feature_dim(body, example), example
+    except (RuntimeError, TypeError, ValueError) as error:
+        try:
+            return find_feature_dim(body, example.float()), example.float()
+        except (RuntimeError, TypeError, ValueError) as other:
+            raise (other if "dtype" in str(error) else error) from None
 
 
 def maps_batches(module):

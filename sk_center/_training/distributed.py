@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Subset
 
-from sk_center._training.fingerprint import FREE_PARAMETERS, HASHED_ROWS, described
+from sk_center._training.fingerprint import FREE_PARAMETERS, described, described_samples
 from sk_center._training.params import params_of
 from sk_center._utils.processes import (
     check_agreement,
@@ -18,6 +18,7 @@ from sk_center._utils.processes import (
     part_sizes,
 )
 from sk_center.batches import ArrayDataset, LabelledDataset, TensorBatches
+from sk_center.networks.dry_run import copied, shown
 
 
 class Alone:
@@ -33,7 +34,7 @@ class Alone:
 
     def step_of(self, net):
         """Return what gives the loss of a batch, and logits and features."""
-        return net._compiled(net, "_loss_of")
+        return net._compiled_(net, "_loss_of")
 
     def n_own(self, batch):
         """Return the number of samples of a batch that count on this process."""
@@ -188,7 +189,7 @@ class Step(torch.nn.Module):
 
     def forward(self, X, y, **fit_params):
         """Return the loss of a batch, and logits and features."""
-        return self.net._compiled(self.net, "_loss_of")(X, y, **fit_params)
+        return self.net._compiled_(self.net, "_loss_of")(X, y, **fit_params)
 
 
 @contextmanager
@@ -240,15 +241,14 @@ def what_must_agree(net, dataset):
         if name not in (*FREE_PARAMETERS, "module")
     }
     parts["the number of samples"] = len(dataset)
-    parts["the shape of a sample"] = tuple(net.example_.shape[1:])
+    parts["the shape of a sample"] = shown(net.example_)
     parts["the number of classes"] = net.n_classes_
     parts["the state of the optimizer"] = described(net.optimizer_.state_dict())
     if isinstance(dataset, (ArrayDataset, LabelledDataset)):
         parts["y"] = described(dataset.y)
         parts["sample_weight"] = described(dataset.sample_weight)
     if isinstance(dataset, ArrayDataset):
-        rows = np.unique(np.linspace(0, len(dataset) - 1, HASHED_ROWS).astype(int))
-        parts["X"] = described(dataset.X[rows])
+        parts["X"] = described_samples(dataset.X, 0)
     return parts
 
 
@@ -263,7 +263,7 @@ def uses_all_parameters(net):
     module = net.module_
     modes = {part: part.training for part in module.modules()}
     try:
-        example = net.example_.to(module.center.center.device, copy=True)
+        example = copied(net.example_, module.center.center.device)
         outputs = [part.sum() for part in module.eval()(example) if part.requires_grad]
     finally:
         for part, training in modes.items():

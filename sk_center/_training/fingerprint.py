@@ -33,15 +33,22 @@ def fingerprint(net, dataset):
     ]
     data = [len(dataset)]
     if isinstance(dataset, ArrayDataset):
-        rows = slice(None)
-        if dataset.X.nbytes > HASHED_BYTES:
-            rows = np.linspace(0, len(dataset) - 1, HASHED_ROWS).astype(int)
-        data += [dataset.X.shape, described(dataset.X[rows]), described(dataset.y)]
+        data += [described_samples(dataset.X, HASHED_BYTES), described(dataset.y)]
         data += [described(dataset.sample_weight)]
     elif isinstance(dataset, LabelledDataset):
         data += [described(dataset.y), described(dataset.sample_weight)]
     text = repr((params, callbacks, data, seed_of(net), sorted(versions().items())))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def described_samples(X, most_bytes):
+    """Return what tells samples from others: some rows of those that take more bytes."""
+    if isinstance(X, dict):
+        return {name: described_samples(part, most_bytes) for name, part in X.items()}
+    rows = slice(None)
+    if X.nbytes > most_bytes:
+        rows = np.unique(np.linspace(0, len(X) - 1, HASHED_ROWS).astype(int))
+    return tuple(X.shape), described(X[rows])
 
 
 def seed_of(net):

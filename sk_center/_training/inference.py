@@ -57,7 +57,7 @@ class InferenceNet(NeuralNetClassifier):
         """Return how many samples an inference batch has."""
         on_cpu = torch.device(self.device or "cpu").type == "cpu"
         numbers = INFERENCE_NUMBERS if on_cpu else INFERENCE_NUMBERS_ELSEWHERE
-        return max(self.batch_size, numbers // self._width)
+        return max(self.batch_size, numbers // self.width_)
 
     def _inference_batches(self, X):
         """Return batches of samples, for arrays without the search for their parameters."""
@@ -108,7 +108,7 @@ class InferenceNet(NeuralNetClassifier):
         forget_casts(self)
         for batch in self._inference_batches(X):
             with torch.no_grad():
-                output = self._compiled(self, "infer")(
+                output = self._compiled_(self, "infer")(
                     unpack_data(batch)[0], **infer_params
                 )
             yield tuple(  # type: ignore[misc]

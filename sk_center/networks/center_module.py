@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from sk_center.centers import Center
 from sk_center.centers.distances import distances
+from sk_center.networks.dry_run import apply
 
 if TYPE_CHECKING:
-    from sk_center._utils.torch_types import FirstCenters
+    from sk_center._utils.torch_types import Batch, FirstCenters
     from sk_center._utils.types import Head, Metric, Precision, UpdateRule
 
 HEADS = ("linear", "distance")
@@ -127,16 +128,21 @@ class CenterModule(nn.Module):
             self.head = nn.Linear(feature_dim, n_logits, dtype=torch.float32)
         self.center = Center(feature_dim, n_classes, alpha, center, update=update)
 
-    def forward(self, X: Tensor, with_logits: bool = True) -> tuple[Tensor | None, Tensor]:
+    def forward(
+        self, X: Batch, with_logits: bool = True, **params: Any
+    ) -> tuple[Tensor | None, Tensor]:
         """Return logits and features.
 
         Parameters
         ----------
-        X : tensor of shape (n_samples, ...)
-            A batch.
+        X : tensor of shape (n_samples, ...) or dict
+            A batch; a dict of tensors goes to the body by name.
 
         with_logits : bool, default=True
             Whether logits are wanted.
+
+        **params : dict
+            Further arguments of the body.
 
         Returns
         -------
@@ -149,8 +155,9 @@ class CenterModule(nn.Module):
         """
         weights = self.center.center if self.head is None else self.head.weight
         half = self.precision == "bf16"
-        with torch.autocast(X.device.type, torch.bfloat16) if half else nullcontext():
-            features = self.body(X)
+        device = weights.device.type
+        with torch.autocast(device, torch.bfloat16) if half else nullcontext():
+            features = apply(self.body, X, **params)
         # A body may work in another precision, also under an autocast around all of this.
         features = features.to(weights.dtype)
         if self.metric == "cosine":

@@ -12,17 +12,24 @@ from sk_center._utils.user_warning import warn_user
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sk_center._utils.torch_types import Batch
 
-def find_feature_dim(body: nn.Module, example: Tensor) -> int:
+
+def apply(body: nn.Module, X: Batch, **params: Any) -> Any:
+    """Return what a module makes of a batch; inputs in a dict go to it by name."""
+    return body(**X, **params) if isinstance(X, dict) else body(X, **params)
+
+
+def find_feature_dim(body: nn.Module, example: Batch) -> int:
     """Return the number of features D that a module gives, or raise ValueError."""
-    shape, n_samples = tuple(example.shape), len(example)
     try:
-        features = dry_run(body, example)
+        features = dry_run(body, example, call=apply)
     except RuntimeError as error:
         raise ValueError(
-            f"module cannot take a batch of shape {shape} and dtype {example.dtype}, the "
-            f"form of X: {error}."
+            f"module cannot take a batch of {shown(example)}, the form of X: "
+            f"{sizes_of(body, example)}{error}."
         ) from error
+    n_samples = n_samples_of(example)
     if not isinstance(features, torch.Tensor):
         got = type(features).__name__
     elif features.ndim != 2 or len(features) != n_samples or features.shape[1] < 1:
@@ -37,7 +44,7 @@ def find_feature_dim(body: nn.Module, example: Tensor) -> int:
             )
         return features.shape[1]
     raise ValueError(
-        f"module must map a batch of shape {shape} to features, a floating "
+        f"module must map a batch of {shown(example)} to features, a floating "
         f"tensor of shape ({n_samples}, D); got {got}. The classifier adds the head and "
         "the centers itself."
     )
@@ -55,33 +62,71 @@ def is_softmax(features: Tensor) -> bool:
     )
 
 
-def widest_output(module: nn.Module, example: Tensor) -> int:
+def sizes_of(body: nn.Module, example: Batch) -> str:
+    """Return a sentence that names the size that the first layer takes, if it is known."""
+    if isinstance(example, dict):
+        return ""
+    for part in body.modules():
+        for name, axis in (("in_features", -1), ("in_channels", 1)):
+            size = getattr(part, name, None)
+            if isinstance(size, int):
+                if example.ndim < 2 or size in (0, example.shape[axis]):
+                    return ""
+                kind = name.removeprefix("in_")
+                return (
+                    f"its first layer, {part}, takes {size} {kind}, and X has "
+                    f"{example.shape[axis]}; "
+                )
+    return ""
+
+
+def shown(example: Batch) -> str:
+    """Return the shape of a batch, or those of its inputs, for a message."""
+    if isinstance(example, dict):
+        return " and ".join(f"{name} of {shown(part)}" for name, part in example.items())
+    return f"shape {tuple(example.shape)} and dtype {example.dtype}"
+
+
+def copied(example: Batch, device: torch.device) -> Any:
+    """Return a copy of a batch on a device, on which a module may work in place."""
+    if isinstance(example, dict):
+        return {name: copied(part, device) for name, part in example.items()}
+    return example.to(device).clone()
+
+
+def n_samples_of(batch: Batch) -> int:
+    """Return the number of samples of a batch."""
+    return len(next(iter(batch.values()))) if isinstance(batch, dict) else len(batch)
+
+
+def widest_output(module: nn.Module, example: Batch) -> int:
     """Return how many numbers a sample becomes where it becomes most.
 
     That decides the memory of a batch.
     """
-    sizes = [example.numel()]
+    parts = example.values() if isinstance(example, dict) else [example]
+    sizes = [part.numel() for part in parts]
 
     def note(output):
         if isinstance(output, torch.Tensor):
             sizes.append(output.numel())
 
     dry_run(module, example, note)
-    return max(sizes) // len(example)
+    return max(sizes) // n_samples_of(example)
 
 
 def dry_run(
-    module: nn.Module, example: Tensor, hook: Callable[[Any], object] | None = None
+    module: nn.Module,
+    example: Batch,
+    hook: Callable[[Any], object] | None = None,
+    call: Callable[[nn.Module, Batch], Any] = nn.Module.__call__,
 ) -> Any:
     """Return what a module in eval mode makes of a batch, and leave no trace in it.
 
     It gives lazy layers their shape. ``hook`` is called with the output of every module
     inside.
     """
-    parameter = next(module.parameters(), None)
-    if parameter is not None:
-        example = example.to(parameter.device)
-    example = example.clone()  # on which a module may work in place
+    device = next(module.parameters(), torch.empty(0)).device
     modes = {part: part.training for part in module.modules()}
     handles = [
         part.register_forward_hook(lambda part, inputs, output: hook(output))
@@ -90,7 +135,7 @@ def dry_run(
     ]
     try:
         with torch.no_grad():
-            return module.eval()(example)
+            return call(module.eval(), copied(example, device))
     finally:
         for part, training in modes.items():
             part.training = training

@@ -150,7 +150,7 @@ def test_last_batch_of_one_joins(n_samples, batch_size, sizes, shuffle, wrap):
     assert len(batches) == len(sizes)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64, np.float16, np.bool_])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64, np.float16, np.bool_])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_batch_is_converted_to_float32(dtype, shuffle):
     """Check that a batch is float32, the data at rest keep their dtype."""
@@ -409,3 +409,45 @@ def test_arrays_in_any_order_of_memory(form, shuffle):
     expected = X[:, ::-1] if form == "columns" else X
     for batch, y in TensorBatches(ArrayDataset(given, np.arange(20)), 6, shuffle=shuffle):
         assert_array_equal(batch, expected[y])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_integers_that_embeddings_take_stay(dtype):
+    """Check that token ids are not converted, beyond what float32 holds exactly."""
+    ids = np.array([[2**24 + 1], [3]], dtype=dtype)
+    X, _ = ArrayDataset(ids)[:2]
+    assert_array_equal(X.numpy(), ids)
+    assert X.numpy().dtype == dtype
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_several_inputs_by_name(shuffle, weighted):
+    """Check that each input keeps its rows and its dtype, but for floats, and weights."""
+    ids = np.arange(10).reshape(5, 2)
+    inputs = {"ids": ids, "mask": ids > 4, "values": ids / 3}
+    given = {**inputs, "sample_weight": np.arange(5)} if weighted else inputs
+    dataset = ArrayDataset(given, np.arange(5))
+    assert len(dataset) == 5
+    for X, y in TensorBatches(dataset, 2, shuffle=shuffle):
+        assert set(X) == set(given)
+        assert X["ids"].dtype == torch.int64
+        assert X["mask"].dtype == torch.bool
+        assert X["values"].dtype == torch.float32
+        for name, part in given.items():
+            assert_array_equal(
+                X[name].numpy(), part[y.numpy()].astype(X[name].numpy().dtype)
+            )
+
+
+def test_inputs_of_several_lengths_are_refused():
+    """Check that the error names the length of each input."""
+    with pytest.raises(ValueError, match=r"same length; got \{'a': 2, 'b': 3\}"):
+        ArrayDataset({"a": np.zeros(2), "b": np.zeros(3)})
+
+
+@pytest.mark.parametrize("name", ["drop_last", "sampler", "batch_sampler"])
+def test_arguments_that_choose_samples_are_refused(name):
+    """Check that the error says who takes them."""
+    with pytest.raises(ValueError, match=f"{name} does not go with .*DataLoader"):
+        TensorBatches(ArrayDataset(np.zeros((3, 1))), 2, **{name: True})
