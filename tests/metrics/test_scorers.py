@@ -123,6 +123,19 @@ def test_closed_set_predictions_do_not_depend_on_rejection():
     assert SCORERS["open_set_f1"](low, X, y) != SCORERS["open_set_f1"](high, X, y)
 
 
+def test_a_search_sees_that_nothing_is_rejected():
+    """Check which scorers tell a classifier that rejects nothing from one that does."""
+    X, y = clouds()
+    grid = {"false_rejection_rate": [0.0, 0.2]}
+    search = GridSearchCV(open_set(), grid, cv=splits(y), scoring=SCORERS, refit=False)
+    found = search.fit(X, y).cv_results_
+    for name in ("oscr", "auroc", "neg_fpr_at_tpr"):
+        assert found[f"mean_test_{name}"][0] == found[f"mean_test_{name}"][1]
+    for name in ("normalized_accuracy", "outsider_rejection", "open_set_f1"):
+        assert found[f"mean_test_{name}"][0] < found[f"mean_test_{name}"][1]
+    assert found["mean_test_outsider_rejection"][0] == 0
+
+
 def test_classifier_without_probabilities():
     """Check that predictions without rejection take nothing but predict."""
     X, y = clouds()
