@@ -8,19 +8,12 @@ import warnings
 from itertools import product
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.spatial.distance import cdist
 
 import sk_center.centers.center as center_module
-import sk_center.centers.class_means as means_module
-import sk_center.centers.distances as distances_module
 from sk_center import Center
-from sk_center.centers import simplex_etf
-from sk_center.centers.class_means import add_class_sums, means_of_sums
-from sk_center.centers.distances import distances, nearest
 from sk_center.centers.first_centers import glorot_uniform
 
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
@@ -352,26 +345,6 @@ def test_callable_centers_are_forgotten():
     for j in (0, 1, 4):
         mean = X[y == j].double().mean(dim=0)
         assert_allclose(module.predict()[j].numpy(), mean.numpy(), **CLOSE)
-
-
-def test_default_centers_are_glorot_uniform():
-    """Check the bound, the spread and the seeding of the default centers."""
-    n_classes, n_features = 300, 200
-    bound = np.sqrt(6 / (n_classes + n_features))
-    torch.manual_seed(0)
-    first = Center(n_features, n_classes).predict()
-    second = Center(n_features, n_classes).predict()
-    torch.manual_seed(0)
-    again = glorot_uniform((n_classes, n_features))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, second)
-    values = first.double().numpy()
-    assert np.abs(values).max() <= np.float32(bound)
-    assert np.abs(values).max() > 0.999 * bound
-    # Four standard errors of the mean and of the variance of 60,000 uniform draws.
-    n = values.size
-    assert abs(values.mean()) < 4 * bound / np.sqrt(3 * n)
-    assert abs(values.var() / (bound**2 / 3) - 1) < 4 * np.sqrt(0.8 / n)
 
 
 @pytest.mark.parametrize("update", RULES)
@@ -884,175 +857,6 @@ def test_compiled_label_out_of_range_raises(label):
     assert torch.equal(module.predict(), start)
 
 
-@pytest.mark.parametrize("radius", [1.0, 0.25, 30.0])
-@pytest.mark.parametrize("shape", [(2, 1), (2, 5), (3, 2), (10, 9), (10, 64), (50, 49)])
-def test_simplex_etf_is_a_regular_simplex(shape, radius):
-    """Check that all norms are the radius and all distances the largest possible."""
-    centers = simplex_etf(shape, radius)
-    assert centers.dtype == torch.float32
-    assert tuple(centers.shape) == shape
-    centers, n_classes = centers.double().numpy(), shape[0]
-    assert_allclose(np.linalg.norm(centers, axis=1), radius, rtol=1e-6)
-    pairs = cdist(centers, centers)[~np.eye(n_classes, dtype=bool)]
-    assert_allclose(pairs, radius * np.sqrt(2 * n_classes / (n_classes - 1)), rtol=1e-6)
-    assert_allclose(centers.sum(axis=0), 0, atol=1e-6 * n_classes * radius)
-
-
-def test_simplex_etf_has_radius_ten_and_is_reproducible():
-    """Check that the default radius is ten and that no random numbers are drawn."""
-    torch.manual_seed(0)
-    first = simplex_etf((5, 8))
-    torch.manual_seed(1)
-    assert torch.equal(simplex_etf((5, 8)), first)
-    assert_allclose(first.norm(dim=1).numpy(), 10, rtol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(1, 4), (0, 4), (3, 1), (10, 8)])
-def test_simplex_etf_without_room_raises(shape):
-    """Check that fewer than 2 classes or C - 1 features are an error."""
-    with pytest.raises(ValueError, match="shape"):
-        simplex_etf(shape)
-
-
-def test_simplex_etf_as_fixed_centers():
-    """Check that the simplex can initialize a module of anchors."""
-    module = Center(4, 5, center="simplex", update="fixed")
-    assert torch.equal(module.predict(), simplex_etf((5, 4)))
-    # By name it is knowledge: the first batch does not replace it.
-    module = Center(4, 5, center="simplex", alpha=0.5)
-    module(torch.ones(1, 4), torch.tensor([2]))
-    expected = simplex_etf((5, 4))
-    expected[2] = (expected[2] + 1) / 2
-    assert_allclose(module.predict(), expected, rtol=1e-6)
-    with pytest.raises(ValueError, match="'simplex' or None; got 'complex'"):
-        Center(4, 5, center="complex")
-
-
-@pytest.mark.parametrize(
-    ("dtype", "noise", "rtol"), [(np.float64, 1e-4, 1e-10), (np.float32, 0.5, 1e-5)]
-)
-def test_distances_without_cancellation(dtype, noise, rtol):
-    """Check small distances between large vectors, which the expansion gets wrong."""
-    rng = np.random.default_rng(24)
-    # torch.cdist turns to the expansion by itself above 25 rows.
-    X = (1e4 + noise * rng.normal(size=(60, 8))).astype(dtype)
-    centers = (1e4 + noise * rng.normal(size=(40, 8))).astype(dtype)
-    expected = cdist(X.astype(np.float64), centers.astype(np.float64))
-    out = distances(torch.from_numpy(X), torch.from_numpy(centers)).numpy()
-    assert out.dtype == dtype
-    assert_allclose(out, expected, rtol=rtol)
-    squares = (X**2).sum(1)[:, None] + (centers**2).sum(1) - 2 * X @ centers.T
-    expanded = np.sqrt(np.maximum(squares, 0))
-    assert np.abs(expanded / expected - 1).max() > 0.01
-
-
-def test_distances_to_an_infinite_center():
-    """Check that an infinite center is infinitely far and the others are not."""
-    X = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
-    centers = torch.tensor([[0.0, 0.0], [np.inf, np.inf]])
-    assert_array_equal(distances(X, centers).numpy(), [[5.0, np.inf], [0.0, np.inf]])
-
-
-def class_means(batches, labels, shape, sample_weight=None):
-    """Return the mean features of each class, from sums over batches."""
-    sums = np.zeros(shape)
-    add_class_sums(sums, batches, labels, sample_weight)
-    return means_of_sums(sums, labels, sample_weight)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("sizes", [(90,), (40, 40, 10), (1, 88, 1), (45, 0, 45)])
-def test_class_means_over_batches(sizes, weighted, dtype):
-    """Check the class means over batches against numpy's, absent classes at zero."""
-    rng = np.random.default_rng(25)
-    X = rng.normal(size=(90, N_FEATURES))
-    y = rng.choice([0, 1, 2, 5, 6], size=90)
-    weight = rng.uniform(0, 2, size=90) if weighted else None
-    batches = torch.from_numpy(X).to(dtype).split(sizes)
-    expected = np.zeros((N_CLASSES, N_FEATURES))
-    for j in np.unique(y):
-        rows = y == j
-        expected[j] = np.average(
-            X[rows], axis=0, weights=weight[rows] if weighted else None
-        )
-    means = class_means(batches, y, expected.shape, weight)
-    assert means.dtype == np.float32
-    assert_allclose(means, expected, **CLOSE)
-    assert_array_equal(means[[3, 4]], 0)
-
-
-def test_class_means_take_an_iterator():
-    """Check that one pass over a generator is enough, and zero weights give zeros."""
-    X = torch.arange(8.0).reshape(4, 2)
-    y, weight = np.array([0, 0, 1, 1]), np.array([1.0, 3.0, 0.0, 0.0])
-    means = class_means((row[None] for row in X), y, (2, 2), weight)
-    assert_allclose(means, [[1.5, 2.5], [0.0, 0.0]], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "weight", [None, np.ones(50_000, dtype=np.float32)], ids=["none", "float32"]
-)
-def test_class_means_sum_in_float64(weight):
-    """Check that the mean of many large numbers is exact to float32."""
-    rng = np.random.default_rng(26)
-    X = (1e4 + rng.normal(size=(50_000, 2))).astype(np.float32)
-    y = np.zeros(len(X), dtype=int)
-    means = class_means(torch.from_numpy(X).split(100), y, (1, 2), weight)
-    assert_array_equal(means[0], X.astype(np.float64).mean(axis=0).astype(np.float32))
-
-
-@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e15])
-@pytest.mark.parametrize("offset", [0, 1e4])
-@pytest.mark.parametrize("block", [3, 4096])
-def test_nearest_is_the_least_distance(scale, offset, block, monkeypatch):
-    """Check the index against the distances, also where a matrix product misjudges."""
-    monkeypatch.setattr(distances_module, "NEAREST_BLOCK", block)
-    rng = np.random.default_rng(0)
-    centers = offset + rng.normal(size=(11, 6))
-    # Samples of a cloud, some on a center, and some between two of them but for a little.
-    between = (centers[:5] + centers[5:10]) / 2 + 1e-3 * (centers[:5] - centers[5:10])
-    X = np.concatenate([offset + rng.normal(size=(1500, 6)), centers, between])
-    X, centers = (torch.from_numpy(scale * part).float() for part in (X, centers))
-    found = nearest(X, centers)
-    assert_array_equal(found, distances(X, centers).argmin(dim=1))
-    assert_array_equal(found[1500:1511], np.arange(11))
-    assert len(np.unique(found)) == 11
-
-
-def test_nearest_needs_few_distances(monkeypatch):
-    """Check that of separate clouds no distance is computed, and of equals each is."""
-    asked = []
-
-    def counting(features, centers):
-        asked.append(len(features))
-        return distances(features, centers)
-
-    monkeypatch.setattr(distances_module, "distances", counting)
-    rng = np.random.default_rng(0)
-    centers = torch.from_numpy(10 * rng.normal(size=(20, 16))).float()
-    labels = torch.from_numpy(rng.integers(20, size=5000))
-    X = centers[labels] + torch.from_numpy(rng.normal(size=(5000, 16))).float()
-    assert_array_equal(nearest(X, centers), labels)
-    assert sum(asked) == 0
-    twice = torch.cat([centers, centers])
-    assert_array_equal(nearest(X, twice), labels)  # the first of equals
-    assert sum(asked) == 5000
-
-
-def test_nearest_of_infinite_and_undefined_numbers():
-    """Check that a class that was never seen is never nearest, nor hides others."""
-    rng = np.random.default_rng(0)
-    X = torch.from_numpy(rng.normal(size=(2000, 4))).float()
-    centers = torch.from_numpy(rng.normal(size=(9, 4))).float()
-    centers[[2, 5]] = torch.inf
-    X[0, 0], X[1, 1], X[2] = torch.nan, torch.inf, 1e30
-    found = nearest(X, centers)
-    expected = distances(X, centers).nan_to_num(torch.inf, torch.inf).argmin(dim=1)
-    assert_array_equal(found, expected)
-    assert not np.isin(found, [2, 5]).any()
-
-
 @pytest.mark.filterwarnings("ignore:The centers diverge")
 @pytest.mark.parametrize("update", RULES)
 @pytest.mark.parametrize("given", [False, True])
@@ -1080,22 +884,6 @@ def test_looking_at_values_changes_nothing(update, given, weighted, monkeypatch)
         assert_allclose(looked, hidden, rtol=1e-6)
 
 
-def test_class_means_hold_the_classes_of_a_batch(monkeypatch):
-    """Check that a batch is summed over its own classes, however many there are."""
-    shapes = []
-    sparse = means_module.csr_array
-
-    def noting(*args, shape):
-        shapes.append(shape)
-        return sparse(*args, shape=shape)
-
-    monkeypatch.setattr(means_module, "csr_array", noting)
-    X = torch.randn(500, 3)
-    means = class_means(X.split(10), np.arange(500), (500, X.shape[1]))
-    assert_allclose(means, X.numpy(), rtol=1e-6)
-    assert set(shapes) == {(10, 10)}
-
-
 def test_weights_with_a_gradient_stay_outside():
     """Check that the centers carry no graph, whatever the weights do."""
     module = Center(2, 3)
@@ -1120,35 +908,3 @@ def test_features_are_real_floats(dtype):
     """Check that complex features, whose imaginary part would be lost, are refused."""
     with pytest.raises(ValueError, match="features must be real floats; got dtype torch"):
         Center(2, 3)(torch.zeros(2, 2, dtype=dtype), torch.tensor([0, 1]))
-
-
-def test_center_as_data_frame_or_objects():
-    """Check that numbers are taken in whatever they come."""
-    points = np.array([[0.0, 1.5], [2.0, 3.0], [4.0, 5.0]])
-    for given in (
-        pd.DataFrame(points),
-        pd.DataFrame(points).astype("Float64"),
-        points.astype(object),
-        points.astype(">f4"),
-        points.tolist(),
-        np.asfortranarray(points, dtype=np.float16),
-    ):
-        assert_array_equal(Center(2, 3, center=given).predict(), points)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        np.zeros((3, 2), complex),
-        torch.zeros(3, 2, dtype=torch.complex64),
-        np.full((3, 2), "a"),
-        pd.DataFrame({"a": ["x", "y", "z"], "b": [1, 2, 3]}),
-        pd.DataFrame({"a": [1, 2, pd.NA], "b": [1, 2, 3]}),
-        np.zeros((3, 2), "datetime64[s]"),
-        [[1, 2], [3], [4]],
-    ],
-)
-def test_center_that_is_no_number(given):
-    """Check that there is one clear error, which names the parameter."""
-    with pytest.raises(ValueError, match=r"center must (be an array of|hold) real numbers"):
-        Center(2, 3, center=given)
