@@ -68,8 +68,8 @@ def default_score(facts: Facts) -> BaseScore:
     Confidence is the logarithm of the odds of the largest probability, else the largest
     decision. It may count against a sample, and not for it, since outsiders from another
     domain are often accepted with more confidence than known samples; for sparse inputs
-    it counts as it is. An estimator whose inputs are no rows of numbers, such as images,
-    is judged by its features in their place.
+    it counts as it is. Where inputs are no rows of numbers, such as images, the distance of
+    the features to the nearest training sample takes their place.
 
     Parameters
     ----------
@@ -90,10 +90,7 @@ def default_score(facts: Facts) -> BaseScore:
     if facts.inputs:
         parts = _table() if facts.n_columns <= LARGEST_TABLE else _wide()
     elif facts.features:
-        parts = [
-            KNeighbors(1, pooled=True, normalize=False, max_samples=MOST_SAMPLES),
-            InputDensity(space="features", n_directions=32, normalize=False, pooled=True),
-        ]
+        parts = [KNeighbors(1, pooled=True, normalize=False, max_samples=MOST_SAMPLES)]
     else:
         return confidence[0] if confidence else CenterDistance()
     return Combined(

@@ -1,13 +1,13 @@
-"""Every score around every kind of classifier, and the guarantee of each."""
+"""Tests of every score around every kind of classifier, and of the guarantee of each."""
 
 import warnings
 from functools import cache
+from itertools import cycle
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy.stats import binom
-from sk_center.calibration.registry import CALIBRATIONS
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -19,13 +19,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
-from sk_center.scores import Combined, KNeighbors, Mahalanobis, ViM
+from sk_center.scores import Combined, InputDensity, KNeighbors, Mahalanobis, ViM
 from sk_center.scores.registry import SCORES
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The relative Mahalanobis distance", "ignore::UserWarning:sklearn"
+)
 EVERY = {
     **{name: name for name in ("auto", *SCORES)},
     "class covariance": Mahalanobis("class", shrinkage="oas"),
-    "relative": Mahalanobis(relative=True),
+    "relative": Mahalanobis(relative=True, normalize=True),
+    "pooled": KNeighbors(1, pooled=True, scale="discriminant", space="raw_inputs"),
+    "white": KNeighbors(2, scale="whiten", space="inputs"),
+    "directions": InputDensity(n_directions=3, pooled=True),
     "mixture": GaussianMixture(random_state=0),
     "density": KernelDensity(),
     "function": lambda X: -np.abs(X).max(axis=1),
@@ -41,14 +47,18 @@ ESTIMATORS = {
     "pipeline": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
     "pipeline, center loss": make_pipeline(StandardScaler(), NET),
 }
-# Minus a distance to the middle of a class: the Gaussian calibration knows its law.
-RADIAL = {"auto", "center_distance", "mahalanobis", "class covariance"}
-# Whose logits come from nowhere.
-NO_LOGITS = {"forest": {"max_logit", "energy", "openmax", "vim", "list"}}
+# They need logits, which a forest does not have.
+OF_LOGITS = {"max_logit", "energy", "openmax", "vim", "fdbd", "list"}
+# Each score around each classifier, with guarantees and numbers of classes in turn.
+TURNS = zip(cycle(["marginal", "predicted", "class"]), cycle([2, 3, 26, 3, 2]))
+CASES = [
+    (score, name, *turn)
+    for (score, name), turn in zip(((s, e) for s in EVERY for e in ESTIMATORS), TURNS)
+]
 
 
 @cache
-def problem(n_classes, strings):
+def problem(n_classes, strings=False):
     """Return clouds of some classes with labels of either kind."""
     X, y = make_blobs(
         40 * n_classes, 6, centers=n_classes, center_box=(-15, 15), random_state=0
@@ -58,107 +68,109 @@ def problem(n_classes, strings):
 
 
 @cache
-def frozen(name, n_classes, strings):
+def frozen(name, n_classes, strings=False):
     """Return an estimator fitted on half of the samples and frozen."""
     X, y = problem(n_classes, strings)
     return FrozenEstimator(clone(ESTIMATORS[name]).fit(X[::2], y[::2]))
 
 
-@pytest.mark.parametrize("strings", [False, True], ids=["ints", "strings"])
-@pytest.mark.parametrize("n_classes", [2, 3, 26])
-@pytest.mark.parametrize("name", ESTIMATORS)
-@pytest.mark.parametrize("calibration", CALIBRATIONS)
-@pytest.mark.parametrize("score", EVERY)
-@pytest.mark.filterwarnings("ignore:Classes with too few calibration samples")
-@pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
-def test_every_score_around_every_classifier(score, calibration, name, n_classes, strings):
+def is_linear(name):
+    """Return whether the logits of an estimator are a linear function of the features."""
+    return name in ("logistic", "pipeline", "center loss", "pipeline, center loss")
+
+
+@pytest.mark.parametrize(("score", "name", "guarantee", "n_classes"), CASES)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_every_score_around_every_classifier(score, name, guarantee, n_classes):
     """Check that each works, or refuses with the error that says what is missing."""
-    X, y = problem(n_classes, strings)
+    X, y = problem(n_classes)
     model = OpenSetClassifier(
-        frozen(name, n_classes, strings),
+        frozen(name, n_classes),
         conformity_score=EVERY[score],
-        calibration=calibration,
+        guarantee=guarantee,
         false_rejection_rate=0.1,
         cv=0.5,
         random_state=0,
     )
-    if calibration == "gaussian" and score not in RADIAL:
-        with pytest.raises(ValueError, match="calibration='gaussian' takes conformity_sc"):
-            model.fit(X[1::2], y[1::2])
-        return
-    if score in NO_LOGITS.get(name, ()):
+    if score in OF_LOGITS and name == "forest":
         with pytest.raises(ValueError, match="needs logits: a decision_function"):
             model.fit(X[1::2], y[1::2])
         return
+    if score == "fdbd" and not is_linear(name):
+        with pytest.raises(ValueError, match="FDBD needs logits that are a linear"):
+            model.fit(X[1::2], y[1::2])
+        return
     model.fit(X[1::2], y[1::2])
-    p_values = model.p_values(X)
-    assert (p_values > 0).all()
-    assert (p_values <= 1).all()
+    p_values, rejected = model.p_values(X), model.is_outlier(X)
     assert p_values.shape == (len(X), n_classes)
-    accepted = p_values > model.thresholds_
-    assert_array_equal(model.is_outlier(X), ~accepted.any(axis=1))
+    assert ((p_values > 0) & (p_values <= 1)).all()
     predicted = model.predict(X)
-    assert_array_equal(predicted == model.outlier_label_, ~accepted.any(axis=1))
-    # All are members, so that most are kept, also with ten calibration samples a class.
-    assert (predicted == model.outlier_label_).mean() < 0.5
+    assert_array_equal(predicted == model.outlier_label_, rejected)
+    # All are known, so that most are kept, also with ten calibration samples a class.
+    assert rejected.mean() < 0.5
     scores = model.score_samples(X)
     assert scores.shape == (len(X),)
     assert np.isfinite(scores).all()
+    alone = [model.is_outlier(X[i : i + 1])[0] for i in range(0, len(X), len(X) // 10)]
+    assert_array_equal(alone, rejected[:: len(X) // 10])
 
 
-# Scores of which none is constant in a class, on three clouds that overlap.
-GUARANTEED = [score for score in EVERY if score != "auto"]
+# Scores that are not constant in a class, on three clouds that overlap.
 SIZES = (50, 90, 140)
 DRAWS = 300
+FEW = ("mahalanobis", "pooled")
+GUARANTEED = [
+    pytest.param(score, marks=[] if score in FEW else pytest.mark.slow) for score in EVERY
+]
 
 
 @pytest.mark.parametrize("score", GUARANTEED)
-@pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_guarantee_of_every_score(score):
-    """Check P(p_k <= rate | class k) over draws of calibration sets and one new member.
+    """Check P(p_known <= rate | known) over draws of calibration sets and one new sample.
 
-    With a new member for each draw the counts are binomial: the bound is exact.
+    With one new sample for each draw the counts are binomial: the bound is exact.
     """
     means = np.array([[0.0, 0, 0], [2, 0, 0], [0, 2, 1]])
     rng = np.random.default_rng(0)
 
     def sample(y):
-        return (
-            means[y] + rng.normal(size=(len(y), 3)) * np.array([0.5, 1.0, 1.5])[y][:, None]
-        )
+        spread = np.array([0.5, 1.0, 1.5])[y][:, None]
+        return means[y] + rng.normal(size=(len(y), 3)) * spread
 
     y = np.repeat(np.arange(3), 60)
     estimator = FrozenEstimator(LogisticRegression(max_iter=1000).fit(sample(y), y))
     y = np.repeat(np.arange(3), SIZES)
     rates = np.array([0.05, 0.2])
-    kept = np.zeros((2, 3), dtype=int)
+    kept = np.zeros(2, dtype=int)
     model = OpenSetClassifier(
         estimator, conformity_score=EVERY[score], cv=0.5, false_rejection_rate=rates[0]
     )
     for draw in range(DRAWS):
         model.set_params(random_state=draw).fit(sample(y), y)
-        own = np.diag(model.p_values(sample(np.arange(3))))
-        kept += own <= rates[:, None]
+        new = sample(rng.choice(3, 1, p=np.array(SIZES) / sum(SIZES)))
+        kept += model.p_known(new)[0] <= rates
     # The chance to err in any of these comparisons, were the guarantee false by nothing.
-    chance = binom.sf(kept - 1, DRAWS, rates[:, None])
-    assert (chance >= 0.001 / len(GUARANTEED) / 6).all(), kept / DRAWS
+    chance = binom.sf(kept - 1, DRAWS, rates)
+    assert (chance >= 0.001 / len(EVERY) / 2).all(), kept / DRAWS
     # And the p-values are no more careful than they need be: there are no ties here.
-    assert (kept[1] >= binom.ppf(1e-6, DRAWS, 0.15)).all(), kept / DRAWS
+    assert kept[1] >= binom.ppf(1e-6, DRAWS, 0.15), kept / DRAWS
 
 
 def test_score_of_logits_sees_the_softmax_head():
-    """Check that of a center-loss classifier the logits are those of its head."""
-    X, y = problem(3, False)
+    """Check that the logits of a center-loss classifier are those of its head."""
+    X, y = problem(3)
     for name in ("center loss", "pipeline, center loss"):
         model = OpenSetClassifier(
-            frozen(name, 3, False), conformity_score="max_logit", false_rejection_rate=0.2
+            frozen(name, 3), conformity_score="max_logit", false_rejection_rate=0.2
         ).fit(X[1::2], y[1::2])
-        inner = frozen(name, 3, False).estimator
+        inner = frozen(name, 3).estimator
         if name == "center loss":
             logits = inner.logits(X)
         else:
             logits = inner[-1].logits(inner[0].transform(X))
-        assert_array_equal(model.score_samples(X), logits.max(axis=1))
+        own = logits[np.arange(len(X)), inner.predict(X)]
+        assert_array_equal(model.score_samples(X), own)
 
 
 def test_logits_of_two_classes():
@@ -170,11 +182,11 @@ def test_logits_of_two_classes():
     assert_array_equal(model.score_samples(X), expected)
 
 
-def test_list_may_mix_what_scores_consume():
+def test_list_may_mix_what_scores_need():
     """Check a list of scores of features, logits and probabilities."""
-    X, y = problem(3, False)
+    X, y = problem(3)
     model = OpenSetClassifier(
-        frozen("logistic", 3, False), conformity_score=["max_softmax", ViM(), "knn"], cv=0.5
+        frozen("logistic", 3), conformity_score=["max_softmax", ViM(), "knn"], cv=0.5
     ).fit(X, y)
     assert model.score_.needs == ("features", "logits", "probabilities")
     with warnings.catch_warnings():
