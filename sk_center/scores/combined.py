@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Combined"]
 
 # The 5 % quantile of so many samples is known well enough.
-MOST_SCALED = 5000
+MOST_SCALED = 2000
 
 
 class Combined(BaseScore):
@@ -33,8 +33,7 @@ class Combined(BaseScore):
 
     The scale is measured on samples that the score did not learn from: training samples
     are dealt into folds, and a copy of the score that learned from the other folds scores
-    each. Of more than 5,000 samples, so many make one fold. Classes of one sample have no
-    part in it.
+    each, until 2,000 samples have a score. Classes of one sample have no part in it.
 
     Parameters
     ----------
@@ -267,16 +266,17 @@ class Combined(BaseScore):
 def held_out_folds(y: NDArray[np.intp], n_folds: int) -> list[NDArray[np.intp]]:
     """Return the rows of folds in which every class of two samples or more leaves some.
 
-    More samples than MOST_SCALED give one fold, of about so many.
+    They are as many as take MOST_SCALED samples or more; a larger fold is cut to so many.
     """
     order = np.random.RandomState(0).permutation(len(y))
     order = order[np.argsort(y[order], kind="stable")]  # class by class, shuffled
     sizes = np.bincount(y)
     place = np.arange(len(y)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # in its class
     enough = np.repeat(sizes > 1, sizes)
-    if len(y) <= MOST_SCALED:
+    if len(y) < n_folds * MOST_SCALED:
         fold = (place + y[order]) % n_folds
-        folds = [np.sort(order[enough & (fold == i)]) for i in range(n_folds)]
+        needed = range(min(-(-MOST_SCALED * n_folds // len(y)), n_folds))
+        folds = [np.sort(order[enough & (fold == i)]) for i in needed]
         return [rows for rows in folds if len(rows)]
     share = np.repeat(np.ceil(sizes * MOST_SCALED / len(y)), sizes)
     return [np.sort(order[enough & (place < share)])]
