@@ -117,8 +117,8 @@ figure.savefig(FIGURES / "display_curves.png", dpi=120)
 
 # %%
 # Confusion matrix, in shares of each row. The last row is the four unknown digits together,
-# the last column what was turned away. What stands in the last row left of its end was
-# taken for a known digit.
+# the last column the rejections. Entries of the last row left of its end are unknown digits
+# that were taken for known ones.
 
 display = OpenSetConfusionMatrixDisplay.from_estimator(
     model, X_test, y_test, normalize="true", values_format=".0%", colorbar=False

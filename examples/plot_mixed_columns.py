@@ -9,7 +9,7 @@ data frame, knows its classes by name, and is saved as a whole.
 
 The table is the documentation of Python packages that are installed here. Which library
 is a function or class from? The model learns NumPy, SciPy, scikit-learn and PyTorch; what
-comes from pandas and Matplotlib should be turned away.
+comes from pandas and Matplotlib should be rejected.
 """
 
 import inspect
@@ -101,13 +101,13 @@ test = pd.concat([test, table[outsiders]])
 # Each kind of column gets what it needs, and a last scaler brings all to one scale.
 # Columns that no transformer asks for, such as the name, are dropped. Gaps are filled
 # without a column that marks them, among categories too, and rare categories are joined: a
-# column that is nearly always the same would be blown up by the scaler, and the few members
-# that differ in it would lie farther out than any outsider.
+# column that is nearly always the same would be blown up by the scaler, and the few known
+# samples that differ in it would lie farther out than any outsider.
 #
 # The OpenSetClassifier goes around the whole Pipeline, so that transformers learn nothing
-# of the samples that calibrate. Libraries are broad classes, each with a few members that
-# are like no other: at a promise of 5 % such members alone would decide where the
-# thresholds are. Here it is 10 %, and three tenths of the data calibrate.
+# of the calibration samples. Libraries are broad classes, each with a few samples that are
+# like no other; with 5 % allowed, such samples alone would set the threshold. Here it is
+# 10 %, and three tenths of the data calibrate.
 
 WORD = r"\b[^\W\d]{2,}\b"  # no numbers: those of some examples are random
 numbers = ["parameters", "required", "lines", "examples"]
@@ -147,7 +147,7 @@ OpenSetConfusionMatrixDisplay.from_estimator(
 )
 FalseRejectionDisplay.from_estimator(model, test, test["library"], ax=right)
 rejected = (answers["answer"] == "outsider").groupby(answers["library"]).mean()
-print("turned away:", ", ".join(f"{name} {share:.0%}" for name, share in rejected.items()))
+print("rejected:", ", ".join(f"{name} {share:.0%}" for name, share in rejected.items()))
 
 # %%
 # One file holds transformers, network, score and calibration, and no code. A vectorizer

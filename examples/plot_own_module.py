@@ -157,8 +157,8 @@ for ax in axes:
 
 # %%
 # Around the best classifier goes the one that rejects. It trains it anew on four fifths
-# of the data, since the others calibrate. Below, each known digit against the unknown
-# ones, on test samples that took part in nothing.
+# of the data, since the others calibrate. Below, known digits against unknown ones, on
+# test samples that took part in nothing.
 
 model = OpenSetClassifier(best, random_state=0).fit(X_train, y_train)
 X_test = np.concatenate([X_known, X[~known]])

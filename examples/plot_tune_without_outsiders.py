@@ -4,7 +4,7 @@ Tuning rejection without a single outsider
 
 How strong should center loss be, and which score tells outsiders best? The outsiders of
 tomorrow are not at hand, but known classes are: :class:`~sk_center.LeaveClassesOut` keeps
-some of them out of training and asks how well they are turned away.
+some of them out of training and measures how well they are rejected.
 
 Here a search sees six digits and nothing else. Then four other digits come: the settings
 that were good for digits left out are those that are good for real outsiders.
