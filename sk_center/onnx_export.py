@@ -25,6 +25,7 @@ from sk_center._utils.nested import last_step
 from sk_center._utils.versions import versions
 from sk_center.classifier import CenterLossClassifier
 from sk_center.open_set import OpenSetClassifier
+from sk_center.open_set.outputs import COLUMN_SCALERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,12 +175,20 @@ def make_model(
     check_size(sum(part.numel() * part.element_size() for part in state))
     graph = Graph()
     shape = classifier._sample_shape
-    wants_inputs = open_set is not None and "inputs" in open_set.score_.needs
-    dtype = np.float64 if steps or wants_inputs else np.float32
+    needs = open_set.score_.needs if open_set is not None else ()
+    dtype = np.float64 if steps or {"inputs", "raw_inputs"} & {*needs} else np.float32
     columns = (estimator.n_features_in_,) if steps else shape
     inputs = graph.input("X", dtype, ["batch", *columns])
-    if steps:
+    raw_inputs = inputs
+    if "raw_inputs" in needs and steps and isinstance(steps[-1][1], COLUMN_SCALERS):
+        if steps[:-1]:
+            first = convert_steps(steps[:-1], *columns)
+            raw_inputs = graph.include(first, "first_steps_", inputs)
+        n_columns = steps[-1][1].n_features_in_
+        inputs = graph.include(convert_steps(steps[-1:], n_columns), "steps_", raw_inputs)
+    elif steps:
         inputs = graph.include(convert_steps(steps, *columns), "steps_", inputs)
+        raw_inputs = inputs
     network = convert_network(classifier.module_, shape)
     features = graph.include(network, "network_", inputs.astype(np.float32))
     outputs = classify(classifier, features)
@@ -188,7 +197,8 @@ def make_model(
         "classes": json.dumps(classifier.classes_.tolist()),
     }
     if open_set is not None:
-        outputs = judge(open_set, graph.op("Flatten", inputs), outputs)
+        flat = [graph.op("Flatten", part) for part in (inputs, raw_inputs)]
+        outputs = judge(open_set, *flat, outputs)
         metadata["outlier_label"] = json.dumps(np.asarray(open_set.outlier_label_).item())
     n_classes = len(classifier.classes_)
     widths: dict[str, list[int]] = {
@@ -401,12 +411,16 @@ def known_logits(classifier: CenterLossClassifier, features: Value) -> Value:
 
 
 def judge(
-    open_set: OpenSetClassifier, inputs: Value, outputs: dict[str, Value]
+    open_set: OpenSetClassifier,
+    inputs: Value,
+    raw_inputs: Value,
+    outputs: dict[str, Value],
 ) -> dict[str, Value]:
     """Return what an OpenSetClassifier gives beside what its estimator does, by name."""
     graph = inputs.graph
     names = ("features", "logits", "probabilities")
-    parts = {"inputs": inputs, **{name: outputs[name] for name in names}}
+    parts = {"inputs": inputs, "raw_inputs": raw_inputs}
+    parts.update({name: outputs[name] for name in names})
     every = open_set.score_._scores_to_onnx(parts)
     n_classes = len(open_set.classes_)
     classes, thresholds = np.arange(n_classes), open_set.thresholds_
