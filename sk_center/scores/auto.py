@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # More columns are an embedding or pixels: their direction tells more than their length.
 LARGEST_TABLE = 50
 # Fewer training samples cost outsiders, more of them time.
-MOST_SAMPLES = 20_000
+MOST_SAMPLES = 10_000
 # What confidence may count: against a sample up to its spread, and never for it.
 WEIGHT, LIMITS = 0.5, (-2, 0)
 
