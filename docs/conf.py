@@ -45,7 +45,7 @@ ORDER = [
     "plot_center_loss.py",
     "plot_tune_without_outsiders.py",
     "plot_random_forest.py",
-    "plot_imbalanced_promises.py",
+    "plot_guarantees.py",
     "plot_explain_rejection.py",
     "plot_own_module.py",
     "plot_mixed_columns.py",

@@ -8,8 +8,15 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import _num_samples
 
-from sk_center._utils.nested import last_step
-from sk_center.open_set.outputs import gives_features, gives_logits, outputs_of, rows_of
+from sk_center._utils.nested import last_step, transformed
+from sk_center.open_set.outputs import (
+    gives_features,
+    gives_logits,
+    numbers_of,
+    outputs_of,
+    rows_of,
+    sample_axes,
+)
 from sk_center.scores import BaseScore, Combined
 from sk_center.scores.auto import Facts, default_score
 from sk_center.scores.registry import make_score
@@ -46,8 +53,9 @@ def score_of(score: Any, estimator: Any, X: Any, n_classes: int) -> BaseScore:
 
 def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
     """Return what decides the default score: the parts that there are, and the inputs."""
-    last, _ = last_step(estimator, searches=True)
-    inputs = outputs_of(estimator, rows_of(X, [0]), ["inputs"])["inputs"]
+    last, before = last_step(estimator, searches=True)
+    seen = transformed(before, rows_of(X, [0]))
+    inputs = numbers_of(seen)
     numeric = issparse(inputs) or (inputs.ndim == 2 and inputs.dtype.kind == "f")
     return Facts(
         features=gives_features(last),
@@ -55,6 +63,7 @@ def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
         probabilities=hasattr(last, "predict_proba"),
         inputs=numeric,
         sparse=issparse(inputs),
+        image=sample_axes(seen) > 1,
         n_columns=inputs.shape[1] if numeric else 0,
         n_classes=n_classes,
     )

@@ -37,6 +37,9 @@ class Facts:
     sparse : bool
         Whether these are a sparse matrix.
 
+    image : bool
+        Whether each of these has more than one axis, as an image has.
+
     n_columns, n_classes : int
         Number of columns of the inputs, and of known classes.
     """
@@ -46,6 +49,7 @@ class Facts:
     probabilities: bool
     inputs: bool
     sparse: bool
+    image: bool
     n_columns: int
     n_classes: int
 
