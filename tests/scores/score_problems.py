@@ -46,7 +46,7 @@ def probabilities(seed=0, n_samples=N_SAMPLES):
 
 
 def problem_of(score):
-    """Return training samples of the kind that a score consumes, labels, new samples."""
+    """Return training samples of the kind that a score needs, labels, new samples."""
     if score.needs == ("features",):
         return random_problem()
     return *probabilities(), probabilities(1, 7)[0]

@@ -79,10 +79,10 @@ def test_input_density_of_few_samples():
     score = InputDensity(shrinkage=0.3).fit(X, y)
     found = score.score_classes(new)
     for k in range(N_CLASSES):
-        members = X[y == k]
-        ridge = 0.3 * n_inputs / len(members) * np.diag(X.var(axis=0))
-        covariance = np.cov(members.T, bias=True) + ridge
-        law = multivariate_normal(members.mean(axis=0), covariance)
+        group = X[y == k]
+        ridge = 0.3 * n_inputs / len(group) * np.diag(X.var(axis=0))
+        covariance = np.cov(group.T, bias=True) + ridge
+        law = multivariate_normal(group.mean(axis=0), covariance)
         assert_allclose(found[:, k], law.logpdf(new), rtol=1e-6)
 
 
@@ -133,8 +133,8 @@ def test_input_density_of_pixels(unit):
     def assert_ridge(variances):
         score = InputDensity(max_components=1).fit(unit * X, y)
         for k in range(3):
-            members = unit * X[y == k]
-            expected = np.cov(members.T, bias=True) + 0.05 * 6 / 40 * np.diag(variances)
+            group = unit * X[y == k]
+            expected = np.cov(group.T, bias=True) + 0.05 * 6 / 40 * np.diag(variances)
             found = mixture_of(score, k, unit * X)[2][0]
             assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * unit**2)
 
@@ -157,9 +157,9 @@ def test_input_density_of_missing_values():
     score = InputDensity(max_components=1).fit(X, y)
     overall = np.append(np.nanmean(X[:, :1], axis=0), 0)
     for k in range(N_CLASSES):
-        members = X[y == k].copy()
-        means = np.nanmean(members[:, 2:], axis=0)
-        first = overall[0] if k == 1 else np.nanmean(members[:, 0])
+        group = X[y == k].copy()
+        means = np.nanmean(group[:, 2:], axis=0)
+        first = overall[0] if k == 1 else np.nanmean(group[:, 0])
         means = np.concatenate([[first], overall[1:], means])
         holes = rng.random(new.shape) < 0.3
         found = score.score_classes(np.where(holes, np.nan, new))[:, k]

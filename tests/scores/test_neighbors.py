@@ -93,7 +93,7 @@ def test_faiss(n_features, normalize):
 
 
 @pytest.mark.parametrize("n_new", [4, 40])
-def test_faiss_close_to_members_far_from_the_origin(n_new):
+def test_faiss_close_to_samples_far_from_the_origin(n_new):
     """Check small distances far out to the last digits, where float32 has none right."""
     rng = np.random.default_rng(0)
     # On a grid of 1/64, moving by 2^20 rounds nothing: the data are the same.

@@ -23,9 +23,9 @@ def test_openmax(alpha):
     tail_size, n_top = 12, min(alpha or 3, 3)
     means, weibulls = [], []
     for k in range(3):
-        members = [v for v, label in zip(logits, y) if label == k == v.argmax()]
-        means.append(np.mean(members, axis=0))
-        distances = sorted(np.sqrt(((v - means[k]) ** 2).sum()) for v in members)
+        group = [v for v, label in zip(logits, y) if label == k == v.argmax()]
+        means.append(np.mean(group, axis=0))
+        distances = sorted(np.sqrt(((v - means[k]) ** 2).sum()) for v in group)
         weibulls.append(weibull_min.fit(distances[-tail_size:], floc=0))
     expected = []
     for v in new:
