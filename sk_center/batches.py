@@ -68,7 +68,7 @@ class ArrayDataset(skorch.dataset.Dataset):
     --------
     >>> import numpy as np
     >>> from sk_center.batches import ArrayDataset
-    >>> dataset = ArrayDataset(np.arange(6).reshape(3, 2), [0, 1, 1])
+    >>> dataset = ArrayDataset(np.arange(6.0).reshape(3, 2), [0, 1, 1])
     >>> X, y = dataset[:2]
     >>> X
     tensor([[0., 1.],
