@@ -80,6 +80,7 @@ CLASSIFIERS = {
     "center array": {"center": np.eye(3, 2, dtype=np.float32), "center_update": "wen"},
     "center list": {"center": [[0, 1], [1, 0], [1, 1]], "center_update": "fixed"},
     "simplex": {"center": "simplex", "center_update": "sum"},
+    "anchors": {"anchors": "simplex"},
     "callable center": {"center": simplex_etf, "center_update": "cumulative"},
     "class_weight": {"class_weight": {0: 1.0, 1: np.float32(2), np.int64(2): 3}},
     "balanced": {"class_weight": "balanced", "predict_with": "softmax"},
