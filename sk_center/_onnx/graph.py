@@ -12,13 +12,7 @@ LARGEST_FILE = 2**31 - 1
 
 
 class Graph:
-    """An ONNX graph in the making.
-
-    Attributes
-    ----------
-    n_bytes : int
-        Size of all constants.
-    """
+    """An ONNX graph in the making; ``n_bytes`` is the size of all constants."""
 
     def __init__(self):
         self.n_bytes = 0
@@ -72,20 +66,8 @@ class Graph:
     def each_row(self, function, *tables):
         """Return what a function makes of each row of some tables, side by side.
 
-        It never holds more than one row's worth beside the result.
-
-        Parameters
-        ----------
-        function : callable
-            Maps a row of each table to a value of shape (n_samples,).
-
-        *tables : ndarray of shape (n_rows, ...)
-            Constants.
-
-        Returns
-        -------
-        value : Value of shape (n_samples, n_rows)
-            The results.
+        It never holds more than one row's worth beside the result, of shape (n_samples,
+        n_rows). The function maps a row of each table to a value of shape (n_samples,).
         """
         with self._body() as nodes:
             rows = [Value(self, self._new_name(), table.dtype) for table in tables]
@@ -106,22 +88,9 @@ class Graph:
     def repeat(self, function, state, most):
         """Return what becomes of some values when a function is applied again and again.
 
-        Parameters
-        ----------
-        function : callable
-            Maps the number of the round, from 0, and the values to whether to go on, a
-            boolean, and the next values, of the same shape and dtype.
-
-        state : list of Value of shape (n_samples, n_columns)
-            The first values.
-
-        most : int
-            Largest number of rounds.
-
-        Returns
-        -------
-        state : list of Value
-            The last values.
+        The function maps the number of the round, from 0, and the values, of shape
+        (n_samples, n_columns), to whether to go on, a boolean, and the next values of the
+        same shape and dtype. There are ``most`` rounds at most.
         """
         with self._body() as nodes:
             round_ = Value(self, self._new_name(), np.dtype(np.int64))
@@ -146,30 +115,17 @@ class Graph:
             body=body,
         )
 
-    def include(self, model, prefix, value):
-        """Return the only output of another model, fed with a value.
+    def include(self, model, prefix, *values):
+        """Return the outputs of another model, fed with values, a single one by itself.
 
-        Parameters
-        ----------
-        model : onnx.ModelProto
-            A model with one input and one output.
-
-        prefix : str
-            What makes its names different from all others.
-
-        value : Value
-            What its input gets.
-
-        Returns
-        -------
-        output : Value
-            Its output.
+        The prefix makes its names different from all others.
         """
         if model.functions:
             model = inliner.inline_local_functions(model)
         model = compose.add_prefix(model, prefix)
         for opset in model.opset_import:
-            self._opsets[opset.domain] = opset.version
+            known = self._opsets.get(opset.domain, 0)
+            self._opsets[opset.domain] = max(known, opset.version)
         for node in model.graph.node:
             # The exporter of torch notes where in whose files each node comes from.
             node.ClearField("metadata_props")
@@ -178,40 +134,19 @@ class Graph:
             tensor.ClearField("metadata_props")
             tensor.ClearField("doc_string")
             self.n_bytes += tensor.ByteSize()
-        (source,), (output,) = model.graph.input, model.graph.output
-        self._append("Identity", [value.name], [source.name])
+        for source, value in zip(model.graph.input, values, strict=True):
+            self._append("Identity", [value.name], [source.name])
         self._bodies[-1] += model.graph.node
         self._constants += model.graph.initializer
-        kind = output.type.tensor_type.elem_type
-        return Value(self, output.name, helper.tensor_dtype_to_np_dtype(kind))
+        outputs = []
+        for output in model.graph.output:
+            kind = output.type.tensor_type.elem_type
+            dtype = helper.tensor_dtype_to_np_dtype(kind)
+            outputs.append(Value(self, output.name, dtype))
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def model(self, name, producer, version, metadata):
-        """Return the checked model.
-
-        Parameters
-        ----------
-        name : str
-            Name of the graph.
-
-        producer : str
-            Name of the program that made it.
-
-        version : str
-            Its version.
-
-        metadata : dict of str
-            What to store beside the graph.
-
-        Returns
-        -------
-        model : onnx.ModelProto
-            The model.
-
-        Raises
-        ------
-        ValueError
-            If it is larger than a file of ONNX can be.
-        """
+        """Return the checked model; raise ValueError if no file of ONNX can hold it."""
         check_size(self.n_bytes)
         graph = helper.make_graph(
             self._bodies[0], name, self._inputs, self._outputs, self._constants
@@ -254,19 +189,7 @@ class Graph:
 
 
 class Value:
-    """A tensor of a graph, with the arithmetic and the promotion of dtypes of numpy.
-
-    Parameters
-    ----------
-    graph : Graph
-        The graph.
-
-    name : str
-        Its name there.
-
-    dtype : dtype
-        Its dtype.
-    """
+    """A tensor of a graph, with the arithmetic and the promotion of dtypes of numpy."""
 
     __array_ufunc__ = None  # an array on the left leaves the operation to this class
 

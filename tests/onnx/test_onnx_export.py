@@ -14,27 +14,24 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sk_center.calibration.registry import CALIBRATIONS
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
-    FunctionTransformer,
     MinMaxScaler,
     OneHotEncoder,
-    PolynomialFeatures,
     StandardScaler,
 )
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
+from sk_center.calibration import CALIBRATIONS
 from sk_center.scores import (
     GEN,
     Combined,
@@ -52,7 +49,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 pytest.importorskip("skl2onnx")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Where the LETTER data lie.
 DATA = Path(os.environ.get("SK_CENTER_DATA", ROOT.parent / "shared" / "data"))
 
@@ -131,12 +128,7 @@ def ask(path, X):
 
 
 def assert_same(model, path, X, X_graph=None):
-    """Check the graph of a model against it, and return which p-values are ties of ranks.
-
-    What cannot be told from rounding is a p-value that counts a calibration sample more or
-    less, because its score and that of the sample differ by no more than 1e-5. Labels and
-    decisions must be equal all the same.
-    """
+    """Check the graph of a model against it, labels and decisions without exception."""
     to_onnx(model, path)
     found = ask(path, X if X_graph is None else X_graph)
     assert_array_equal(found["label"], model.predict(X))
@@ -153,20 +145,25 @@ def assert_same(model, path, X, X_graph=None):
     names = {"label", "features", "probabilities", "distances"}
     if not hasattr(model, "predict_set"):
         assert set(found) == names
-        return np.zeros_like(found["distances"], dtype=bool)
-    assert set(found) == names | {"accepted", "p_values", "score"}
-    assert_array_equal(found["accepted"], model.predict_set(X))
+        return
+    assert set(found) == names | OF_DECISION
+    assert_same_decision(found, model, X)
+
+
+OF_DECISION = {"rejected", "p_known", "score", "p_values", "prediction_set"}
+
+
+def assert_same_decision(found, model, X):
+    """Check what a graph decides against the model.
+
+    Rounding may move a p-value past one calibration sample in ten thousand p-values.
+    """
+    assert_array_equal(found["rejected"], model.is_outlier(X))
+    assert_array_equal(found["prediction_set"], model.predict_set(X))
     assert_allclose(found["score"], model.score_samples(X), rtol=1e-6, atol=1e-4)
-    expected = model.p_values(X)
-    differ = np.abs(found["p_values"] - expected) > 1e-4
-    rows = np.flatnonzero(differ.any(axis=1))
-    if len(rows):
-        scores = np.array([one.scores for one in model.explain(X[rows])])
-        margin = 1e-5 * np.maximum(np.abs(scores), 1)
-        low, high = (model.calibration_.p_values(scores + m) for m in (-margin, margin))
-        p_values = found["p_values"][rows]
-        assert ((low - 1e-4 <= p_values) & (p_values <= high + 1e-4)).all()
-    return differ
+    for name in ("p_known", "p_values"):
+        differ = np.abs(found[name] - getattr(model, name)(X)) > 1e-4
+        assert differ.mean() <= 1e-3
 
 
 # Calibrations see scores, whatever made them: some pairs stand for all.
@@ -204,8 +201,7 @@ def test_every_score_and_calibration(score, calibration, tmp_path):
         cv=0.5,
         random_state=0,
     ).fit(X, y)
-    ties = assert_same(model, tmp_path / "model.onnx", X_test)
-    assert ties.mean() <= 1e-4
+    assert_same(model, tmp_path / "model.onnx", X_test)
 
 
 def absent_class():
@@ -234,8 +230,12 @@ VARIANTS = {
     ),
     "one rate is 0": (
         {},
-        {"false_rejection_rate": {0: 0, 1: 0.2, 2: 0.2, 3: 0.2, 4: 0.1, 5: 0.3}},
+        {
+            "guarantee": "predicted",
+            "false_rejection_rate": {0: 0, 1: 0.2, 2: 0.2, 3: 0.2, 4: 0.1, 5: 0.3},
+        },
     ),
+    "every class": ({}, {"guarantee": "class", "false_rejection_rate": 0.1}),
     "dropout, confidence": (
         {"module__dropout": 0.5},
         {"confidence": 0.9, "false_rejection_rate": 0.2},
@@ -252,17 +252,20 @@ def test_variants(name, tmp_path):
     of_net, of_model = VARIANTS[name]
     net = CenterLossClassifier(**{**NET.get_params(), **of_net})
     model = OpenSetClassifier(net, random_state=0, **of_model).fit(X, y)
-    assert assert_same(model, tmp_path / "model.onnx", X_test).mean() <= 1e-4
+    assert_same(model, tmp_path / "model.onnx", X_test)
 
 
 def test_another_class_than_the_nearest(tmp_path):
-    """Check samples that the predicted class turns down and another one accepts."""
+    """Check samples that the predicted class rejects and another one accepts."""
     X, y, X_cal, y_cal, X_test = digits()
     labels = np.array(["zero", "one", "two", "three", "four", "five"])
     rates = dict(zip(labels, (0.6, 0.05, 0.6, 0.05, 0.6, 0.05)))
     net = FrozenEstimator(CenterLossClassifier(**NET.get_params()).fit(X, labels[y]))
     model = OpenSetClassifier(
-        net, conformity_score="max_logit", false_rejection_rate=rates
+        net,
+        conformity_score="max_logit",
+        false_rejection_rate=rates,
+        guarantee="class",
     ).fit(X_cal, labels[y_cal])
     known = ~model.is_outlier(X_test)
     assert (model.predict(X_test) != net.predict(X_test))[known].any()
@@ -270,14 +273,12 @@ def test_another_class_than_the_nearest(tmp_path):
     assert_same(model, tmp_path / "model.onnx", X_test)
 
 
-@pytest.mark.parametrize("labels", [["no", "yes"], [False, True], [1.0, 2.0]])
+@pytest.mark.parametrize("labels", [["no", "yes"], [1.0, 2.0]])
 def test_two_classes(labels, tmp_path):
     """Check two classes with labels of all kinds, with and without rejection."""
     X, y, *_, X_test = digits()
     X, y = X[y < 2], np.array(labels)[y[y < 2]]
     net = CenterLossClassifier(**NET.get_params())
-    if labels == [False, True]:
-        assert_same(net.fit(X, y), tmp_path / "model.onnx", X_test)
     model = OpenSetClassifier(net, random_state=0, false_rejection_rate=0.1).fit(X, y)
     assert_same(model, tmp_path / "model.onnx", X_test)
 
@@ -324,7 +325,7 @@ def test_pipelines(tmp_path):
     to_onnx(FrozenEstimator(pipe), path)
     found = ask(path, X_test)
     assert_array_equal(found["label"], pipe.predict(X_test))
-    assert_array_equal(found["accepted"], pipe[-1].predict_set(seen))
+    assert_array_equal(found["prediction_set"], pipe[-1].predict_set(seen))
     assert_allclose(found["probabilities"], pipe.predict_proba(X_test), rtol=0, atol=1e-4)
     assert_same(make_pipeline(MinMaxScaler(), net).fit(X, y), path, X_test)
 
@@ -439,7 +440,7 @@ def test_no_numbers_are_outsiders(score, value, tmp_path_factory, exported):
     X[1, 30] = value
     found = ask(path, X)
     assert found["label"][1] == -1
-    assert not found["accepted"][1].any()
+    assert not found["prediction_set"][1].any()
     assert found["score"][1] == -np.inf
     kept = [0, 2, 3]
     assert_allclose(found["p_values"][kept], before["p_values"][kept])
@@ -581,20 +582,18 @@ def test_path_that_is_none(tmp_path):
 
 
 def test_other_estimators(tmp_path):
-    """Check that what is no center-loss classifier is refused, and unfitted ones."""
+    """Check that what decides nothing is refused, and unfitted estimators."""
     X, y, *_ = digits()
     path = tmp_path / "model.onnx"
     other = LogisticRegression(max_iter=1000)
+    message = "estimator must be a fitted CenterLossClassif"
     for model in (
         StandardScaler(),
         other,
         "model",
-        OpenSetClassifier(other, cv=0.5).fit(X, y),
         make_pipeline(StandardScaler(), other).fit(X, y),
     ):
-        with pytest.raises(
-            ValueError, match="estimator must be a fitted CenterLossClassif"
-        ):
+        with pytest.raises(ValueError, match=message):
             to_onnx(model, path)
     for model in (NET.__class__(), OpenSetClassifier(NET)):
         with pytest.raises(NotFittedError):
@@ -620,25 +619,6 @@ def test_scores_that_only_python_computes(score, message, tmp_path):
     model = OpenSetClassifier(frozen(), conformity_score=score, cv=0.5).fit(X, y)
     with pytest.raises(ValueError, match=message):
         to_onnx(model, tmp_path / "model.onnx")
-
-
-@pytest.mark.parametrize(
-    ("step", "message"),
-    [
-        (
-            FunctionTransformer(np.log1p),
-            "cannot be exported; skl2onnx says: FunctionTransfo",
-        ),
-        (PolynomialFeatures(2), "cannot be exported; skl2onnx says: "),
-        (SimpleImputer(), r"onnxruntime does not compute \['Imputer'\] in float64"),
-    ],
-)
-def test_steps_that_skl2onnx_cannot_export(step, message, tmp_path):
-    """Check the error of transformers that skl2onnx, or onnxruntime, does not know."""
-    X, y, *_ = digits()
-    net = CenterLossClassifier(max_epochs=1, hidden_layer_sizes=(4,))
-    with pytest.raises(ValueError, match=message):
-        to_onnx(make_pipeline(step, net).fit(X[:, :9], y), tmp_path / "model.onnx")
 
 
 def test_bfloat16(tmp_path):
@@ -701,12 +681,4 @@ def test_letters(score, calibration, tmp_path):
     model = OpenSetClassifier(
         pipe, conformity_score=score, calibration=calibration, random_state=0
     ).fit(X_train, y_train)
-    ties = assert_same(model, tmp_path / "model.onnx", X_test)
-    # These data repeat themselves, and what repeats a calibration sample ties with it.
-    seen = set(map(bytes, X_train))
-    repeats = np.array([bytes(x) in seen for x in X_test])
-    print(
-        f"\n{score}, {calibration}: {ties.sum()} ties among {ties.size} p-values, "
-        f"{ties[~repeats].sum()} of them of the {(~repeats).sum()} new samples"
-    )
-    assert ties[~repeats].mean() <= 1e-4
+    assert_same(model, tmp_path / "model.onnx", X_test)

@@ -1,0 +1,120 @@
+"""A trained network as a part of an ONNX graph."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sk_center._onnx.graph import OPSET
+from sk_center._onnx.labels import label_table
+from sk_center._onnx.messages import reason
+from sk_center._utils.extras import import_extra
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from sk_center._onnx.graph import Graph, Value
+    from sk_center.classifier import CenterLossClassifier
+
+
+def outputs_of(
+    classifier: CenterLossClassifier, graph: Graph, inputs: Value
+) -> dict[str, Value]:
+    """Return what a CenterLossClassifier gives, by name."""
+    network = convert_network(classifier.module_, classifier._sample_shape)
+    features = graph.include(network, "network_", inputs.astype(np.float32))
+    away = features.distances(classifier.centers_)
+    logits = known_logits(classifier, features)
+    if classifier.predict_with == "softmax":
+        scores = scaled = logits
+    else:
+        scores = -away
+        # Infinitely far from all centers is still equally far.
+        least = np.finfo(np.float32).min
+        scaled = (scores / float(classifier.tau_)).maximum(least)
+    highest = scaled.reduce("Max", 1, keepdims=True)
+    # In float64, so that what is tiny in float32 is rounded to it as Python does.
+    odds = (scaled - highest).astype(np.float64).exp()
+    probabilities = odds / odds.reduce("Sum", 1, keepdims=True)
+    index = scores.argmax()
+    return {
+        "features": features,
+        "distances": away,
+        "logits": logits,
+        "probabilities": probabilities.astype(np.float32),
+        "index": index,
+        "label": graph.op(
+            "Gather",
+            label_table(classifier.classes_),
+            index,
+            dtype=classifier.classes_.dtype,
+        ),
+    }
+
+
+def known_logits(classifier: CenterLossClassifier, features: Value) -> Value:
+    """Return what the softmax head makes of features, less the background."""
+    module, n_classes = classifier.module_, len(classifier.classes_)
+    if module.head is None:
+        return -features.distances(module.center.predict().cpu().numpy())
+    if module.metric == "cosine":
+        features = features * math.sqrt(classifier.centers_.shape[1])
+    weight, bias = (
+        part.detach().cpu().numpy() for part in (module.head.weight, module.head.bias)
+    )
+    logits = features @ weight.T + bias
+    if len(weight) == n_classes:
+        return logits
+    return logits.columns(0, n_classes) - logits.columns(n_classes, n_classes + 1)
+
+
+class Features(torch.nn.Module):
+    """The features that a network gives, and nothing else."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return the features of a batch."""
+        return self.module(X, with_logits=False)[1]
+
+
+def convert_network(module: torch.nn.Module, shape: tuple[int, ...]) -> ModelProto:
+    """Return the model of ONNX that maps a batch of samples to features."""
+    import_extra("onnxscript", "onnx", "to_onnx needs")
+    # A copy, whatever device and mode the network is in.
+    module = Features(copy.deepcopy(module)).cpu().eval()
+    try:
+        program = torch.onnx.export(
+            captured(module, torch.zeros(2, *shape)),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    except Exception as error:  # of many kinds
+        raise ValueError(
+            f"module={type(module.module.body).__name__} cannot be exported by "
+            f"torch.onnx.export, which says: {reason(error)}"
+        ) from error
+    return program.model_proto  # type: ignore[union-attr]
+
+
+def captured(
+    module: torch.nn.Module, example: torch.Tensor
+) -> torch.export.ExportedProgram:
+    """Return what a module does to batches of any size.
+
+    torch.onnx.export would not tell of one that does it to those of the size of the example
+    alone.
+    """
+    shapes = ({0: torch.export.Dim("batch")},)
+    try:
+        return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
+    except Exception:  # to the faster way the len of a batch is but a number
+        return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=True)
