@@ -88,14 +88,13 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     ================== ================ ==============================================
 
     A CenterLossClassifier has none of the five between ``label`` and ``probabilities``, a
-    classifier of scikit-learn neither distances nor features. The
-    metadata of the model hold ``sk_center_version`` and, as JSON, ``classes`` and
-    ``outlier_label``.
+    classifier of scikit-learn neither distances nor features. The metadata of the model
+    hold ``sk_center_version`` and, as JSON, ``classes`` and ``outlier_label``.
 
     Numbers agree within rounding in float32 for float64 samples. Scores that differ by less
-    than rounding count as equal, so that ties get the same p-values and decisions; trees
-    and SVC are computed in float32, and rounding may move their p-values past one
-    calibration sample, to the larger side.
+    than rounding count as equal, so that ties get the same decisions. Where the graph
+    computes in float32, as networks, trees and SVC do, rounding may move a p-value past a
+    calibration sample of nearly the same score, to the larger side.
 
     onnxruntime before 1.24 may take a class that ``fit`` never saw for the nearest one.
 
@@ -127,8 +126,8 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     precision = getattr(getattr(classifier, "module_", None), "precision", "float32")
     if precision != "float32":
         raise ValueError(
-            f"precision must be 'float32' to be exported; got {precision!r}, which runtimes "
-            "do not compute in: other features would meet these p-values. Fit with "
+            f"precision must be 'float32' to be exported; got {precision!r}, in which no "
+            "runtime computes: other features would meet these p-values. Fit with "
             "precision='float32'."
         )
     import_extra("onnx", "onnx", "to_onnx needs")

@@ -22,6 +22,9 @@ OUTPUTS = (
     "distances",
     "features",
 )
+# How far features in float32 may be from those of Python, relative to scores: another order
+# of sums. Ties are not to be broken by it.
+ROUNDING = 16 * float(np.finfo(np.float32).eps)
 
 
 def make_model(estimator, steps, scalers, open_set, classifier):
@@ -54,12 +57,13 @@ def make_model(estimator, steps, scalers, open_set, classifier):
     else:
         dtype = np.float32 if network_alone else np.float64
         raw = inputs = graph.input("X", dtype, ["batch", *shape])
-    rounding, widths = 0.0, {name: [] for name in ("label", "rejected", "p_known", "score")}
+    widths = {name: [] for name in ("label", "rejected", "p_known", "score")}
     if is_network:
         from sk_center._onnx import network  # which takes torch and onnxscript
 
         outputs = network.outputs_of(classifier, graph, inputs)
         outputs["inputs"] = graph.op("Flatten", inputs)
+        rounding = ROUNDING
         widths["features"] = [classifier.centers_.shape[1]]
     else:
         outputs, rounding = classify(classifier, graph, inputs, needs)

@@ -56,9 +56,9 @@ def convert_steps(steps, is_text):
     one kind, they are one input, else one each.
     """
     pipeline = Pipeline([(name, by_position(step)) for name, step in steps])
-    types = input_types(is_text)
+    import_extra("skl2onnx", "onnx", "to_onnx needs")
     try:
-        model = convert(pipeline, types)
+        model = convert(pipeline, input_types(is_text))
     except Exception as error:  # of many kinds
         raise no_steps(steps, f"skl2onnx says: {reason(error)}") from error
     missing = missing_operators(model)
@@ -199,6 +199,7 @@ def check_classifier(classifier):
 def classify(classifier, graph, inputs, needs):
     """Return what a classifier of scikit-learn gives, by name, and its rounding."""
     check_classifier(classifier)
+    import_extra("skl2onnx", "onnx", "to_onnx needs")
     n_classes = len(classifier.classes_)
     # The graph predicts indices of classes.
     classifier = copy.copy(classifier)
