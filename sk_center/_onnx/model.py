@@ -24,7 +24,7 @@ OUTPUTS = (
 )
 # How far features in float32 may be from those of Python, relative to scores: another order
 # of sums. Ties are not to be broken by it.
-ROUNDING = 16 * float(np.finfo(np.float32).eps)
+ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 
 def make_model(estimator, steps, scalers, open_set, classifier):
