@@ -148,7 +148,8 @@ def take_apart(estimator: Any) -> tuple[Steps, Steps, OpenSetClassifier | None, 
     and also given alone.
     """
     last, before = last_step(estimator)
-    open_set, scalers = None, []
+    open_set: OpenSetClassifier | None = None
+    scalers: list[Any] = []
     if isinstance(last, OpenSetClassifier):
         check_is_fitted(last)
         open_set = last
