@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_center._utils.extras import import_extra
 from sk_center._utils.files import atomic_write
 from sk_center._utils.nested import last_step
+from sk_center._utils.versions import versions
 from sk_center.classifier import CenterLossClassifier
 from sk_center.open_set import OpenSetClassifier
 from sk_center.open_set.outputs import without_scalers
@@ -122,7 +123,8 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     >>> bool((label == model.predict(X[:5])).all()), rejected.shape
     (True, (5,))
     """
-    steps, scalers, open_set, classifier = take_apart(estimator)
+    parts = take_apart(estimator)
+    classifier = parts[-1]
     precision = getattr(getattr(classifier, "module_", None), "precision", "float32")
     if precision != "float32":
         raise ValueError(
@@ -135,7 +137,7 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     from sk_center._onnx.model import make_model
 
     with quiet():
-        model = make_model(estimator, steps, scalers, open_set, classifier)
+        model = make_model(estimator, *parts, versions()["sk_center"])
         content = model.SerializeToString()
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)

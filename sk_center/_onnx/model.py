@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 
-from sk_center import __version__
 from sk_center._onnx.decision import judge
 from sk_center._onnx.graph import Graph, check_size
 from sk_center._onnx.labels import label_table
@@ -27,7 +26,7 @@ OUTPUTS = (
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 
-def make_model(estimator, steps, scalers, open_set, classifier):
+def make_model(estimator, steps, scalers, open_set, classifier, version):
     """Return the model of ONNX.
 
     ``scalers`` are those of the last steps that come after the raw inputs of a score.
@@ -69,7 +68,7 @@ def make_model(estimator, steps, scalers, open_set, classifier):
         outputs, rounding = classify(classifier, graph, inputs, needs)
     outputs["raw_inputs"] = raw if steps else graph.op("Flatten", raw)
     metadata = {
-        "sk_center_version": __version__,
+        "sk_center_version": version,
         "classes": json.dumps(classifier.classes_.tolist()),
     }
     if open_set is not None:
@@ -81,7 +80,7 @@ def make_model(estimator, steps, scalers, open_set, classifier):
         if name in outputs:
             width = widths.get(name, [len(classifier.classes_)])
             graph.output(name, outputs[name], ["batch", *width])
-    return graph.model(type(estimator).__name__, "sk_center", __version__, metadata)
+    return graph.model(type(estimator).__name__, "sk_center", version, metadata)
 
 
 def inputs_of(graph, is_text):
