@@ -79,8 +79,8 @@ def decide_by_class(
     that accepts it, else the accepting class of the largest p-value, among equal ones of
     the largest score.
     """
-    accepted: NDArray[np.bool_] = p_values > thresholds
-    rejected: NDArray[np.bool_] = np.logical_not(accepted.any(axis=1))
+    accepted = p_values > thresholds
+    rejected = ~accepted.any(axis=1)
     index = predicted.copy()
     others = np.flatnonzero(~rejected & ~accepted[np.arange(len(index)), predicted])
     if len(others):
@@ -91,7 +91,7 @@ def decide_by_class(
 
 
 def answers_of(classes: NDArray[Any], outlier_label: Any) -> NDArray[Any]:
-    """Return the classes and then the outlier label, in a dtype that holds all of them."""
+    """Return the classes and then the outlier label, in a dtype that holds all exactly."""
     label = np.asarray(outlier_label)
     kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
     if classes.dtype.kind == "b" and kind.kind != "b":
@@ -99,8 +99,10 @@ def answers_of(classes: NDArray[Any], outlier_label: Any) -> NDArray[Any]:
             "y holds booleans, beside which there is no outlier label; give 0 and 1, or "
             "strings."
         )
-    for dtype in (np.result_type(classes.dtype, kind), np.int64, np.float64):
-        answers = np.append(classes.astype(dtype), label.astype(dtype))
+    wider = np.result_type(classes.dtype, kind)
+    for dtype in (classes.dtype, wider, np.int64, np.float64):
+        with np.errstate(invalid="ignore"):  # infinity is no integer
+            answers = np.append(classes.astype(dtype), label.astype(dtype))
         # As numbers of Python, which compare exactly.
         if answers.tolist() == [*classes.tolist(), label.item()]:
             return answers

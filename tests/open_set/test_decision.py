@@ -1,0 +1,113 @@
+"""Tests of the pure functions between scores and answers, against loops."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from open_set_problems import FAR, MEANS, clouds, own_of, reference_decision
+from sklearn.naive_bayes import GaussianNB
+
+from sk_center import OpenSetClassifier
+from sk_center.calibration import ConformalCalibration
+from sk_center.open_set.decision import answers_of, decide, decide_by_class
+
+RATES = np.array([0.05, 0.1, 0.2])
+
+
+def problem(decimals=None, seed=0):
+    """Return scores, classes and predicted classes of 120 and of 200 samples."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(320, 3)) - rng.exponential(size=(320, 1))
+    scores = scores if decimals is None else scores.round(decimals)
+    y, predicted = rng.integers(3, size=(2, 320))
+    calibration = scores[:120], y[:120], predicted[:120]
+    return calibration, (scores[120:], predicted[120:])
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+@pytest.mark.parametrize("guarantee", ["marginal", "predicted"])
+def test_decide(guarantee, decimals):
+    """Check p-values and rejections of one group and of three, with ties and without."""
+    calibration, new = problem(decimals)
+    scores, _, predicted = calibration
+    marginal = guarantee == "marginal"
+    rates = np.full(3, 0.1) if marginal else RATES
+    groups = np.zeros(3, dtype=int) if marginal else np.arange(3)
+    fitted = ConformalCalibration().fit(
+        own_of(scores, predicted), groups[predicted], rates[:1] if marginal else rates
+    )
+    p_known, rejected = decide(own_of(*new), new[1], fitted, groups)
+    expected = reference_decision(guarantee, rates, calibration, new)
+    assert_array_equal(p_known, expected[0])
+    assert_array_equal(rejected, expected[1])
+    assert 0 < rejected.sum() < len(rejected)
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+def test_decide_by_class(decimals):
+    """Check who is rejected by all, and who gets another class of those that accept."""
+    calibration, new = problem(decimals)
+    scores, y, _ = calibration
+    fitted = ConformalCalibration().fit(own_of(scores, y), y, RATES * 3)
+    p_values = fitted.p_values(new[0], np.arange(3))
+    p_known, rejected, index = decide_by_class(p_values, *new, RATES * 3)
+    expected = reference_decision("class", RATES * 3, calibration, new)
+    assert_array_equal(p_known, expected[0])
+    assert_array_equal(rejected, expected[1])
+    assert_array_equal(index, expected[2])
+    assert ((index != new[1]) & ~rejected).sum() > 10
+    assert rejected.sum() > 5
+
+
+@pytest.mark.parametrize(
+    ("classes", "outlier_label", "label", "dtype"),
+    [
+        (np.array(["a", "b", "c"]), "auto", "outsider", "<U8"),
+        (np.array(["a", "b", "z is a long name"]), "auto", "outsider", "<U16"),
+        (np.array(["a", "b", "c"]), "none of them", "none of them", "<U12"),
+        (np.array(["a", "b", "cc"], dtype=object), "auto", "outsider", object),
+        (np.array([3, 10, 700]), "auto", -1, np.int64),
+        (np.array([0, 1, 2], dtype=np.uint8), "auto", -1, np.int16),
+        (np.array([0, 1, 255], dtype=np.uint8), 256, 256, np.uint16),
+        (np.array([0, 1, 2], dtype=np.uint32), "auto", -1, np.int64),
+        (np.array([0.0, 1.0, 2.0]), "auto", -1, np.float64),
+        (np.array([0, 1, 2], dtype=np.float32), "auto", -1, np.float32),
+        (np.array([0, 1, 2]), 0.5, 0.5, np.float64),
+        (np.array([0, 1, 2]), 2**40, 2**40, np.int64),
+        (np.array([0, 1, 2], dtype=np.uint8), 1234.56, 1234.56, np.float64),
+        (2**60 + np.arange(3, dtype=np.uint64), "auto", -1, np.int64),
+        (2**63 + np.arange(3, dtype=np.uint64), 7, 7, np.uint64),
+    ],
+    ids=str,
+)
+def test_labels_come_back_whole(classes, outlier_label, label, dtype):
+    """Check that every kind of label is exact beside the outlier label, and its dtype."""
+    X, y = clouds()
+    model = OpenSetClassifier(
+        GaussianNB(), conformity_score="mahalanobis", cv=0.5, outlier_label=outlier_label
+    ).fit(X, classes[y])
+    assert_array_equal(model.classes_, classes)
+    assert model.classes_.dtype == classes.dtype
+    assert model.outlier_label_ == label
+    predicted = model.predict(np.concatenate([MEANS, FAR, FAR]))
+    assert predicted.tolist() == [*classes.tolist(), label, label]
+    assert predicted.dtype == dtype
+
+
+def test_boolean_classes_are_an_error_that_says_what_to_give():
+    """Check that True and False, beside which there is no outlier label, are refused."""
+    X, y = clouds((60, 50))
+    with pytest.raises(ValueError, match="y holds booleans.*give 0 and 1, or strings"):
+        OpenSetClassifier(GaussianNB()).fit(X, y > 0)
+
+
+def test_unsigned_labels_without_room_for_minus_one_are_an_error():
+    """Check that labels above 2**63 name the outlier label that they cannot stand beside."""
+    X, y = clouds()
+    with pytest.raises(ValueError, match=r"outlier_label=-1 and the classes, uint64 .*give"):
+        OpenSetClassifier(GaussianNB()).fit(X, 2**63 + y.astype(np.uint64))
+
+
+def test_answers_of_objects():
+    """Check that objects stay what they are."""
+    answers = answers_of(np.array([1, "a"], dtype=object), "b")
+    assert answers.tolist() == [1, "a", "b"]
