@@ -68,14 +68,22 @@ def check_splits(
             f"cv must hold each sample out at most once; {type(cv).__name__} gave some "
             "several times. The bound takes calibration samples drawn independently."
         )
+    sorted_by_class = (
+        "Samples sorted by class take a splitter that shuffles or stratifies, such as "
+        "StratifiedKFold."
+    )
     for train, _ in splits:
         found = np.unique(labels[train])
         if len(found) < 2:
             raise ValueError(
                 f"cv={cv!r} gives a training part with the classes {found.tolist()} only. "
-                "Samples sorted by class take a splitter that shuffles or stratifies, such "
-                "as StratifiedKFold."
+                f"{sorted_by_class}"
             )
+    if not any(np.isin(labels[test], labels[train]).any() for train, test in splits):
+        raise ValueError(
+            f"cv={cv!r} holds out only samples of classes that the training part lacks, "
+            f"which calibrate nothing. {sorted_by_class}"
+        )
 
 
 def split_classes(
