@@ -68,8 +68,11 @@ class Calibrated:
         return ROUNDING_FACTOR * self.rounding + floor
 
 
-def joined(parts: list[Calibrated]) -> Calibrated:
-    """Return the calibration samples of all splits together."""
+def joined(parts: list[Calibrated], n_classes: int) -> Calibrated:
+    """Return the calibration samples of all splits together, perhaps none."""
+    no_index, no_score = np.zeros(0, dtype=np.intp), np.zeros(0)
+    none = (no_index, no_index, no_score, no_score, no_index, np.zeros((0, n_classes)), 0.0)
+    parts = [Calibrated(*none), *parts]
     starts = np.cumsum([0, *(len(part.y) for part in parts)])[:-1]
     names = ("y", "predicted", "own", "scores", "by_class")
     arrays: dict[str, Any] = {

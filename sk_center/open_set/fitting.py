@@ -88,7 +88,7 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     )
     model.estimator_, model.score_, _ = parts[-1]
     model.classes_, model.outlier_label_, model._answers = classes, outlier_label, answers
-    calibrated = joined([found for _, _, found in parts if found is not None])
+    calibrated = joined([found for _, _, found in parts if found is not None], len(classes))
     set_thresholds(model, calibration, calibrated, rates)
     far = far_accepted(model, rows_of(X, known[:: max(len(known) // FAR_PROBES, 1)]))
     concerns = concerns_of(
@@ -280,8 +280,8 @@ def set_thresholds(
         rate_kept=kept_rates,
         score_threshold=model.score_thresholds_,
         rejects=np.isfinite(model.score_thresholds_),
-        overall_allowed=float(rates[y].mean()),
-        overall_kept=float(rejected.mean()),
+        overall_allowed=float(rates[y].mean() if len(y) else rates.mean()),
+        overall_kept=float(rejected.sum() / max(len(y), 1)),
     )
 
 
@@ -310,7 +310,8 @@ def judged(
 def far_accepted(model: Any, X: Any) -> float | None:
     """Return the share of probes far from all samples that are accepted.
 
-    None where samples are no rows of numbers that a probe could be made of.
+    None where samples are no numbers that a probe could be made of, or the estimator
+    refuses it.
     """
     if not model.thresholds_.any():
         return None
@@ -328,7 +329,10 @@ def far_accepted(model: Any, X: Any) -> float | None:
     probes = type(X)(probes, columns=X.columns) if hasattr(X, "iloc") else probes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return float(1 - model.is_outlier(probes).mean())
+        try:
+            return float(1 - model.is_outlier(probes).mean())
+        except Exception:  # such as an encoder's, of a category that it does not know
+            return None
 
 
 def too_few(
