@@ -64,7 +64,8 @@ class BaseCalibration(BaseEstimator):
         Parameters
         ----------
         scores : array-like of shape (n_samples,)
-            Score of each calibration sample, larger is more typical.
+            Score of each calibration sample, larger is more typical. NaN, of which nothing
+            is known, is less typical than anything.
 
         groups : array-like of shape (n_samples,)
             Index of the group of each sample, from 0.
@@ -96,7 +97,7 @@ class BaseCalibration(BaseEstimator):
                 f"confidence={confidence!r} takes calibration='conformal': "
                 f"{type(self).__name__} assumes a distribution, which guarantees nothing."
             )
-        scores = np.asarray(scores, dtype=np.float64)
+        scores = _comparable(scores)
         groups, rates = np.asarray(groups), np.asarray(rates, dtype=np.float64)
         order = np.lexsort((scores, groups))
         with np.errstate(invalid="ignore"):
@@ -124,7 +125,7 @@ class BaseCalibration(BaseEstimator):
         p_values : ndarray of the shape of the scores, float64
             In (0, 1]; 1 in a group without calibration samples.
         """
-        scores = np.asarray(scores, dtype=np.float64)
+        scores = _comparable(scores)
         if groups is None or len(self.n_samples_) == 1:
             groups = np.zeros(1, dtype=np.intp)
         return self._p_values(scores, groups)
@@ -161,3 +162,10 @@ class BaseCalibration(BaseEstimator):
             at = np.minimum(first + tried - 1, last)
             found = np.where((tried <= size) & (padded[at] <= scores), tried, found)
         return found
+
+
+def _comparable(scores):
+    """Return scores in float64, minus infinity where one is no number."""
+    scores = np.asarray(scores, dtype=np.float64)
+    unknown = np.isnan(scores)
+    return np.where(unknown, -np.inf, scores) if unknown.any() else scores
