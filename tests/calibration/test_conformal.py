@@ -199,7 +199,9 @@ def test_samples_needed_of_a_worked_example():
 @pytest.mark.parametrize("rate", [-1, 1, 2.5, np.nan, "0.05", None, 1j])
 def test_samples_needed_of_what_is_no_rate(rate):
     """Check that a rate outside of [0, 1) is an error that shows it."""
-    with pytest.raises(ValueError, match=r"false_rejection_rate must be .*; got ") as raised:
+    with pytest.raises(
+        ValueError, match=r"false_rejection_rate must be .*; got "
+    ) as raised:
         samples_needed(rate)
     assert repr(rate) in str(raised.value)
 

@@ -103,7 +103,9 @@ def test_boolean_classes_are_an_error_that_says_what_to_give():
 def test_unsigned_labels_without_room_for_minus_one_are_an_error():
     """Check that labels above 2**63 name the outlier label that they cannot stand beside."""
     X, y = clouds()
-    with pytest.raises(ValueError, match=r"outlier_label=-1 and the classes, uint64 .*give"):
+    with pytest.raises(
+        ValueError, match=r"outlier_label=-1 and the classes, uint64 .*give"
+    ):
         OpenSetClassifier(GaussianNB()).fit(X, 2**63 + y.astype(np.uint64))
 
 

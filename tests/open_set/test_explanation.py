@@ -4,8 +4,10 @@ import sys
 from dataclasses import FrozenInstanceError
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from open_set_problems import GUARANTEES, net
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits, load_iris
@@ -15,24 +17,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_center import CenterLossClassifier, Explanation, OpenSetClassifier
+from sk_center import Explanation, OpenSetClassifier
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 X, y = load_iris(return_X_y=True)
 names = np.array(["setosa", "versicolor", "virginica"])[y]
-# Members, samples between the classes and samples far from all.
+# Known samples, samples between the classes and samples far from all.
 X_new = np.concatenate([X[::7], (X[:10] + X[100:110]) / 2, X[:5] + 50])
 
-
-def net():
-    """Return a small center-loss classifier."""
-    return CenterLossClassifier(
-        hidden_layer_sizes=(16, 4), max_epochs=10, lr=0.01, random_state=0
-    )
-
-
 ESTIMATORS = {
-    "center loss": net(),
-    "pipeline": make_pipeline(StandardScaler(), net()),
+    "center loss": net(max_epochs=10),
+    "pipeline": make_pipeline(StandardScaler(), net(max_epochs=10)),
     "forest": RandomForestClassifier(10, random_state=0),
     "pipeline, logistic": make_pipeline(StandardScaler(), LogisticRegression()),
 }
@@ -54,13 +50,13 @@ def features_of(name, model, X):
     return model.transform(X)
 
 
+@pytest.mark.parametrize("guarantee", GUARANTEES)
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_explanations_are_what_the_model_says(name):
+def test_explanations_are_what_the_model_says(name, guarantee):
     """Check every field against the methods of the model, one sample at a time."""
-    model = fitted(name)
+    model = fitted(name, guarantee=guarantee)
     explanations = model.explain(X_new, X, names, n_neighbors=3)
     assert len(explanations) == len(X_new)
-    assert any(e.rejected for e in explanations)
     features, train = (features_of(name, model, samples) for samples in (X_new, X))
     if "logistic" in name or name == "forest":
         centers = [train[names == label].mean(axis=0) for label in model.classes_]
@@ -68,19 +64,20 @@ def test_explanations_are_what_the_model_says(name):
         classifier = model.estimator_ if name == "center loss" else model.estimator_[-1]
         centers = classifier.centers_
     distances, near = cdist(features, centers), cdist(features, train)
-    # Of all samples at once: alone, one may score differently in the last bit.
-    labels, choices = model.predict(X_new), model.estimator_.predict(X_new)
-    p_values, accepted = model.p_values(X_new), model.predict_set(X_new)
-    known = model.score_samples(X_new)
+    decision = model.judge(X_new)
+    assert decision.rejected.any()
+    p_values, sets = model.p_values(X_new), model.predict_set(X_new)
     for i, e in enumerate(explanations):
         assert isinstance(e, Explanation)
-        assert (e.label, e.choice) == (labels[i], choices[i])
-        assert e.rejected == (e.label == "outsider")
-        assert_array_equal(e.accepted, accepted[i])
+        assert (e.label, e.predicted) == (decision.labels[i], decision.predicted[i])
+        assert e.rejected == decision.rejected[i] == (e.label == "outsider")
+        assert (e.p_known, e.score) == (decision.p_known[i], decision.scores[i])
+        own = list(model.classes_).index(e.predicted)
+        assert e.threshold == model.thresholds_[own]
+        assert e.score_threshold == model.score_thresholds_[own]
+        assert e.guarantee == guarantee
         assert_array_equal(e.p_values, p_values[i])
-        assert_array_equal(e.thresholds, model.thresholds_)
-        assert_array_equal(e.score_thresholds, model.score_thresholds_)
-        assert e.scores.max() == known[i]
+        assert_array_equal(e.in_set, sets[i])
         assert_allclose(e.distances, distances[i], rtol=1e-4, atol=1e-6)
         assert_allclose(e.neighbor_distances, np.sort(near[i])[:3], rtol=1e-4, atol=1e-5)
         assert_array_equal(e.neighbor_labels, names[e.neighbors])
@@ -100,7 +97,7 @@ def test_without_training_samples():
 
 
 def test_pandas_view():
-    """Check columns, values and order: accepted classes first, then the most typical."""
+    """Check columns, values and order: the set first, then the most compatible."""
     for e in fitted("center loss").explain(X_new):
         frame = e.to_frame()
         assert frame.index.name == "class"
@@ -108,80 +105,112 @@ def test_pandas_view():
         for k, label in enumerate(e.classes):
             row = frame.loc[label]
             assert row["p_value"] == e.p_values[k]
-            assert row["threshold"] == e.thresholds[k]
-            assert row["accepted"] == e.accepted[k]
-            assert row["score"] == e.scores[k]
-            assert row["score_threshold"] == e.score_thresholds[k]
+            assert row["in_set"] == e.in_set[k]
             assert row["distance"] == e.distances[k]
-        keys = list(zip(~frame["accepted"], -frame["score"]))
+        keys = list(zip(~frame["in_set"].astype(bool), -frame["p_value"]))
         assert keys == sorted(keys)
 
 
-def test_representation():
-    """Check that the text tells the label, each class and its numbers."""
-    model = fitted("center loss")
-    explanations = model.explain(X_new, X, names, n_neighbors=2)
-    for e in explanations:
-        first, header, *rows, near = repr(e).split("\n")
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+def test_representation(guarantee):
+    """Check that the text tells the label, why, each class and its numbers."""
+    model = fitted("center loss", guarantee=guarantee)
+    seen = set()
+    for e in model.explain(X_new, X, names, n_neighbors=2):
+        first, second, *rest = repr(e).split("\n")
         assert first.startswith(f"{e.label!r}: ")
+        text = f"{first} {second}"
+        if guarantee == "class":
+            reason = "every class rejects it" if e.rejected else "the class accepts it"
+            if not e.rejected and e.label != e.predicted:
+                reason = "this accepting class has the largest p-value"
+        else:
+            side = "is below" if e.rejected else "is at least"
+            reason = f"{side} {e.score_threshold:#.4g} (p = {e.p_known:.3f}, threshold 0.1)"
+            assert f"score {e.score:#.4g}" in text
+        assert reason in text
+        seen.add(e.rejected)
         if e.rejected:
-            assert first.endswith(
-                f"rejected by every class; the estimator alone says {e.choice!r}"
-            )
-        elif e.label == e.choice:
-            assert first.endswith("what the estimator says, and not turned down")
-        assert header.split("  ")[0].strip() == "class"
+            assert f"the estimator alone predicts {e.predicted!r}" in text
+        *table, near = rest if "p-value  in set" not in second else [second, *rest]
+        rows = [line for line in table if "p-value" not in line]
         assert [row.split()[0] for row in rows] == [repr(c) for c in e.to_frame().index]
         for row, (_, values) in zip(rows, e.to_frame().iterrows()):
             assert f" {values['p_value']:.3f} " in row
-            assert (" yes " in row) != values["accepted"]
+            assert (" yes " in row) == values["in_set"]
         i, j = e.neighbors
         assert near.startswith(f"nearest training samples: {i} ({str(names[i])!r}, ")
         assert f", {j} ({str(names[j])!r}, " in near
+    assert seen == {True, False}
 
 
-def test_label_that_is_not_the_choice():
-    """Check the text where the estimator's class is turned down and another is not."""
+def test_label_that_is_not_predicted():
+    """Check the text where the estimator's class rejects and another accepts."""
     e = Explanation(
         label="b",
-        choice="a",
+        predicted="a",
         rejected=False,
+        p_known=0.3,
+        threshold=0.05,
+        score=-3.0,
+        score_threshold=-2.0,
+        guarantee="class",
         classes=np.array(["a", "b"]),
         p_values=np.array([0.01, 0.3]),
-        thresholds=np.array([0.05, 0.05]),
-        scores=np.array([-3.0, -1.0]),
-        score_thresholds=np.array([-2.0, -np.inf]),
+        in_set=np.array([False, True]),
     )
     text = repr(e)
-    assert text.startswith("'b': 'a', what the estimator says, is turned down; of the oth")
-    assert [line.split()[0] for line in text.split("\n")[1:]] == ["class", "'b'", "'a'"]
-    assert "-inf" in text
+    assert text.startswith("'b': 'a', predicted by the estimator, rejects it, and\nthis")
+    assert [line.split()[0] for line in text.split("\n")[2:]] == ["class", "'b'", "'a'"]
     with pytest.raises(FrozenInstanceError):
         e.label = "c"
 
 
 def test_many_classes_are_cut():
-    """Check that of many classes the most typical are shown."""
+    """Check that among many classes the most compatible are shown."""
     X, y = load_digits(return_X_y=True)
     model = OpenSetClassifier(
         LogisticRegression(max_iter=500), conformity_score="center_distance", cv=0.5
     ).fit(X / 16, y)
     (e,) = model.explain(X[:1] / 16)
     lines = repr(e).split("\n")
-    assert len(lines) == 2 + 8 + 1
-    assert lines[-1] == "and 2 classes that it is less typical of"
-    assert [int(line.split()[0]) for line in lines[2:-1]] == e.to_frame().index[:8].tolist()
+    assert lines[-1] == "and 2 classes that it is less compatible with"
+    assert [int(line.split()[0]) for line in lines[-9:-1]] == list(e.to_frame().index[:8])
 
 
-def test_sparse_features():
-    """Check that sparse samples are explained as dense ones are."""
-    model = OpenSetClassifier(LogisticRegression(max_iter=500), cv=0.5, random_state=0)
+@pytest.mark.parametrize("container", ["list", "object", "frame", "sparse"])
+def test_any_container_of_numbers_is_explained_alike(container):
+    """Check lists, object arrays, frames and sparse samples around a plain classifier."""
+    make = {
+        "list": lambda X: X.tolist(),
+        "object": lambda X: X.astype(object),
+        "frame": pd.DataFrame,
+        "sparse": csr_array,
+    }[container]
+    model = OpenSetClassifier(
+        LogisticRegression(max_iter=500),
+        conformity_score="max_softmax",
+        cv=0.5,
+        random_state=0,
+    )
     dense = model.fit(X, y).explain(X_new, X, y)
-    sparse = model.fit(csr_array(X), y).explain(csr_array(X_new), csr_array(X), y)
-    for one, other in zip(dense, sparse):
+    labels = y.tolist() if container == "list" else y
+    for one, other in zip(
+        dense, model.fit(make(X), y).explain(make(X_new), make(X), labels)
+    ):
         assert one.label == other.label
+        assert_allclose(one.p_values, other.p_values)
         assert_allclose(one.distances, other.distances)
         assert_allclose(one.neighbor_distances, other.neighbor_distances, atol=1e-6)
+
+
+def test_polars_frames_are_explained():
+    """Check that samples and labels of polars are taken."""
+    pl = pytest.importorskip("polars")
+    model = fitted("pipeline, logistic")
+    dense = model.explain(X_new, X, names)
+    found = model.explain(X_new, pl.DataFrame(X), pl.Series(names))
+    assert [repr(e) for e in found] == [repr(e) for e in dense]
 
 
 def test_few_training_samples_are_all_neighbors():
@@ -212,5 +241,5 @@ def test_to_frame_without_pandas(monkeypatch):
     """Check that the error says what to install."""
     e = fitted("forest").explain(X_new)[0]
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="to_frame needs pandas"):
+    with pytest.raises(ImportError, match="pip install pandas"):
         e.to_frame()

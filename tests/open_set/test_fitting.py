@@ -127,7 +127,9 @@ def test_rates_with_a_zero():
         cv=0.5,
         guarantee="class",
     )
-    with pytest.warns(UserWarning, match=r"No sample will ever be rejected.*\[1\]") as found:
+    with pytest.warns(
+        UserWarning, match=r"No sample will ever be rejected.*\[1\]"
+    ) as found:
         model.fit(X, y)
     assert {warning.filename for warning in found} == {__file__}
     assert not model.is_outlier(queries()).any()
@@ -222,7 +224,9 @@ def test_outlier_label_of_another_kind_raises(classes, outlier_label, kind):
     """Check that an outlier label of another kind, or NaN, is an error that shows both."""
     X, y = clouds()
     model = OpenSetClassifier(GaussianNB(), outlier_label=outlier_label, cv=0.5)
-    with pytest.raises(ValueError, match=rf"outlier_label.*{kind}.*; got {outlier_label!r}"):
+    with pytest.raises(
+        ValueError, match=rf"outlier_label.*{kind}.*; got {outlier_label!r}"
+    ):
         model.fit(X, np.array(classes)[y])
 
 
@@ -244,7 +248,9 @@ def test_rare_classes_share_a_threshold():
     texts = [text for text in fit_and_warnings(model, X, labels[y]) if SHARE in text]
     assert len(texts) == 1
     # "second" has enough: it joins, since one rare class cannot be a group of its own.
-    assert "fewer than 19, and share one threshold with 1 larger classes: 'third'" in texts[0]
+    assert (
+        "fewer than 19, and share one threshold with 1 larger classes: 'third'" in texts[0]
+    )
     assert "guarantee='marginal' takes no more than 19 samples in all" in texts[0]
     assert "second" not in texts[0]
     assert_array_equal(model.groups_, [0, 1, 1])

@@ -1,27 +1,48 @@
-"""Every score around every kind of classifier, and the guarantee of each."""
+"""Tests of every score around every kind of classifier, and of how scores are named."""
 
-import warnings
+import re
 from functools import cache
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
-from scipy.stats import binom
-from sk_center.calibration.registry import CALIBRATIONS
+from numpy.testing import assert_allclose, assert_array_equal
+from open_set_problems import MEANS, clouds, frozen, net, queries
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
 
-from sk_center import CenterLossClassifier, OpenSetClassifier
-from sk_center.scores import Combined, KNeighbors, Mahalanobis, ViM
-from sk_center.scores.registry import SCORES
+from sk_center import OpenSetClassifier
+from sk_center.scores import (
+    BaseScore,
+    CenterDistance,
+    Combined,
+    KNeighbors,
+    Mahalanobis,
+    MaxSoftmax,
+    ViM,
+)
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+SCORES = [
+    "center_distance",
+    "energy",
+    "input_density",
+    "knn",
+    "mahalanobis",
+    "max_logit",
+    "max_softmax",
+    "openmax",
+    "vim",
+]
 EVERY = {
     **{name: name for name in ("auto", *SCORES)},
     "class covariance": Mahalanobis("class", shrinkage="oas"),
@@ -32,16 +53,14 @@ EVERY = {
     "list": ["center_distance", "energy", "knn"],
     "sum": Combined([KNeighbors(), Mahalanobis()], how="sum"),
 }
-NET = CenterLossClassifier(hidden_layer_sizes=(16, 4), max_epochs=5, random_state=0)
 ESTIMATORS = {
-    "center loss": NET,
+    "center loss": net(max_epochs=5),
     "logistic": LogisticRegression(max_iter=1000),
     "boosting": HistGradientBoostingClassifier(max_iter=5),
     "forest": RandomForestClassifier(5, random_state=0),
-    "pipeline": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-    "pipeline, center loss": make_pipeline(StandardScaler(), NET),
+    "pipeline, center loss": make_pipeline(StandardScaler(), net(max_epochs=5)),
 }
-# Minus a distance to the middle of a class: the Gaussian calibration knows its law.
+# Minus a distance to the center of a class: the Gaussian calibration knows its law.
 RADIAL = {"auto", "center_distance", "mahalanobis", "class covariance"}
 # Whose logits come from nowhere.
 NO_LOGITS = {"forest": {"max_logit", "energy", "openmax", "vim", "list"}}
@@ -58,125 +77,183 @@ def problem(n_classes, strings):
 
 
 @cache
-def frozen(name, n_classes, strings):
+def half_frozen(name, n_classes, strings):
     """Return an estimator fitted on half of the samples and frozen."""
     X, y = problem(n_classes, strings)
     return FrozenEstimator(clone(ESTIMATORS[name]).fit(X[::2], y[::2]))
 
 
-@pytest.mark.parametrize("strings", [False, True], ids=["ints", "strings"])
-@pytest.mark.parametrize("n_classes", [2, 3, 26])
+@pytest.mark.parametrize(("n_classes", "strings"), [(2, True), (3, False), (26, True)])
 @pytest.mark.parametrize("name", ESTIMATORS)
-@pytest.mark.parametrize("calibration", CALIBRATIONS)
 @pytest.mark.parametrize("score", EVERY)
-@pytest.mark.filterwarnings("ignore:Classes with too few calibration samples")
-@pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
-def test_every_score_around_every_classifier(score, calibration, name, n_classes, strings):
+def test_every_score_around_every_classifier(score, name, n_classes, strings):
     """Check that each works, or refuses with the error that says what is missing."""
     X, y = problem(n_classes, strings)
-    model = OpenSetClassifier(
-        frozen(name, n_classes, strings),
-        conformity_score=EVERY[score],
-        calibration=calibration,
-        false_rejection_rate=0.1,
-        cv=0.5,
-        random_state=0,
-    )
-    if calibration == "gaussian" and score not in RADIAL:
-        with pytest.raises(ValueError, match="calibration='gaussian' takes conformity_sc"):
-            model.fit(X[1::2], y[1::2])
-        return
-    if score in NO_LOGITS.get(name, ()):
-        with pytest.raises(ValueError, match="needs logits: a decision_function"):
-            model.fit(X[1::2], y[1::2])
-        return
-    model.fit(X[1::2], y[1::2])
-    p_values = model.p_values(X)
-    assert (p_values > 0).all()
-    assert (p_values <= 1).all()
-    assert p_values.shape == (len(X), n_classes)
-    accepted = p_values > model.thresholds_
-    assert_array_equal(model.is_outlier(X), ~accepted.any(axis=1))
-    predicted = model.predict(X)
-    assert_array_equal(predicted == model.outlier_label_, ~accepted.any(axis=1))
-    # All are members, so that most are kept, also with ten calibration samples a class.
-    assert (predicted == model.outlier_label_).mean() < 0.5
-    scores = model.score_samples(X)
-    assert scores.shape == (len(X),)
-    assert np.isfinite(scores).all()
-
-
-# Scores of which none is constant in a class, on three clouds that overlap.
-GUARANTEED = [score for score in EVERY if score != "auto"]
-SIZES = (50, 90, 140)
-DRAWS = 300
-
-
-@pytest.mark.parametrize("score", GUARANTEED)
-@pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
-def test_guarantee_of_every_score(score):
-    """Check P(p_k <= rate | class k) over draws of calibration sets and one new member.
-
-    With a new member for each draw the counts are binomial: the bound is exact.
-    """
-    means = np.array([[0.0, 0, 0], [2, 0, 0], [0, 2, 1]])
-    rng = np.random.default_rng(0)
-
-    def sample(y):
-        return (
-            means[y] + rng.normal(size=(len(y), 3)) * np.array([0.5, 1.0, 1.5])[y][:, None]
+    for calibration in ("conformal", "gaussian", "weibull"):
+        model = OpenSetClassifier(
+            half_frozen(name, n_classes, strings),
+            conformity_score=EVERY[score],
+            calibration=calibration,
+            false_rejection_rate=0.1,
+            cv=0.5,
+            random_state=0,
         )
-
-    y = np.repeat(np.arange(3), 60)
-    estimator = FrozenEstimator(LogisticRegression(max_iter=1000).fit(sample(y), y))
-    y = np.repeat(np.arange(3), SIZES)
-    rates = np.array([0.05, 0.2])
-    kept = np.zeros((2, 3), dtype=int)
-    model = OpenSetClassifier(
-        estimator, conformity_score=EVERY[score], cv=0.5, false_rejection_rate=rates[0]
-    )
-    for draw in range(DRAWS):
-        model.set_params(random_state=draw).fit(sample(y), y)
-        own = np.diag(model.p_values(sample(np.arange(3))))
-        kept += own <= rates[:, None]
-    # The chance to err in any of these comparisons, were the guarantee false by nothing.
-    chance = binom.sf(kept - 1, DRAWS, rates[:, None])
-    assert (chance >= 0.001 / len(GUARANTEED) / 6).all(), kept / DRAWS
-    # And the p-values are no more careful than they need be: there are no ties here.
-    assert (kept[1] >= binom.ppf(1e-6, DRAWS, 0.15)).all(), kept / DRAWS
+        if calibration == "gaussian" and score not in RADIAL:
+            with pytest.raises(ValueError, match="='gaussian' takes conformity_sc"):
+                model.fit(X[1::2], y[1::2])
+            continue
+        if score in NO_LOGITS.get(name, ()):
+            with pytest.raises(ValueError, match="needs logits: a decision_function"):
+                model.fit(X[1::2], y[1::2])
+            continue
+        p_values = model.fit(X[1::2], y[1::2]).p_values(X)
+        assert (p_values > 0).all()
+        assert (p_values <= 1).all()
+        assert p_values.shape == (len(X), n_classes)
+        decision = model.judge(X)
+        assert_array_equal(decision.labels == model.outlier_label_, decision.rejected)
+        assert decision.rejected.mean() < 0.5
+        assert np.isfinite(decision.scores).all()
 
 
-def test_score_of_logits_sees_the_softmax_head():
-    """Check that of a center-loss classifier the logits are those of its head."""
+@pytest.mark.parametrize(
+    ("score", "twin"),
+    [
+        (CenterDistance(), "center_distance"),
+        (Mahalanobis(), "mahalanobis"),
+        (MaxSoftmax(), "max_softmax"),
+        ([Mahalanobis()], "mahalanobis"),
+        (["max_softmax"], "max_softmax"),
+        ([Mahalanobis(), "center_distance"], ["center_distance", "mahalanobis"]),
+    ],
+    ids=str,
+)
+def test_instances_and_lists_do_as_their_names(score, twin):
+    """Check that an instance is its name, a list of one is its part, in any order."""
+    p_values = [
+        OpenSetClassifier(GaussianNB(), conformity_score=each, cv=0.5, random_state=0)
+        .fit(*clouds())
+        .p_known(queries())
+        for each in (score, twin)
+    ]
+    assert_array_equal(*p_values)
+
+
+@pytest.mark.parametrize(
+    ("score", "nearest"),
+    [("mahalanobs", "mahalanobis"), ("distance", "center_distance"), ("KNN", None)],
+)
+def test_misspelled_score(score, nearest):
+    """Check that the error lists the names of scores in order, and the nearest one."""
+    hint = f"; did you mean {nearest!r}?" if nearest else "."
+    for given in (score, [score], ["knn", score]):
+        with pytest.raises(ValueError, match="conformity_score must be one of ") as raised:
+            OpenSetClassifier(GaussianNB(), conformity_score=given).fit(*clouds())
+        listed = re.findall(r"'(\w+)'", str(raised.value).partition("]")[0])
+        assert listed == SCORES
+        assert str(raised.value).endswith(f"got {score!r}{hint}")
+
+
+@pytest.mark.parametrize("score", [3, None, ("mahalanobis",), Mahalanobis, ["auto"], []])
+def test_what_is_no_score_raises(score):
+    """Check that a conformity_score of no known kind is an error that shows it."""
+    with pytest.raises(ValueError, match=r"conformity_score must .*got"):
+        OpenSetClassifier(GaussianNB(), conformity_score=score).fit(*clouds())
+
+
+class LearntSoftmax(BaseScore):
+    """A score of one's own among probabilities."""
+
+    needs = ("probabilities",)
+    learns = False
+
+    def _score_classes(self, probabilities):
+        return probabilities
+
+
+@pytest.mark.parametrize("score", ["max_softmax", LearntSoftmax()])
+@pytest.mark.parametrize("freeze", [False, True])
+def test_probabilities_of_an_estimator_without_raise(freeze, score):
+    """Check that a lack of predict_proba is an error that says what to do."""
+    estimator = frozen(LinearSVC()) if freeze else LinearSVC()
+    model = OpenSetClassifier(estimator, conformity_score=score, cv=0.5)
+    with pytest.raises(ValueError, match=r"predict_proba.*'mahalanobis', or wrap"):
+        model.fit(*clouds())
+
+
+def test_logits_are_those_of_the_softmax_head():
+    """Check that the logits of a center-loss classifier are those of its head."""
     X, y = problem(3, False)
     for name in ("center loss", "pipeline, center loss"):
+        estimator = half_frozen(name, 3, False)
         model = OpenSetClassifier(
-            frozen(name, 3, False), conformity_score="max_logit", false_rejection_rate=0.2
+            estimator, conformity_score="max_logit", false_rejection_rate=0.2
         ).fit(X[1::2], y[1::2])
-        inner = frozen(name, 3, False).estimator
-        if name == "center loss":
-            logits = inner.logits(X)
-        else:
-            logits = inner[-1].logits(inner[0].transform(X))
-        assert_array_equal(model.score_samples(X), logits.max(axis=1))
+        inner, given = estimator.estimator, X
+        if "pipeline" in name:
+            inner, given = inner[-1], inner[0].transform(X)
+        logits = inner.logits(given)
+        own = logits[np.arange(len(X)), estimator.predict(X)]
+        assert_allclose(model.score_samples(X), own, rtol=1e-5, atol=1e-5)
 
 
 def test_logits_of_two_classes():
     """Check that two classes get minus and plus half the decision function."""
     X, y = problem(2, True)
-    estimator = frozen("logistic", 2, True)
+    estimator = half_frozen("logistic", 2, True)
     model = OpenSetClassifier(estimator, conformity_score="max_logit").fit(X, y)
     expected = np.abs(estimator.decision_function(X)) / 2
     assert_array_equal(model.score_samples(X), expected)
 
 
-def test_list_may_mix_what_scores_consume():
+def test_pairs_of_classes_are_no_logits():
+    """Check that the columns of one-versus-one machines are not taken for classes."""
+    X, y = clouds((80, 80, 80))
+    model = OpenSetClassifier(
+        SVC(decision_function_shape="ovo"), conformity_score="max_logit"
+    )
+    with pytest.raises(ValueError, match="needs logits: .* one column a class"):
+        model.fit(X, y)
+
+
+def test_list_may_mix_what_scores_need():
     """Check a list of scores of features, logits and probabilities."""
     X, y = problem(3, False)
     model = OpenSetClassifier(
-        frozen("logistic", 3, False), conformity_score=["max_softmax", ViM(), "knn"], cv=0.5
+        half_frozen("logistic", 3, False),
+        conformity_score=["max_softmax", ViM(), "knn"],
+        cv=0.5,
     ).fit(X, y)
-    assert model.score_.needs == ("features", "logits", "probabilities")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert model.is_outlier(X + 1000).all()
+    assert {*model.score_.needs} == {"features", "logits", "probabilities"}
+    assert model.is_outlier(X + 1000).all()
+
+
+def test_score_with_given_centers():
+    """Check that a frozen estimator and given centers leave all samples to calibrate."""
+    X, y = clouds()
+    score = CenterDistance(centers=MEANS)
+    model = OpenSetClassifier(frozen(GaussianNB()), conformity_score=score).fit(X, y)
+    predicted = model.estimator_.predict(queries())
+    expected = -np.linalg.norm(queries() - MEANS[predicted], axis=1)
+    assert_allclose(model.score_samples(queries()), expected)
+    assert model.calibration_.n_samples_.tolist() == [len(y)]
+
+
+def test_combined_scores_are_scaled_out_of_sample():
+    """Check that neighbors at k=1, which training samples find themselves, still count."""
+    X, y = clouds((200, 200, 200))
+    X_new = np.random.default_rng(1).uniform(-6, 8, size=(2000, 3))
+    rejected = {
+        name: OpenSetClassifier(GaussianNB(), conformity_score=score, random_state=0)
+        .fit(X, y)
+        .is_outlier(X_new)
+        for name, score in {
+            "knn": KNeighbors(1),
+            "mahalanobis": "mahalanobis",
+            "both": Combined([KNeighbors(1), "mahalanobis"], how="sum"),
+        }.items()
+    }
+    assert rejected["both"].mean() > 0.9 * rejected["mahalanobis"].mean() > 0.3
+    # The sum is neither one alone.
+    for alone in ("knn", "mahalanobis"):
+        assert (rejected["both"] != rejected[alone]).any()
