@@ -1,4 +1,4 @@
-"""Tests of the calibrations that assume a distribution: Gaussian features and Weibull tails."""
+"""Tests of the calibrations that assume Gaussian features or Weibull tails."""
 
 import pickle
 
@@ -83,7 +83,7 @@ def test_shapes_of_samples_that_tell_nothing():
 
 
 def test_gaussian_p_values_are_those_of_the_predictive_distribution():
-    """Check p-values against the chi-square distribution averaged over what the scale may be.
+    """Check p-values against the chi-square law averaged over what the scale may be.
 
     Given n squared distances of mean m and the prior 1 / scale, the scale is m n over a
     chi-square variable of n nu degrees of freedom.
@@ -106,7 +106,7 @@ def test_gaussian_p_values_are_those_of_the_predictive_distribution():
 
 
 def test_gaussian_p_values_of_many_samples():
-    """Check that they are the tail of the chi-square distribution of the Mahalanobis distance."""
+    """Check that they are the tail of the chi-square law of the Mahalanobis distance."""
     rng = np.random.default_rng(0)
     calibration = calibrated(GaussianCalibration, distances(rng, [50_000] * 2), [0.05] * 2)
     assert_allclose(calibration.degrees_of_freedom_, 8, rtol=0.02)
@@ -116,7 +116,7 @@ def test_gaussian_p_values_of_many_samples():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weibull_and_gaussian_tails_are_uniform_where_they_are_right(kind):
-    """Check that p-values of new samples are uniform under the distribution that is assumed."""
+    """Check that p-values of new samples are uniform where the assumption is right."""
     rng = np.random.default_rng(0)
     p_values = []
     for _ in range(100):

@@ -96,12 +96,12 @@ def test_labels_come_back_whole(classes, outlier_label, label, dtype):
 def test_boolean_classes_are_an_error_that_says_what_to_give():
     """Check that True and False, beside which there is no outlier label, are refused."""
     X, y = clouds((60, 50))
-    with pytest.raises(ValueError, match="y holds booleans.*give 0 and 1, or strings"):
+    with pytest.raises(ValueError, match=r"y holds booleans.*give 0 and 1, or strings"):
         OpenSetClassifier(GaussianNB()).fit(X, y > 0)
 
 
 def test_unsigned_labels_without_room_for_minus_one_are_an_error():
-    """Check that labels above 2**63 name the outlier label that they cannot stand beside."""
+    """Check that labels above 2**63 are named with the outlier label beside them."""
     X, y = clouds()
     with pytest.raises(
         ValueError, match=r"outlier_label=-1 and the classes, uint64 .*give"
