@@ -57,7 +57,7 @@ class BaseCalibration(BaseEstimator):
         rates: ArrayLike,
         *,
         confidence: float | None = None,
-        tolerance: float = 0.0,
+        tolerance: ArrayLike = 0.0,
     ) -> Self:
         """Learn the scores of calibration samples, and set thresholds.
 
@@ -77,9 +77,9 @@ class BaseCalibration(BaseEstimator):
             Probability with which the bound holds for these calibration samples; None: it
             holds on average over calibration samples.
 
-        tolerance : float, default=0.0
-            Scores that differ by no more than this count as equal. All calibration scores
-            are lowered by it, so that ties are accepted, which keeps the bound.
+        tolerance : float or array-like of shape (n_samples,), default=0.0
+            Scores that differ by no more than this count as equal. Calibration scores are
+            lowered by it, so that ties are accepted, which keeps the bound.
 
         Returns
         -------
@@ -99,9 +99,8 @@ class BaseCalibration(BaseEstimator):
             )
         scores = _comparable(scores)
         groups, rates = np.asarray(groups), np.asarray(rates, dtype=np.float64)
-        order = np.lexsort((scores, groups))
-        with np.errstate(invalid="ignore"):
-            self.scores_ = scores[order] - tolerance
+        lowered = scores - tolerance
+        self.scores_ = lowered[np.lexsort((lowered, groups))]
         self.n_samples_ = np.bincount(groups, minlength=len(rates))
         self._fit(rates, confidence)
         return self

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import _check_method_params, _num_samples
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from sk_center.scores import BaseScore
 
 # Rounding is measured on so many calibration samples, of which some are scored alone, and
-# scores that differ by less than so many times as much are equal.
-ROUNDING_SAMPLES, ROUNDING_ALONE, ROUNDING_FACTOR = 16, 3, 16
+# scores that differ by less than so many times as much are equal. It differs with the score:
+# so many samples on each side tell.
+ROUNDING_SAMPLES, ROUNDING_ALONE, ROUNDING_FACTOR, ROUNDING_REACH = 16, 3, 16, 2
 # It is asked for so many calibration samples at most how other classes see them.
 MOST_COMPARED = 1000
 
@@ -48,8 +50,9 @@ class Calibrated:
         Which samples were scored for all classes, and these scores; NaN for a class that
         the score does not know.
 
-    rounding : float
-        Largest difference seen between scores of the same sample in different batches.
+    nudged, batched : ndarray of shape (n, 2), float64
+        Scores of some samples, and how much they differ when the last digit of what the
+        estimator says differs, and when samples come in other batches.
     """
 
     y: NDArray[np.intp]
@@ -58,29 +61,30 @@ class Calibrated:
     scores: NDArray[np.float64]
     compared: NDArray[np.intp]
     by_class: NDArray[np.float64]
-    rounding: float
+    nudged: NDArray[np.float64]
+    batched: NDArray[np.float64]
 
-    @property
-    def tolerance(self) -> float:
-        """Scores that differ by no more than this count as equal."""
-        finite = self.scores[np.isfinite(self.scores)]
-        floor = 16 * np.finfo(np.float64).eps * np.abs(finite).max(initial=0.0)
-        return ROUNDING_FACTOR * self.rounding + floor
+    def tolerance(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return for each score which difference is rounding."""
+        size = np.abs(np.where(np.isfinite(scores), scores, 0.0))
+        seen = np.maximum(
+            largest_near(scores, *self.nudged.T), largest_near(scores, *self.batched.T)
+        )
+        return ROUNDING_FACTOR * (seen + np.finfo(np.float64).eps * size)
 
 
 def joined(parts: list[Calibrated], n_classes: int) -> Calibrated:
     """Return the calibration samples of all splits together, perhaps none."""
     no_index, no_score = np.zeros(0, dtype=np.intp), np.zeros(0)
-    none = (no_index, no_index, no_score, no_score, no_index, np.zeros((0, n_classes)), 0.0)
-    parts = [Calibrated(*none), *parts]
+    none = (no_index, no_index, no_score, no_score, no_index, np.zeros((0, n_classes)))
+    parts = [Calibrated(*none, np.zeros((0, 2)), np.zeros((0, 2))), *parts]
     starts = np.cumsum([0, *(len(part.y) for part in parts)])[:-1]
-    names = ("y", "predicted", "own", "scores", "by_class")
+    names = ("y", "predicted", "own", "scores", "by_class", "nudged", "batched")
     arrays: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in names
     }
     compared = [part.compared + start for part, start in zip(parts, starts)]
-    rounding = max(part.rounding for part in parts)
-    return Calibrated(compared=np.concatenate(compared), rounding=rounding, **arrays)
+    return Calibrated(compared=np.concatenate(compared), **arrays)
 
 
 def seeded_clone(estimator: Any, random_state: Any, rng: np.random.RandomState) -> Any:
@@ -176,6 +180,7 @@ def calibrate(
     n_compared = min(n_samples, MOST_COMPARED, max(BLOCK_NUMBERS // n_trained, 1))
     compared = np.linspace(0, n_samples - 1, n_compared).astype(np.intp)
     by_class = np.full((n_compared, len(classes)), np.nan)
+    differs = np.zeros(n_compared)
     for rows, outputs in blocks_of(estimator, X, ["labels", *score.needs], n_trained):
         index = np.searchsorted(classes[trained], outputs["labels"])
         predicted[rows] = trained[index]
@@ -185,39 +190,66 @@ def calibrate(
         some = compared[inside] - rows.start
         picked = {name: outputs[name][some] for name in score.needs}
         if len(inside):
-            by_class[np.ix_(inside, trained)] = score_outputs(score, picked)
+            by_class[np.ix_(inside, trained)] = every = score_outputs(score, picked)
+            at = index[some]
+            ways = [every[np.arange(len(at)), at], score_outputs(score, picked, at)]
+            ways.append(score_outputs(score, nudged(outputs, picked), at))
+            for way in ways:
+                change = difference(way, scores[rows][some])
+                differs[inside] = np.maximum(differs[inside], change)
     index = np.searchsorted(trained, predicted)
-    rounding = rounding_of(estimator, score, X, scores, index)
-    # One way to the score of a class must not differ from the other by more than counts as
-    # equal.
-    at = by_class[np.arange(n_compared), y[compared]]
-    rounding = max(rounding, largest_difference(at, own[compared]))
-    return Calibrated(y, predicted, own, scores, compared, by_class, rounding)
+    batched = batched_of(estimator, score, X, scores, index)
+    changes = np.column_stack([scores[compared], differs])
+    return Calibrated(y, predicted, own, scores, compared, by_class, changes, batched)
 
 
-def rounding_of(
+def nudged(outputs: dict[str, Any], picked: dict[str, Any]) -> dict[str, Any]:
+    """Return picked rows of outputs, with another last digit where they are computed."""
+    found, signs = dict(picked), np.random.RandomState(0)
+    for name, part in picked.items():
+        given = name in ("inputs", "raw_inputs") or outputs[name] is outputs.get("inputs")
+        if given or issparse(part) or part.dtype.kind != "f":
+            continue
+        digit = np.finfo(part.dtype).eps * np.abs(part).max(axis=1, keepdims=True)
+        found[name] = part + digit * signs.choice([-1, 1], part.shape).astype(part.dtype)
+    return found
+
+
+def batched_of(
     estimator: Any,
     score: BaseScore,
     X: Any,
     scores: NDArray[np.float64],
     index: NDArray[np.intp],
-) -> float:
-    """Return the largest difference between scores of samples in one batch and in others.
+) -> NDArray[np.float64]:
+    """Return scores of some samples, and how much they differ from those in other batches.
 
     A network or a matrix product gives the last digits by the size of the batch.
     """
     order = np.argsort(scores, kind="stable")
     n = min(len(scores), ROUNDING_SAMPLES)
     some = order[np.linspace(0, len(order) - 1, n).astype(np.intp)]
-    found = 0.0
+    found = []
     for rows in [some, *some[:ROUNDING_ALONE, None]]:
         outputs = outputs_of(estimator, rows_of(X, rows), score.needs)
         again = score_outputs(score, outputs, index[rows])
-        found = max(found, largest_difference(again, scores[rows]))
-    return found
+        found.append(np.column_stack([scores[rows], difference(again, scores[rows])]))
+    return np.concatenate(found)
 
 
-def largest_difference(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Return the largest difference of the numbers that are finite in both."""
+def largest_near(
+    scores: NDArray[np.float64], at: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return for each score the largest of the values at the scores nearest to it."""
+    if not len(at):
+        return np.zeros(len(scores))
+    order = np.argsort(at)
+    near = np.searchsorted(at[order], scores)[:, None]
+    near = near + np.arange(-ROUNDING_REACH, ROUNDING_REACH)
+    return values[order][np.clip(near, 0, len(at) - 1)].max(axis=1)
+
+
+def difference(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how much numbers differ, zero where one is not finite."""
     finite = np.isfinite(first) & np.isfinite(second)
-    return float(np.abs(first[finite] - second[finite]).max(initial=0.0))
+    return np.abs(np.where(finite, first, 0.0) - np.where(finite, second, 0.0))

@@ -258,12 +258,12 @@ def set_thresholds(
         if shared.any():
             warn_of_shared(model.guarantee, model.classes_, counts, needed, shared)
     group_rates = rates_of_groups(groups, rates)
-    kept = {"confidence": confidence, "tolerance": found.tolerance}
+    kept = {"confidence": confidence, "tolerance": found.tolerance(scores)}
     model.groups_ = groups
     model.calibration_ = calibration.fit(scores, groups[class_], group_rates, **kept)
     model.class_calibration_ = model.calibration_
     if not by_class:
-        kept["confidence"] = None
+        kept = {"tolerance": found.tolerance(found.own)}
         model.class_calibration_ = clone(calibration).fit(found.own, found.y, rates, **kept)
     model.thresholds_ = calibration.thresholds_[groups]
     model.score_thresholds_ = calibration.score_thresholds_[groups]

@@ -238,7 +238,9 @@ def concerns_of(
             f"rejected where {100 * allowed:.2g} % are allowed, so few outsiders will be: "
             f"{helps}"
         )
-    accepted = accepted_elsewhere(calibrated, report.score_threshold)
+    accepted = None
+    if all(part.per_class for part in getattr(score, "scores_", [score])):
+        accepted = accepted_elsewhere(calibrated, report.score_threshold)
     if some.any() and not stuck.any() and accepted is not None and accepted > NEARLY_ALL:
         found.append(
             f"Hardly any outsider will be rejected: {100 * accepted:.0f} % of the "

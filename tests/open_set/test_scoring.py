@@ -52,8 +52,14 @@ ESTIMATORS = {
 }
 # Minus a distance to the center of a class: the Gaussian calibration knows its law.
 RADIAL = {"auto", "center_distance", "mahalanobis", "class covariance"}
-# Whose logits come from nowhere.
-NO_LOGITS = {"forest": {"max_logit", "energy", "openmax", "vim", "list"}}
+# Forests have no logits, and those of boosting are no linear function of features.
+LINEAR = {"fdbd": "needs logits that are a linear function"}
+REFUSED = {
+    "forest": dict.fromkeys(
+        ["fdbd", "max_logit", "energy", "openmax", "vim", "list"], "needs logits: "
+    ),
+    "boosting": LINEAR,
+}
 
 
 @cache
@@ -92,8 +98,8 @@ def test_every_score_around_every_classifier(score, name, n_classes, strings):
             with pytest.raises(ValueError, match="='gaussian' takes conformity_sc"):
                 model.fit(X[1::2], y[1::2])
             continue
-        if score in NO_LOGITS.get(name, ()):
-            with pytest.raises(ValueError, match="needs logits: a decision_function"):
+        if score in REFUSED.get(name, ()):
+            with pytest.raises(ValueError, match=REFUSED[name][score]):
                 model.fit(X[1::2], y[1::2])
             continue
         p_values = model.fit(X[1::2], y[1::2]).p_values(X)
