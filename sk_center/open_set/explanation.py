@@ -99,7 +99,7 @@ class Explanation:
     ...     LogisticRegression(max_iter=500), conformity_score="mahalanobis", cv=5
     ... ).fit(X, y)
     >>> model.explain([[5.0, 3.4, 3.0, 0.2]], X, y, n_neighbors=2)[0]
-    -1: rejected, since the score -5.757 is below -3.407 (p = 0.007, threshold 0.05);
+    -1: rejected, since the score -5.757 is below -3.557 (p = 0.007, threshold 0.05);
     the estimator alone predicts 0
     class  p-value  in set  distance
     0        0.020      no     1.539

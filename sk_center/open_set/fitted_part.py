@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sk_center.scores import BaseScore
 
 # Rounding is measured on so many calibration samples, of which some are scored alone, and
-# scores that differ by less than so many times as much are equal. It differs with the score:
-# so many samples on each side tell.
+# scores that differ by less than so many times as much are equal. It differs with the size
+# of the score: so many samples on each side tell.
 ROUNDING_SAMPLES, ROUNDING_ALONE, ROUNDING_FACTOR, ROUNDING_REACH = 16, 3, 16, 2
 # It is asked for so many calibration samples at most how other classes see them.
 MOST_COMPARED = 1000
