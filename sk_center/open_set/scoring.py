@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import get_tags
 from sklearn.utils.validation import _num_samples
 
 from sk_center._utils.nested import last_step, transformed
@@ -57,6 +58,9 @@ def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
     seen = transformed(before, rows_of(X, [0]))
     inputs = numbers_of(seen)
     numeric = issparse(inputs) or (inputs.ndim == 2 and inputs.dtype.kind == "f")
+    missing = False
+    if numeric and not issparse(inputs) and get_tags(last).input_tags.allow_nan:
+        missing = np.isnan(outputs_of(estimator, X, ["inputs"])["inputs"]).any()
     return Facts(
         features=gives_features(last),
         logits=gives_logits(last),
@@ -66,6 +70,7 @@ def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
         image=sample_axes(seen) > 1,
         n_columns=inputs.shape[1] if numeric else 0,
         n_classes=n_classes,
+        missing=bool(missing),
     )
 
 

@@ -42,6 +42,9 @@ class Facts:
 
     n_columns, n_classes : int
         Number of columns of the inputs, and of known classes.
+
+    missing : bool
+        Whether some of the numbers are missing.
     """
 
     features: bool
@@ -52,6 +55,7 @@ class Facts:
     image: bool
     n_columns: int
     n_classes: int
+    missing: bool = False
 
 
 def default_score(facts: Facts) -> BaseScore:
@@ -68,6 +72,7 @@ def default_score(facts: Facts) -> BaseScore:
       predicted class, and the largest density of any class in 32 principal directions.
     - Of sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
+    - Of inputs with missing values: the largest density of any class, of what is there.
 
     Confidence is the logarithm of the odds of the largest probability, else the largest
     decision. It may count against a sample, and not for it, since outsiders from another
@@ -91,7 +96,9 @@ def default_score(facts: Facts) -> BaseScore:
     if facts.inputs and facts.sparse:
         nearest = KNeighbors(1, normalize=True, max_samples=MOST_SAMPLES, space="inputs")
         return Combined([nearest, *confidence], how="sum")
-    if facts.inputs:
+    if facts.inputs and facts.missing:
+        parts = [InputDensity(space="raw_inputs", pooled=True)]
+    elif facts.inputs:
         parts = _table() if facts.n_columns <= LARGEST_TABLE else _wide()
     elif facts.features:
         parts = [KNeighbors(1, pooled=True, normalize=False, max_samples=MOST_SAMPLES)]
