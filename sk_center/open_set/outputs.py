@@ -168,13 +168,6 @@ def stacked(dataset: Any) -> NDArray[Any]:
     )
 
 
-def sample_axes(X: Any) -> int:
-    """Return the number of axes of a sample."""
-    if is_dataset(X):
-        return stacked(X).ndim - 1
-    return 1 if issparse(X) else np.ndim(X) - 1
-
-
 def rows_of(X: Any, rows: Any) -> Any:
     """Return some rows of X, of a torch Dataset as a Subset."""
     if is_dataset(X):

@@ -13,10 +13,10 @@ from sk_center._utils.nested import last_step, transformed
 from sk_center.open_set.outputs import (
     gives_features,
     gives_logits,
+    is_dataset,
     numbers_of,
     outputs_of,
     rows_of,
-    sample_axes,
 )
 from sk_center.scores import BaseScore, Combined
 from sk_center.scores.auto import Facts, default_score
@@ -56,7 +56,8 @@ def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
     """Return what decides the default score: the parts that there are, and the inputs."""
     last, before = last_step(estimator, searches=True)
     seen = transformed(before, rows_of(X, [0]))
-    inputs = numbers_of(seen)
+    # A Dataset loads a sample each time it is asked: its inputs are for the network alone.
+    inputs = np.empty(0) if is_dataset(seen) else numbers_of(seen)
     numeric = issparse(inputs) or (inputs.ndim == 2 and inputs.dtype.kind == "f")
     missing = False
     if numeric and not issparse(inputs) and get_tags(last).input_tags.allow_nan:
@@ -67,7 +68,7 @@ def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
         probabilities=hasattr(last, "predict_proba"),
         inputs=numeric,
         sparse=issparse(inputs),
-        image=sample_axes(seen) > 1,
+        image=not issparse(seen) and np.ndim(seen) > 2,
         n_columns=inputs.shape[1] if numeric else 0,
         n_classes=n_classes,
         missing=bool(missing),

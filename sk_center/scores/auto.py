@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sk_center.scores.combined import Combined
 from sk_center.scores.density import InputDensity
-from sk_center.scores.distances import CenterDistance
-from sk_center.scores.logits import LogOdds, MaxLogit
+from sk_center.scores.distances import CenterDistance, Mahalanobis
+from sk_center.scores.logits import Energy, LogOdds, MaxLogit
 from sk_center.scores.neighbors import KNeighbors
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ LARGEST_TABLE = 50
 # Fewer training samples cost outsiders, more of them time.
 MOST_SAMPLES = 10_000
 # What confidence may count: against a sample up to its spread, and never for it.
-WEIGHT, LIMITS = 0.5, (-2, 0)
+CONFIDENCE, LIMITS = 0.5, (-2, 0)
+# What a distance in feature space counts that is as large as that between classes.
+FEATURES, IMAGE_FEATURES = 2.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,6 @@ class Facts:
 
     n_columns, n_classes : int
         Number of columns of the inputs, and of known classes.
-
-    missing : bool
-        Whether some of the numbers are missing.
     """
 
     features: bool
@@ -55,24 +54,27 @@ class Facts:
     image: bool
     n_columns: int
     n_classes: int
-    missing: bool = False
 
 
 def default_score(facts: Facts) -> BaseScore:
     """Return the default score, not fitted.
 
     It is a sum of what the inputs say, on scales measured on samples that the scores did
-    not learn from, and of the confidence of the classifier:
+    not learn from, of what the features of a network say, and of the confidence of the
+    classifier:
 
-    - Of a table, of at most 50 columns: the distance to the nearest training sample, once
+    - Tables, of at most 50 columns: the distance to the nearest training sample, once
       with columns that count by how well they tell classes apart and once by the direction
       from the mean, and the largest density of any class. Weak classifiers predict
       outsiders wrongly, so all three ask for any class.
-    - Of wide inputs: the distance of directions to the nearest training sample of the
+    - Wide inputs: the distance of directions to the nearest training sample of the
       predicted class, and the largest density of any class in 32 principal directions.
-    - Of sparse inputs, such as texts: the distance of directions to the nearest training
+    - Sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
-    - Of inputs with missing values: the largest density of any class, of what is there.
+    - Images: the same of their pixels.
+    - Features of the estimator, where it makes some: the distance to the nearest training
+      sample of the predicted class, in units of the distance between classes, since a
+      network pulls the samples that it trains on together.
 
     Confidence is the logarithm of the odds of the largest probability, else the largest
     decision. It may count against a sample, and not for it, since outsiders from another
@@ -94,21 +96,27 @@ def default_score(facts: Facts) -> BaseScore:
     if facts.probabilities or facts.logits:
         confidence = [LogOdds() if facts.probabilities else MaxLogit()]
     if facts.inputs and facts.sparse:
-        nearest = KNeighbors(1, normalize=True, max_samples=MOST_SAMPLES, space="inputs")
-        return Combined([nearest, *confidence], how="sum")
-    if facts.inputs and facts.missing:
-        parts = [InputDensity(space="raw_inputs", pooled=True)]
-    elif facts.inputs:
-        parts = _table() if facts.n_columns <= LARGEST_TABLE else _wide()
-    elif facts.features:
-        parts = [KNeighbors(1, pooled=True, normalize=False, max_samples=MOST_SAMPLES)]
-    else:
+        return Combined([_directions("inputs"), *confidence], how="sum")
+    if not facts.inputs:
+        if facts.features:
+            return Combined([Mahalanobis(), *[Energy()] * facts.logits], how="sum")
         return confidence[0] if confidence else CenterDistance()
+    if facts.image:
+        parts: list[BaseScore] = [_directions("raw_inputs")]
+    else:
+        parts = _table() if facts.n_columns <= LARGEST_TABLE else _wide()
+    features = [_features()] * facts.features
+    weight = IMAGE_FEATURES if facts.image else FEATURES
     return Combined(
-        [*parts, *confidence],
+        [*parts, *features, *confidence],
         how="sum",
-        weights=[1.0] * len(parts) + [WEIGHT] * len(confidence),
-        limits=[None] * len(parts) + [LIMITS] * len(confidence),
+        weights=[1.0] * len(parts)
+        + [weight] * len(features)
+        + [CONFIDENCE] * len(confidence),
+        limits=[None] * len(parts + features) + [LIMITS] * len(confidence),
+        standardize=[True] * len(parts)
+        + [False] * len(features)
+        + [True] * len(confidence),
     )
 
 
@@ -124,7 +132,15 @@ def _table():
 
 def _wide():
     """Return the scores of inputs of many columns."""
-    return [
-        KNeighbors(1, normalize=True, max_samples=MOST_SAMPLES, space="raw_inputs"),
-        InputDensity(n_directions=32, normalize=True, space="raw_inputs", pooled=True),
-    ]
+    density = {"n_directions": 32, "normalize": True, "pooled": True}
+    return [_directions("raw_inputs"), InputDensity(space="raw_inputs", **density)]
+
+
+def _directions(space):
+    """Return the distance of directions to the nearest sample of a class."""
+    return KNeighbors(1, normalize=True, max_samples=MOST_SAMPLES, space=space)
+
+
+def _features():
+    """Return the distance of features, in units of that between classes."""
+    return KNeighbors(1, normalize=False, max_samples=MOST_SAMPLES, unit="between")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Combined"]
 
 # The 5 % quantile of so many samples is known well enough.
-MOST_SCALED = 2000
+MOST_SCALED = 500
 
 
 class Combined(BaseScore):
@@ -33,7 +33,7 @@ class Combined(BaseScore):
 
     The scale is measured on samples that the score did not learn from: training samples
     are dealt into folds, and a copy of the score that learned from the other folds scores
-    each, until 2,000 samples have a score. Classes of one sample have no part in it.
+    each, until 500 samples have a score. Classes of one sample have no part in it.
 
     Parameters
     ----------
@@ -54,6 +54,10 @@ class Combined(BaseScore):
         Bounds between which each score is kept on the common scale, before its weight;
         None for a score, or in place of the list, bounds nothing. With ``(-2, 0)`` a score
         may count against a sample, up to twice its spread, but not for it.
+
+    standardize : list of bool, default=None
+        Whether each score is brought to the common scale, or taken as it is; None brings
+        all.
 
     n_folds : int, default=3
         Number of folds, at least 2.
@@ -105,6 +109,7 @@ class Combined(BaseScore):
         "how": [StrOptions({"min", "sum"})],
         "weights": [list, None],
         "limits": [list, None],
+        "standardize": [list, None],
         "n_folds": [Interval(Integral, 2, None, closed="left")],
     }
     _saved_state = {
@@ -121,12 +126,14 @@ class Combined(BaseScore):
         how: Literal["min", "sum"] = "min",
         weights: list[float] | None = None,
         limits: list[tuple[float, float] | None] | None = None,
+        standardize: list[bool] | None = None,
         n_folds: int = 3,
     ) -> None:
         self.scores = scores
         self.how = how
         self.weights = weights
         self.limits = limits
+        self.standardize = standardize
         self.n_folds = n_folds
 
     @property
@@ -164,11 +171,13 @@ class Combined(BaseScore):
         # First on all samples: each says what is wrong with its parts.
         self.scores_ = [clone(score).fit(parts, y, self._indices()) for score in made]
         folds = held_out_folds(y, self.n_folds)
-        own = [
-            _own_scores(score, fitted, y, parts, folds)
-            for score, fitted in zip(made, self.scores_)
+        scales = [
+            _scale(_own_scores(score, fitted, y, parts, folds)) if wanted else (0.0, 1.0)
+            for score, fitted, wanted in zip(
+                made, self.scores_, self.standardize or [True] * len(made)
+            )
         ]
-        self.medians_, self.spreads_ = np.transpose([_scale(scores) for scores in own])
+        self.medians_, self.spreads_ = np.transpose(scales)
         some = {name: part[:16] for name, part in parts.items()}
         seen = np.bincount(y, minlength=len(self.classes_)) > 0
         self.known_ = np.array(
@@ -183,8 +192,8 @@ class Combined(BaseScore):
         return np.arange(len(self.classes_))
 
     def _check_lists(self):
-        """Raise ValueError unless weights and limits are those of the scores."""
-        for name in ("weights", "limits"):
+        """Raise ValueError unless the lists have an item for each score."""
+        for name in ("weights", "limits", "standardize"):
             given = getattr(self, name)
             if given is not None and len(given) != len(self.scores):
                 raise ValueError(

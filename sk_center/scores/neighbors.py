@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_center._utils.extras import import_extra
-from sk_center._utils.schema import array, boolean
+from sk_center._utils.schema import array, boolean, positive
 from sk_center.scores.base import BaseScore
 from sk_center.scores.nearest import Nearest
 from sk_center.scores.parts import SPACES
@@ -31,6 +32,8 @@ QUERIES = 2**22
 TREE_SAMPLES, TREE_COLUMNS = 30_000, 8
 # More columns are those of an embedding or of pixels, of which the direction tells more.
 WIDE = 50
+# The distance between classes is measured from so many samples.
+BETWEEN = 500
 
 
 class KNeighbors(BaseScore):
@@ -81,6 +84,12 @@ class KNeighbors(BaseScore):
     space : {"features", "inputs", "raw_inputs"}, default="features"
         The part in which distances are measured.
 
+    unit : "between" or None, default=None
+        ``"between"`` divides distances by the median distance of a training sample to the
+        nearest one of another class. A network pulls the samples that it trains on
+        together, so that their distances within a class are no measure for new samples;
+        those between classes are.
+
     n_jobs : int, default=None
         Number of parallel searches. faiss takes the threads of OpenMP instead.
 
@@ -96,6 +105,9 @@ class KNeighbors(BaseScore):
 
     normalize_ : bool
         Whether samples have length one.
+
+    unit_ : float
+        What distances are divided by.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -145,12 +157,14 @@ class KNeighbors(BaseScore):
         "algorithm": [StrOptions({"auto", "ball_tree", "brute", "faiss", "kd_tree"})],
         "max_samples": [Interval(Integral, 1, None, closed="left"), None],
         "space": [StrOptions({*SPACES})],
+        "unit": [StrOptions({"between"}), None],
         "n_jobs": [Integral, None],
     }
     _saved_state = {
         "samples_": array("f", "kept", None),
         "starts_": array("i", None),
         "normalize_": boolean,
+        "unit_": positive,
         "?_origins": array("f", None, None),
         "?_shift": array("f", "columns"),
         "?_factor": lambda value, sizes: array("f", *[None] * value.ndim)(value, sizes),
@@ -167,6 +181,7 @@ class KNeighbors(BaseScore):
         algorithm: Literal["auto", "ball_tree", "brute", "faiss", "kd_tree"] = "auto",
         max_samples: int | None = None,
         space: Literal["features", "inputs", "raw_inputs"] = "features",
+        unit: Literal["between"] | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -177,6 +192,7 @@ class KNeighbors(BaseScore):
         self.algorithm = algorithm
         self.max_samples = max_samples
         self.space = space
+        self.unit = unit
         self.n_jobs = n_jobs
 
     @property
@@ -205,6 +221,9 @@ class KNeighbors(BaseScore):
         )
         self.starts_ = np.concatenate([[0], np.cumsum(sizes)])
         X, groups = X[rows], groups[rows]
+        self.unit_ = 1.0
+        if self.unit == "between":
+            self.unit_ = distance_between(self._mapped(X), y[rows])
         if self.metric != "euclidean" or issparse(X):
             self.samples_ = self._mapped(X).astype(X.dtype, copy=False)
             return
@@ -239,6 +258,7 @@ class KNeighbors(BaseScore):
             part = self._mapped(X[rows])
             for group in range(n_groups):
                 found[rows, group] = -self._distances(part, group)
+        found /= self.unit_
         return found[:, 0] if self.pooled else found
 
     def _score_own(self, index, **parts):
@@ -247,6 +267,7 @@ class KNeighbors(BaseScore):
             part, own = self._mapped(X[rows]), found[rows]
             for group, some in by_class(index[rows] * 0 if self.pooled else index[rows]):
                 own[some] = -self._distances(part[some], group)
+        found /= self.unit_
         return found
 
     def _mapped(self, X):
@@ -333,7 +354,7 @@ class KNeighbors(BaseScore):
             order = graph.op("Gemm", away, samples, squares, alpha=-2.0, transB=1)
             found = order.top(k_th, largest=False).columns(k_th - 1, k_th)
             nearest = graph.op("GatherND", samples, found)
-            columns.append(-(away - nearest).lengths(keepdims=True))
+            columns.append((away - nearest).lengths(keepdims=True) / -self.unit_)
         return graph.op("Concat", *columns, axis=1)
 
 
@@ -348,6 +369,19 @@ def kept_rows(groups: NDArray[np.intp], most: int | None) -> NDArray[np.intp]:
     places = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     kept = np.maximum(sizes * most // len(groups), 1)
     return order[places < np.repeat(kept, sizes)]
+
+
+def distance_between(X: Any, y: NDArray[np.intp]) -> float:
+    """Return the median distance of samples to the nearest one of another class, or 1."""
+    rows = np.random.RandomState(0).permutation(X.shape[0])[:BETWEEN]
+    found = []
+    for some in blocks(len(rows), X.shape[0], size=QUERIES):
+        away = pairwise_distances(X[rows[some]], X)
+        away[y[rows[some]][:, None] == y] = np.inf
+        found.append(away.min(axis=1))
+    nearest = np.concatenate(found)
+    nearest = nearest[np.isfinite(nearest)]
+    return (float(np.median(nearest)) if len(nearest) else 1.0) or 1.0
 
 
 def import_faiss() -> Any:
