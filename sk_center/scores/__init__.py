@@ -15,6 +15,7 @@ from sk_center.scores.density import InputDensity, PerClass
 from sk_center.scores.distances import CenterDistance, Mahalanobis
 from sk_center.scores.function import FunctionScore
 from sk_center.scores.heads import FDBD, ViM
+from sk_center.scores.length import Length
 from sk_center.scores.logits import GEN, Energy, LogOdds, MaxLogit, MaxSoftmax
 from sk_center.scores.neighbors import KNeighbors
 from sk_center.scores.openmax import OpenMax
@@ -29,6 +30,7 @@ __all__ = [
     "FunctionScore",
     "InputDensity",
     "KNeighbors",
+    "Length",
     "LogOdds",
     "Mahalanobis",
     "MaxLogit",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sk_center.scores.combined import Combined
 from sk_center.scores.density import InputDensity
 from sk_center.scores.distances import CenterDistance, Mahalanobis
+from sk_center.scores.length import Length
 from sk_center.scores.logits import Energy, LogOdds, MaxLogit
 from sk_center.scores.neighbors import KNeighbors
 
@@ -20,6 +23,8 @@ LARGEST_TABLE = 50
 MOST_SAMPLES = 10_000
 # What confidence may count: against a sample up to its spread, and never for it.
 CONFIDENCE, LIMITS = 0.5, (-2, 0)
+# Lengths up to three spreads from the usual one are no evidence.
+UNUSUAL = (-np.inf, -3)
 # What a distance in feature space counts that is as large as that between classes.
 FEATURES, IMAGE_FEATURES = 2.0, 4.0
 
@@ -44,6 +49,9 @@ class Facts:
 
     n_columns, n_classes : int
         Number of columns of the inputs, and of known classes.
+
+    missing : bool
+        Whether some of the numbers are missing.
     """
 
     features: bool
@@ -54,6 +62,7 @@ class Facts:
     image: bool
     n_columns: int
     n_classes: int
+    missing: bool = False
 
 
 def default_score(facts: Facts) -> BaseScore:
@@ -69,9 +78,12 @@ def default_score(facts: Facts) -> BaseScore:
       outsiders wrongly, so all three ask for any class.
     - Wide inputs: the distance of directions to the nearest training sample of the
       predicted class, and the largest density of any class in 32 principal directions.
+      Directions do not notice samples that are far longer than all others, so a length
+      that is far from the usual one counts against a sample.
     - Sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
     - Images: the same of their pixels.
+    - Inputs with missing values: the largest density of any class, of those that are there.
     - Features of the estimator, where it makes some: the distance to the nearest training
       sample of the predicted class, in units of the distance between classes, since a
       network pulls the samples that it trains on together.
@@ -101,23 +113,45 @@ def default_score(facts: Facts) -> BaseScore:
         if facts.features:
             return Combined([Mahalanobis(), *[Energy()] * facts.logits], how="sum")
         return confidence[0] if confidence else CenterDistance()
-    if facts.image:
-        parts: list[BaseScore] = [_directions("raw_inputs")]
-    else:
-        parts = _table() if facts.n_columns <= LARGEST_TABLE else _wide()
-    features = [_features()] * facts.features
-    weight = IMAGE_FEATURES if facts.image else FEATURES
+    parts = _parts(facts)
     return Combined(
-        [*parts, *features, *confidence],
+        [part.score for part in parts] + confidence,
         how="sum",
-        weights=[1.0] * len(parts)
-        + [weight] * len(features)
-        + [CONFIDENCE] * len(confidence),
-        limits=[None] * len(parts + features) + [LIMITS] * len(confidence),
-        standardize=[True] * len(parts)
-        + [False] * len(features)
-        + [True] * len(confidence),
+        weights=[part.weight for part in parts] + [CONFIDENCE] * len(confidence),
+        limits=[part.limits for part in parts] + [LIMITS] * len(confidence),
+        standardize=[part.standardize for part in parts] + [True] * len(confidence),
     )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A score of a sum, and how it counts there."""
+
+    score: BaseScore
+    weight: float = 1.0
+    limits: tuple[float, float] | None = None
+    standardize: bool = True
+
+
+def _parts(facts):
+    """Return what inputs and features say."""
+    if facts.missing:
+        parts = [Part(InputDensity(space="raw_inputs", pooled=True))]
+    elif facts.image:
+        parts = [Part(_directions("raw_inputs")), _length()]
+    elif facts.n_columns <= LARGEST_TABLE:
+        parts = [Part(score) for score in _table()]
+    else:
+        parts = [*(Part(score) for score in _wide()), _length()]
+    if facts.features:
+        weight = IMAGE_FEATURES if facts.image else FEATURES
+        parts.append(Part(_features(), weight, standardize=False))
+    return parts
+
+
+def _length():
+    """Return what a length far from the usual one counts."""
+    return Part(Length("raw_inputs"), limits=UNUSUAL)
 
 
 def _table():

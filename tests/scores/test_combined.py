@@ -196,7 +196,7 @@ def test_scale_of_a_score_that_is_zero_on_what_it_learned_from():
 
 
 @pytest.mark.parametrize(
-    "sizes", [(1, 2, 3, 30), (1, 1), (4000, 3000, 1), (2000, 1500), (2, 2, 2)]
+    "sizes", [(1, 2, 3, 30), (1, 1), (1000, 750, 1), (500, 375), (2, 2, 2)]
 )
 def test_folds_of_scale(sizes):
     """Check that each class of two samples or more is held out in part, and not all."""
@@ -206,10 +206,10 @@ def test_folds_of_scale(sizes):
         left = np.bincount(np.delete(y, rows), minlength=len(sizes))
         assert (left > 0).all()
     held = np.bincount(y[np.concatenate([[], *folds]).astype(int)], minlength=len(sizes))
-    if sum(sizes) > 6000:
+    if sum(sizes) > 1500:
         assert len(folds) == 1
-        assert_allclose(held[:2], np.array(sizes[:2]) * 2000 / len(y), atol=1)
-    elif sum(sizes) > 3000:
+        assert_allclose(held[:2], np.array(sizes[:2]) * 500 / len(y), atol=1)
+    elif sum(sizes) > 750:
         assert len(folds) == 2
     else:
         assert_array_equal(held, [n if n > 1 else 0 for n in sizes])

@@ -218,6 +218,7 @@ def test_parameters():
         "how": "sum",
         "weights": None,
         "limits": None,
+        "standardize": None,
         "n_folds": 3,
     }
 

@@ -1,0 +1,105 @@
+"""Tests of the score that ``conformity_score="auto"`` stands for."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import LinearSVC
+
+from sk_center import CenterLossClassifier, OpenSetClassifier
+
+
+def kinds(model):
+    """Return what a fitted default score consists of, by class and part."""
+    return [
+        (type(score).__name__, getattr(score, "space", None))
+        for score in model.score_.scores
+    ]
+
+
+def digits():
+    """Return three digits, and their labels."""
+    X, y = load_digits(n_class=3, return_X_y=True)
+    return X / 16, y
+
+
+NEAREST, DENSITY = ("KNeighbors", "raw_inputs"), ("InputDensity", "raw_inputs")
+FEATURES, LENGTH = ("KNeighbors", "features"), ("Length", "raw_inputs")
+
+
+@pytest.mark.parametrize("n_columns", [50, 51])
+@pytest.mark.parametrize(
+    ("estimator", "confidence"),
+    [
+        (LogisticRegression(max_iter=500), ("LogOdds", None)),
+        (RandomForestClassifier(10, random_state=0), ("LogOdds", None)),
+        (LinearSVC(), ("MaxLogit", None)),
+        (VotingClassifier([("a", GaussianNB())]), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_rows_of_numbers(estimator, confidence, n_columns):
+    """Check the parts for few and many columns, around classifiers without features."""
+    X, y = digits()
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(len(y), n_columns)) + y[:, None]
+    model = OpenSetClassifier(estimator, random_state=0).fit(X, y)
+    expected = (
+        [NEAREST, NEAREST, DENSITY] if n_columns <= 50 else [NEAREST, DENSITY, LENGTH]
+    )
+    assert kinds(model) == expected + [confidence] * (confidence is not None)
+
+
+def test_network():
+    """Check that features count beside the inputs, of images the pixels alone."""
+    X, y = digits()
+    net = CenterLossClassifier(max_epochs=1, random_state=0)
+    rows = OpenSetClassifier(net, random_state=0).fit(X, y)
+    assert kinds(rows) == [NEAREST, DENSITY, LENGTH, FEATURES, ("LogOdds", None)]
+    images = OpenSetClassifier(net, random_state=0).fit(X.reshape(-1, 1, 8, 8), y)
+    assert kinds(images) == [NEAREST, LENGTH, FEATURES, ("LogOdds", None)]
+    assert images.score_.standardize == [True, True, False, True]
+
+
+def test_sparse_rows():
+    """Check that sparse inputs are judged by direction and confidence."""
+    X, y = digits()
+    estimator = LogisticRegression(max_iter=500)
+    model = OpenSetClassifier(estimator, random_state=0).fit(csr_array(X), y)
+    assert kinds(model) == [("KNeighbors", "inputs"), ("LogOdds", None)]
+    assert model.score_.weights is None
+    assert model.is_outlier(csr_array(X[:20])).dtype == bool
+
+
+def test_inputs_that_are_no_numbers():
+    """Check that a Dataset is judged by what the network makes of it."""
+    torch = pytest.importorskip("torch")
+    X, y = digits()
+    data = torch.utils.data.TensorDataset(torch.tensor(X, dtype=torch.float32))
+    net = CenterLossClassifier(max_epochs=1, random_state=0)
+    model = OpenSetClassifier(net, random_state=0).fit(data, y)
+    assert kinds(model) == [("Mahalanobis", "features"), ("Energy", None)]
+
+
+def test_confidence_condemns_and_never_acquits():
+    """Check that more confidence than usual does not raise the score."""
+    X, y = digits()
+    model = OpenSetClassifier(LogisticRegression(max_iter=500), random_state=0).fit(X, y)
+    parts = {"raw_inputs": X[:1].repeat(3, axis=0)}
+    sure = np.array([[0.999999, 5e-7, 5e-7], [0.9999999, 5e-8, 5e-8], [0.5, 0.3, 0.2]])
+    scores = model.score_.scores_of({**parts, "probabilities": sure}, np.zeros(3, int))
+    assert scores[0] == scores[1] > scores[2]
+
+
+def test_samples_far_away():
+    """Check that wide samples far longer than all others are rejected."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 100)
+    X = rng.normal(size=(300, 150)) + y[:, None]
+    model = OpenSetClassifier(LogisticRegression(max_iter=500), random_state=0).fit(X, y)
+    assert model.is_outlier(1e6 * X[:50]).all()
+    assert model.is_outlier(1e6 * rng.normal(size=(50, 150))).all()
+    assert model.is_outlier(X).mean() < 0.1
