@@ -80,7 +80,7 @@ def decide_by_class(
     the largest score.
     """
     accepted = p_values > thresholds
-    rejected = ~accepted.any(axis=1)
+    rejected = np.logical_not(accepted.any(axis=1))
     index = predicted.copy()
     others = np.flatnonzero(~rejected & ~accepted[np.arange(len(index)), predicted])
     if len(others):
