@@ -195,7 +195,9 @@ def test_torch_dataset():
     X, y = clouds()
     X, new = X.astype(np.float32), queries().astype(np.float32)
     data, new_data = (torch.utils.data.TensorDataset(torch.from_numpy(A)) for A in (X, new))
-    model = model_of(FrozenEstimator(net(max_epochs=3).fit(X, y)))
+    model = model_of(
+        FrozenEstimator(net(max_epochs=3).fit(X, y)), conformity_score="mahalanobis"
+    )
     check_same(clone(model).fit(data, y), new_data, model.fit(X, y), new)
     for cv in (0.5, 3):
         model = model_of(net(max_epochs=3), cv=cv).fit(data, y)
