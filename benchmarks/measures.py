@@ -18,7 +18,6 @@ METRICS = (
     "accuracy",
     "kept",
     "rejected",
-    "matched",
     "accepted_accuracy",
     "open_f1",
     "known_f",
@@ -26,7 +25,7 @@ METRICS = (
 )
 
 
-def judge(y_true, predicted, labels, score, outlier, classes, kept=None):
+def judge(y_true, predicted, labels, score, outlier, classes):
     """Return the metrics of one classifier; those of outsiders only where there are any.
 
     Parameters
@@ -45,11 +44,6 @@ def judge(y_true, predicted, labels, score, outlier, classes, kept=None):
 
     classes : ndarray of shape (n_classes,)
         The known classes.
-
-    kept : float or None
-        A share of known samples: ``matched`` is how many of the outsiders a threshold
-        rejects that rejects so many known test samples. None takes the share of this
-        classifier.
     """
     known = np.isin(y_true, classes)
     accepted = known & ~outlier
@@ -70,18 +64,10 @@ def judge(y_true, predicted, labels, score, outlier, classes, kept=None):
         "fpr95": fpr_at_tpr(y_true, score, labels=classes),
         "oscr": oscr_score(y_true, predicted, score, labels=classes),
         "rejected": outlier[~known].mean(),
-        "matched": rejected_at(score, known, found["kept"] if kept is None else kept),
         "open_f1": open_set_f1_score(y_true, given, **decisions),
         "known_f": known_f_score(y_true, given, classes),
         "normalized_accuracy": normalized_accuracy_score(y_true, given, **decisions),
     }
-
-
-def rejected_at(score, known, kept):
-    """Return the share of outsiders below a threshold that so many known ones are below."""
-    own = np.sort(score[known])
-    n_rejected = min(round(kept * len(own)), len(own) - 1)
-    return np.mean(score[~known] < own[n_rejected])
 
 
 def known_f_score(y_true, y_pred, classes):

@@ -116,7 +116,7 @@ def run_shared(job, data_dir):
     calibration = y[held_out], estimator.predict(X_held_out)
     predicted = estimator.predict(X_test)
     tested = y_test[known], predicted[known]
-    kept, scored = {}, {}  # what the default keeps of known samples, by rate
+    scored = {}
     for name, rule, rate in job.rows():
         labels = predicted
         if name in BASELINES:
@@ -142,9 +142,7 @@ def run_shared(job, data_dir):
                 labels = labels.astype(predicted.dtype)
             else:
                 outlier = score < np.quantile(model.score_samples(X_train), rate)
-        found = judge(y_test, predicted, labels, score, outlier, classes, kept.get(rate))
-        if (name, rule) == ("auto", "marginal"):
-            kept[rate] = found["kept"]
+        found = judge(y_test, predicted, labels, score, outlier, classes)
         yield {
             **found,
             "by_class": by_class(y_test, outlier, classes),

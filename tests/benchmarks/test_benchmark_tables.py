@@ -93,7 +93,7 @@ def test_leads(tmp_path):
             "score": score,
             "kept": 0.05,
             "rejected": value + change,
-            "matched": value - change,
+            "fpr95": 1 - value + change,
         }
         for case, rows in rejected.items()
         for score, value in rows.items()
@@ -103,7 +103,7 @@ def test_leads(tmp_path):
     found = leads(read(path)).set_index("case")
     assert found["best"].tolist() == ["nearest sample"] * 2
     np.testing.assert_allclose(found["lead"], [20, -10])
-    np.testing.assert_allclose(found["matched lead"], [20, -10])
+    np.testing.assert_allclose(found["lead at 5 %"], [20, -10])
     text = write_tables(path, "x", SUITES["tables"].tables).read_text(encoding="utf-8")
     assert "Mean lead over 2 rows: 5.0 points" in text
     assert "more than two points behind: 1." in text
@@ -153,7 +153,7 @@ def test_published_numbers_stand_beside(suite, tmp_path):
             "known_f": 0.25,
             "kept": 0.05,
             "rejected": 0.5,
-            "matched": 0.5,
+            "fpr95": 0.5,
             "auroc": 0.5,
             "oscr": 0.5,
         }
