@@ -136,9 +136,10 @@ def run_shared(job, data_dir):
                 refit=False,
                 random_state=job.seed,
             ).fit(X, y)
-            score, outlier = model.score_samples(X_test), model.is_outlier(X_test)
+            decision = model.judge(X_test)
+            score, outlier = decision.scores, decision.rejected
             if rule in GUARANTEES:
-                labels = np.where(outlier, predicted, model.predict(X_test))
+                labels = np.where(outlier, predicted, decision.labels)
                 labels = labels.astype(predicted.dtype)
             else:
                 outlier = score < np.quantile(model.score_samples(X_train), rate)
@@ -165,8 +166,8 @@ def run_anew(job, data_dir):
             random_state=job.seed,
         ).fit(X, y)
         seconds = time.perf_counter() - start
-        predicted, outlier = model.estimator_.predict(X_test), model.is_outlier(X_test)
-        score, known = model.score_samples(X_test), np.isin(y_test, model.classes_)
+        decision, known = model.judge(X_test), np.isin(y_test, model.classes_)
+        predicted, outlier, score = decision.predicted, decision.rejected, decision.scores
         n = len(y) if cv > 1 else round(cv * len(y))
         yield {
             **judge(y_test, predicted, predicted, score, outlier, model.classes_),

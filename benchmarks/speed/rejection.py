@@ -38,16 +38,16 @@ class ByHand:
     def __init__(self, model, X, y, parts):
         self.model, self.parts = model, parts
         features, _ = self.outputs(X)
-        members = [y == k for k in range(N_CLASSES)]
-        self.means = np.array([features[own].mean(axis=0) for own in members])
+        own = [y == k for k in range(N_CLASSES)]
+        self.means = np.array([features[rows].mean(axis=0) for rows in own])
         covariance = np.cov(features - self.means[y], rowvar=False)
         ridge = 1e-3 * np.trace(covariance) / len(covariance)
         precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
         self.whiten = np.linalg.cholesky(precision).astype(np.float32)
         self.white_means = (self.means @ self.whiten).astype(np.float32)
-        self.neighbors = [NearestNeighbors(n_neighbors=5).fit(features[m]) for m in members]
+        self.neighbors = [NearestNeighbors(n_neighbors=5).fit(features[k]) for k in own]
         self.mixtures = [
-            GaussianMixture(2, reg_covar=1e-3, random_state=0).fit(X[m]) for m in members
+            GaussianMixture(2, reg_covar=1e-3, random_state=0).fit(X[k]) for k in own
         ]
         self.threshold = -1e9
 

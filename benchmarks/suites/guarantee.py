@@ -10,7 +10,6 @@ from scipy.stats import betabinom, binomtest
 
 from benchmarks.data import ARPL, LETTERS, NEAL, draw_unknown
 from benchmarks.measures import parse_counts
-from benchmarks.recipes import PER_CLASS
 from benchmarks.runs import GUARANTEES, Job
 from benchmarks.splits import Split
 from benchmarks.suites.shared import IMAGE_SCORES, PEER_SCORES, SCORES, images
@@ -39,8 +38,6 @@ def jobs(args):
             if data != "mnist":
                 made.append(replace(base, scores=("auto",), rates=(0.05,), rules=("cv=5",)))
                 made.append(replace(base, recipe="random forest", scores=PEER_SCORES))
-            if data == "letter":  # what the parameters of the detectors were chosen for
-                made.append(replace(base, recipe="random forest", scores=(*PER_CLASS,)))
     return made
 
 
