@@ -77,6 +77,7 @@ SCORES = {
     "input_density": InputDensity(),
     "knn": KNeighbors(),
     "mahalanobis": Mahalanobis(),
+    "mahalanobis, length one": Mahalanobis(normalize=True),
     "relative mahalanobis": Mahalanobis(relative=True),
     "max_softmax": MaxSoftmax(),
     "vim": ViM(),

@@ -8,7 +8,7 @@ from benchmarks.data import NEAL
 from benchmarks.recipes import NETWORKS
 from benchmarks.runs import Job
 from benchmarks.splits import Split
-from benchmarks.suites.shared import PEER_SCORES, SCORES
+from benchmarks.suites.shared import PEER_SCORES, scores_for
 from benchmarks.tables import comparison_tables as tables
 
 __all__ = ["FLOORS", "jobs", "tables"]
@@ -35,7 +35,7 @@ def jobs(args):
         for split in splits
         for seed in range(args.seeds or 1)
         for job in (
-            *(Job(split, seed, recipe, SCORES) for recipe in NETWORKS),
+            *(Job(split, seed, recipe, scores_for(recipe)) for recipe in NETWORKS),
             Job(split, seed, "random forest", PEER_SCORES),
             Job(split, seed, "logistic regression", PEER_SCORES),
         )

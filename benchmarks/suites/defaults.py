@@ -10,7 +10,7 @@ from benchmarks.data import ARPL, LETTERS, NEAL, draw_unknown
 from benchmarks.recipes import GRID, PEERS
 from benchmarks.runs import Job
 from benchmarks.splits import Split
-from benchmarks.suites.shared import IMAGE_SCORES, images
+from benchmarks.suites.shared import SCORES, images
 from benchmarks.tables import ROW, bold, by_unit, difference, markdown, percent
 
 # The defaults of the package, as they are called here.
@@ -48,7 +48,7 @@ def jobs(args):
     made, cv_jobs = [], []
     for data, unknown_sets, size, (n_left_out, n_ways) in plans:
         budget = images(3) if data == "mnist" else ()
-        scores = (*IMAGE_SCORES, *COMBINED)
+        scores = (*SCORES, *COMBINED)
         scores += () if data == "mnist" else ("input_density", *WITH_DENSITY)
         for i, unknown in enumerate(unknown_sets[: args.draws]):
             size = {"max_train": 4000} if data == "letter" else size

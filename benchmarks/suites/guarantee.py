@@ -12,7 +12,7 @@ from benchmarks.data import ARPL, LETTERS, NEAL, draw_unknown
 from benchmarks.measures import parse_counts
 from benchmarks.runs import GUARANTEES, Job
 from benchmarks.splits import Split
-from benchmarks.suites.shared import IMAGE_SCORES, PEER_SCORES, SCORES, images
+from benchmarks.suites.shared import PEER_SCORES, images, scores_for
 from benchmarks.tables import ROW, markdown, percent
 
 RULES = (*GUARANTEES, "training quantile")
@@ -32,7 +32,7 @@ def jobs(args):
         for i, fold in enumerate(parts[: args.draws]):
             # Else two folds would calibrate on the same samples, and err alike.
             split = Split(case, str(i), data, unknown, fold=fold, calibrate_next=bool(fold))
-            scores = IMAGE_SCORES if data == "mnist" else SCORES
+            scores = scores_for("center loss", images=data == "mnist")
             base = Job(split, 0, "center loss", scores, RATES, RULES)
             made.append(replace(base, budget=images(3) if data == "mnist" else ()))
             if data != "mnist":

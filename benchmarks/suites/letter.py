@@ -5,7 +5,7 @@ from benchmarks.detectors import FIVE_LINES, PYOD, PYOD_PER_CLASS
 from benchmarks.recipes import NETWORKS, PEERS, PER_CLASS
 from benchmarks.runs import Job
 from benchmarks.splits import Split
-from benchmarks.suites.shared import PEER_SCORES, SCORES
+from benchmarks.suites.shared import PEER_SCORES, scores_for
 from benchmarks.tables import comparison_tables as tables
 from sk_center.metrics import openness
 
@@ -20,7 +20,9 @@ def jobs(args):
         for i in range(args.draws or 10):
             split = Split(case, str(i), "letter", draw_unknown(LETTERS, n_known, i), i)
             for seed in range(args.seeds or 1):
-                made += [Job(split, seed, recipe, SCORES) for recipe in NETWORKS]
+                made += [
+                    Job(split, seed, recipe, scores_for(recipe)) for recipe in NETWORKS
+                ]
                 made += [
                     Job(split, seed, recipe, ("auto",))
                     if recipe == "SVM, decisions"

@@ -4,7 +4,7 @@ from benchmarks.data import ARPL, NEAL
 from benchmarks.recipes import NETWORKS
 from benchmarks.runs import Job
 from benchmarks.splits import Split
-from benchmarks.suites.shared import IMAGE_SCORES, images
+from benchmarks.suites.shared import images, scores_for
 from benchmarks.tables import comparison_tables as tables
 
 __all__ = ["jobs", "tables"]
@@ -20,7 +20,7 @@ def jobs(args):
             Split(f"MNIST, {family} splits", str(i), "mnist", unknown, i),
             seed,
             recipe,
-            IMAGE_SCORES,
+            scores_for(recipe, images=True),
             budget=budget,
         )
         for family, unknown_sets in FAMILIES.items()

@@ -4,7 +4,7 @@ from benchmarks.data import NOT_MNIST
 from benchmarks.recipes import NETWORKS
 from benchmarks.runs import Job
 from benchmarks.splits import Split
-from benchmarks.suites.shared import IMAGE_SCORES, images
+from benchmarks.suites.shared import images, scores_for
 from benchmarks.tables import comparison_tables as tables
 
 __all__ = ["jobs", "tables"]
@@ -17,7 +17,7 @@ def jobs(args):
     split = Split("MNIST against notMNIST", "0", "mnist, notmnist", (NOT_MNIST,))
     budget = (*images(5), *LENET)
     return [
-        Job(split, seed, recipe, IMAGE_SCORES, budget=budget)
+        Job(split, seed, recipe, scores_for(recipe, images=True), budget=budget)
         for seed in range(args.seeds or 3)
         for recipe in NETWORKS
     ]

@@ -7,23 +7,30 @@ from benchmarks.detectors import CONFIDENCE, FIVE_LINES, OF_FEATURES, PYOD
 from benchmarks.recipes import NETWORKS
 from sk_center.networks import RandomAffine
 
-# Every network is judged by these, images by all but the density of inputs.
+# Every network is judged by these.
 SCORES = (
     "auto",
     "center_distance",
     "mahalanobis",
+    "mahalanobis, length one",
     "relative mahalanobis",
     "knn",
     "max_softmax",
+    "log_odds",
     "max_logit",
     "energy",
+    "gen",
     "openmax",
     "vim",
-    "input_density",
 )
-IMAGE_SCORES = tuple(score for score in SCORES if score != "input_density")
 # Around classifiers without features.
 PEER_SCORES = ("max_softmax", "auto")
+
+
+def scores_for(recipe, images=False):
+    """Return the scores that a network is judged by."""
+    linear = () if recipe == "anchors" else ("fdbd",)  # whose head is none
+    return (*SCORES, *linear, *(() if images else ("input_density",)))
 
 
 def rivals(recipe):
