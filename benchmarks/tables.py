@@ -72,23 +72,7 @@ def comparison_tables(results):
 def lead_tables(results):
     """Yield by how much the default leads the best five-liner, and then all rows."""
     found = leads(results)
-    behind = found[found["lead"] < -2]
-    yield (
-        "In percent, means over the draws. Every row has one threshold, the 5 % quantile "
-        "of the same held-out part. *Best five-liner* and *best of PyOD* are those that "
-        "reject most of the outsiders on the test samples, chosen in hindsight, which "
-        "flatters them. *Lead*: outsiders rejected by the default, less those of the best "
-        "five-liner, in points; *lead at 5 %*: the same where both reject 5 % of the known "
-        "test samples, by thresholds that nobody has."
-    )
-    yield "## The default and the best five-liner\n\n" + lead_table(found)
-    yield (
-        f"Mean lead over {len(found)} rows: {found['lead'].mean():.1f} points, "
-        f"{found['lead at 5 %'].mean():.1f} where both reject 5 % of the known test "
-        "samples. "
-        f"Rows more than two points behind: {len(behind)}"
-        + (f".\n\n{lead_table(behind)}" if len(behind) else ".")
-    )
+    yield from summary(found) if len(found) else ()
     columns = {
         "kept": "known rejected",
         "rejected": "outsiders rejected",
@@ -109,6 +93,27 @@ def lead_tables(results):
             f"## {case}\n\nDraws: {part['split'].nunique()}.\n\n"
             + markdown([*ROW, *columns.values()], lines)
         )
+
+
+def summary(found):
+    """Yield what :func:`leads` found, and the rows that the default loses."""
+    behind = found[found["lead"] < -2]
+    yield (
+        "In percent, means over the draws. Every row has one threshold, the 5 % quantile "
+        "of the same held-out part. *Best five-liner* and *best of PyOD* are those that "
+        "reject most of the outsiders on the test samples, chosen in hindsight, which "
+        "flatters them. *Lead*: outsiders rejected by the default, less those of the best "
+        "five-liner, in points; *lead at 5 %*: the same where both reject 5 % of the known "
+        "test samples, by thresholds that nobody has."
+    )
+    yield "## The default and the best five-liner\n\n" + lead_table(found)
+    yield (
+        f"Mean lead over {len(found)} rows: {found['lead'].mean():.1f} points, "
+        f"{found['lead at 5 %'].mean():.1f} where both reject 5 % of the known test "
+        "samples. "
+        f"Rows more than two points behind: {len(behind)}"
+        + (f".\n\n{lead_table(behind)}" if len(behind) else ".")
+    )
 
 
 def leads(results):

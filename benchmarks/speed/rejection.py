@@ -6,6 +6,7 @@ By hand: one pass through the network, a score in numpy and a comparison.
 import numpy as np
 import torch
 from scipy.special import logsumexp, softmax
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
@@ -24,7 +25,7 @@ NAMES = {
 }
 N_TRAIN = 5_000
 # What the default is made of around a network on a table of 64 columns.
-AUTO_PARTS = ("mahalanobis", "energy", "density")
+AUTO_PARTS = ("nearest direction", "largest density", "confidence")
 MOST_MEMORY = 100e6
 
 
@@ -48,11 +49,13 @@ class ByHand:
         self.mixtures = [
             GaussianMixture(2, reg_covar=1e-3, random_state=0).fit(X[k]) for k in own
         ]
-        self.weights = (1 / X.std(axis=0)).astype(np.float32)
-        self.samples = {
-            "nearest": X * self.weights,
-            "nearest direction": unit_rows(X * self.weights),
-        }
+        directions = unit_rows(X)
+        self.samples = [directions[k] for k in own]
+        self.pca = PCA(32, whiten=True).fit(directions)
+        reduced = self.pca.transform(directions)
+        self.reduced_mixtures = [
+            GaussianMixture(4, reg_covar=1e-3, random_state=0).fit(reduced[k]) for k in own
+        ]
         self.threshold = -1e9
 
     def outputs(self, X):
@@ -72,11 +75,9 @@ class ByHand:
             apart = features @ self.whiten - self.white_means[predicted]
             return -np.einsum("ij,ij->i", apart, apart)
         if name == "largest density":
-            return np.max([mixture.score_samples(X) for mixture in self.mixtures], axis=0)
-        if name in self.samples:
-            scaled = X * self.weights
-            return nearest(
-                scaled if name == "nearest" else unit_rows(scaled), self.samples[name]
+            reduced = self.pca.transform(unit_rows(X))
+            return np.max(
+                [one.score_samples(reduced) for one in self.reduced_mixtures], axis=0
             )
         found = np.empty(len(X))
         for k in range(N_CLASSES):
@@ -85,6 +86,8 @@ class ByHand:
                 continue
             if name == "k-NN":
                 found[rows] = -self.neighbors[k].kneighbors(features[rows])[0][:, -1]
+            elif name == "nearest direction":
+                found[rows] = nearest(unit_rows(X[rows]), self.samples[k])
             else:
                 found[rows] = self.mixtures[k].score_samples(X[rows])
         return found
