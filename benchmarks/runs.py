@@ -10,6 +10,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -116,33 +117,42 @@ def run_shared(job, data_dir):
     calibration = y[held_out], estimator.predict(X_held_out)
     predicted = estimator.predict(X_test)
     tested = y_test[known], predicted[known]
-    scored = {}
+
+    @lru_cache(maxsize=1)
+    def baseline(name):
+        return baseline_scores(name, estimator, job.split, job.seed, data_dir)
+
+    @lru_cache(maxsize=1)
+    def fitted(name, guarantee, rate):
+        model = OpenSetClassifier(
+            estimator,
+            conformity_score=make_score(name),
+            false_rejection_rate=rate,
+            guarantee=guarantee,
+            cv=[parts],
+            refit=False,
+            random_state=job.seed,
+        ).fit(X, y)
+        return model, model.judge(X_test)
+
     for name, rule, rate in job.rows():
         labels = predicted
         if name in BASELINES:
-            if name not in scored:
-                scored[name] = baseline_scores(
-                    name, estimator, job.split, job.seed, data_dir
-                )
-            own, score = scored[name]
+            own, score = baseline(name)
             outlier = score < np.quantile(own, rate)
+        elif rule == "training quantile":
+            model, decision = fitted(name, "marginal", job.rates[0])
+            score = decision.scores
+            outlier = score < np.quantile(model.score_samples(X_train), rate)
         else:
-            model = OpenSetClassifier(
-                estimator,
-                conformity_score=make_score(name),
-                false_rejection_rate=rate,
-                guarantee=rule if rule in GUARANTEES else "marginal",
-                cv=[parts],
-                refit=False,
-                random_state=job.seed,
-            ).fit(X, y)
-            decision = model.judge(X_test)
-            score, outlier = decision.scores, decision.rejected
-            if rule in GUARANTEES:
+            # One p-value for all: it does not depend on the rate.
+            is_marginal = rule == "marginal"
+            _, decision = fitted(name, rule, job.rates[0] if is_marginal else rate)
+            score = decision.scores
+            outlier = decision.p_known <= rate if is_marginal else decision.rejected
+            if rule == "class":  # which may give a sample to another class
                 labels = np.where(outlier, predicted, decision.labels)
                 labels = labels.astype(predicted.dtype)
-            else:
-                outlier = score < np.quantile(model.score_samples(X_train), rate)
         found = judge(y_test, predicted, labels, score, outlier, classes)
         yield {
             **found,

@@ -47,16 +47,17 @@ def parts(split=DIGITS, seed=0):
 def test_shared_training_changes_nothing():
     """Check that scores on one training give what each OpenSetClassifier would."""
     scores = ("auto", "mahalanobis", "sum(center_distance, energy)")
-    job = Job(DIGITS, 3, "center loss", scores, budget=SHORT)
+    job = Job(DIGITS, 3, "center loss", scores, (0.05, 0.1), budget=SHORT)
     X, y, X_test, y_test = DIGITS.parts()
     rows = np.arange(len(y))
     split = train_test_split(rows, test_size=0.2, stratify=y, random_state=3)
     split = [np.sort(part) for part in split]
     known = np.isin(y_test, np.unique(y))
-    for score, found in zip(scores, run_job(job), strict=True):
+    for (score, _, rate), found in zip(job.rows(), run_job(job), strict=True):
         model = OpenSetClassifier(
             job.estimator(X),
             conformity_score=make_score(score),
+            false_rejection_rate=rate,
             cv=[split],
             refit=False,
             random_state=3,
