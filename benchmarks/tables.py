@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from benchmarks.detectors import CONFIDENCE, FIVE_LINES, OF_FEATURES, PYOD
+from benchmarks.detectors import CONFIDENCE, FIVE_LINES, OF_FEATURES
 from benchmarks.results import read
 
 ROW = ["recipe", "score"]
@@ -131,7 +131,7 @@ def leads(results):
         if "auto" not in part.index or five.empty:
             continue
         ours, best = part.loc["auto"], five["rejected"].idxmax()
-        others = part[part.index.isin(PYOD)]
+        others = part[part.index.str.startswith("PyOD ")]
         pyod = others["rejected"].idxmax() if len(others) else None
         lines.append(
             {

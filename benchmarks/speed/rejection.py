@@ -158,8 +158,6 @@ def calls(size):
         (linear, "LogisticRegression", 3.0, 20.0),
     ):
         for name, score in NAMES.items():
-            if kind == "LogisticRegression" and name == "k-NN":
-                continue
             model = fitted(estimator, score, size)
             bare = model.estimator_
             yield compare(

@@ -62,8 +62,8 @@ def tables(results):
     for key, part in means.groupby(level=[0, 1, 2, 3]):
         by_case = part.droplevel([0, 1, 2, 3])
         cells = [by_case.get(f"{key[0]}, {n} known intents") for n in RATIOS.values()]
-        if None not in cells:
-            cells = [f"{100 * cell:.1f}" for cell in cells]
+        cells = ["-" if cell is None else f"{100 * cell:.1f}" for cell in cells]
+        if {*cells} != {"-"}:
             lines.append([", ".join(key[:3]), f"{100 * key[3]:g}", *cells])
     yield markdown(header, lines)
     yield from lead_tables(results[results["rate"] == 0.05])
