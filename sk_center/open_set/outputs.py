@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils import _safe_indexing, indexable
@@ -26,6 +32,14 @@ if TYPE_CHECKING:
 
 # They move and stretch columns, and nothing else.
 COLUMN_SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
+
+
+# Their predict is the class of the largest probability, which need not be computed twice.
+PREDICT_BY_PROBABILITY = (
+    ExtraTreesClassifier,
+    LogisticRegression,
+    RandomForestClassifier,
+)
 
 
 def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any]:
@@ -48,8 +62,6 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
     if hasattr(last, "outputs"):
         names = [name for name in needed if name not in ("inputs", "raw_inputs")]
         return {**found, **(last.outputs(seen, names) if names else {})}
-    if "labels" in needed:
-        found["labels"] = np.asarray(last.predict(seen))
     if "features" in needed:
         if gives_features(last):
             found["features"] = numbers_of(last.transform(seen))
@@ -59,6 +71,11 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
         found["logits"] = logits_of(last, seen)
     if "probabilities" in needed:
         found["probabilities"] = probabilities_of(last, seen)
+    if "labels" in needed:
+        if "probabilities" in found and type(last) in PREDICT_BY_PROBABILITY:
+            found["labels"] = last.classes_[found["probabilities"].argmax(axis=1)]
+        else:
+            found["labels"] = np.asarray(last.predict(seen))
     return found
 
 

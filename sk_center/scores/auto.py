@@ -167,6 +167,8 @@ def _table():
 def _wide():
     """Return the scores of inputs of many columns."""
     density = {"n_directions": 32, "normalize": True, "pooled": True}
+    # More components cost time, and gain nothing in so many directions.
+    density["max_components"] = 4
     return [_directions("raw_inputs"), InputDensity(space="raw_inputs", **density)]
 
 

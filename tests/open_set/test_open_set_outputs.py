@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
 from sklearn.ensemble import (
+    ExtraTreesClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
     StackingClassifier,
@@ -28,6 +29,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sk_center import OpenSetClassifier
+from sk_center.open_set.outputs import outputs_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -379,3 +381,22 @@ def test_forest_in_a_frame_of_strings_and_numbers():
     assert model.is_outlier(far).all()
     with pytest.raises(ValueError, match=r"must hold numbers|could not convert"):
         model_of(forest).fit(frame, y)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        ExtraTreesClassifier(7, max_depth=3, random_state=0),
+        LogisticRegression(max_iter=1000),
+        RandomForestClassifier(7, max_depth=3, random_state=0),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_labels_by_probability(estimator, n_classes):
+    """Check that labels taken from probabilities are those of predict."""
+    X, y = clouds()
+    X, y = X[y < n_classes], y[y < n_classes]
+    estimator = clone(estimator).fit(X, y)
+    found = outputs_of(estimator, queries(), ["labels", "probabilities"])
+    assert_array_equal(found["labels"], estimator.predict(queries()))
