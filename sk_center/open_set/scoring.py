@@ -57,7 +57,7 @@ def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
     last, before = last_step(estimator, searches=True)
     seen = transformed(before, rows_of(X, [0]))
     # A Dataset loads a sample each time it is asked: its inputs are for the network alone.
-    inputs = np.empty(0) if is_dataset(seen) else numbers_of(seen)
+    inputs: Any = np.empty(0) if is_dataset(seen) else numbers_of(seen)
     numeric = issparse(inputs) or (inputs.ndim == 2 and inputs.dtype.kind == "f")
     missing = False
     if numeric and not issparse(inputs) and get_tags(last).input_tags.allow_nan:
