@@ -15,7 +15,7 @@ what is none of the known classes, and p-values for each of these::
     {"label": [0], "classes": [0, 1, 2, 3, 4, 5], "p_values": [[0.71, 0.03, ...]]}
 
 The server of the standard library is for trying things out: put a real one in front of it
-where strangers ask.
+where others can reach it.
 """
 
 import argparse
