@@ -43,7 +43,7 @@ def draw(model, X, y, ax):
         regions=False,
         ax=ax,
         scatter_kwargs={"s": 13, "alpha": 0.8, "linewidth": 0},
-        unknown_kwargs={"s": 13},
+        outsider_kwargs={"s": 13},
         center_kwargs={
             "s": 150,
             "marker": "o",
@@ -59,7 +59,7 @@ def draw(model, X, y, ax):
 
 
 def relative_radius(features, y, centers):
-    """Return how far members are from their center, beside the next center."""
+    """Return how far samples are from their center, relative to the next center."""
     between = np.linalg.norm(centers[:, np.newaxis] - centers, axis=2)
     np.fill_diagonal(between, np.inf)
     radii = [
@@ -96,8 +96,9 @@ plt.show()
 # --------------------
 #
 # Now the network learns six digits, and the other four come as outsiders (gray crosses).
-# :class:`~sk_center.OpenSetClassifier` draws a disc around each center that turns away
-# at most 10 % of the members of that class. What lies in no disc is rejected.
+# :class:`~sk_center.OpenSetClassifier` rejects what is too far from the center of its predicted
+# class. With ``guarantee="class"`` each class has a radius of its own, which leaves out at most
+# 10 % of its samples; what lies in no disc is rejected.
 
 UNKNOWN = [[3, 6, 7, 8], [1, 2, 4, 6], [2, 3, 4, 9], [0, 1, 2, 6], [4, 5, 6, 9]]
 LAMBDAS = [0, 0.01, 0.1, 1]
@@ -118,6 +119,7 @@ def open_set(network, lambda_center, split):
             lambda_center=lambda_center, random_state=1, **NETWORKS[network]
         ),
         conformity_score="center_distance",
+        guarantee="class",
         false_rejection_rate=0.1,
         cv=0.4,
         random_state=0,
