@@ -41,7 +41,7 @@ UNKNOWN = [3, 6, 7, 8]
 # %%
 # Three classifiers learn the six known digits: the default, with center loss; one whose
 # network gives features of two dimensions; and the usual baseline, a plain softmax that
-# turns away what gets a small probability. The test samples are known digits that they did
+# rejects what gets a small probability. The test samples are known digits that they did
 # not train on, and all unknown ones.
 
 X, y = load_digits(return_X_y=True)

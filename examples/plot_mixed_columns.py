@@ -55,18 +55,18 @@ NAMESPACES = """
 """
 
 
-def describe(name, member, library):
+def describe(name, thing, library):
     """Return the row of a function or class."""
-    doc = inspect.getdoc(member)
+    doc = inspect.getdoc(thing)
     try:
-        given = inspect.signature(member).parameters.values()
+        given = inspect.signature(thing).parameters.values()
         n_given, n_required = len(given), sum(p.default is p.empty for p in given)
     except (TypeError, ValueError):  # some compiled functions do not tell
         n_given = n_required = np.nan
     return {
         "name": name,
         "text": doc,
-        "kind": "class" if inspect.isclass(member) else "function",
+        "kind": "class" if inspect.isclass(thing) else "function",
         "parameters": n_given,
         "required": n_required,
         "lines": doc.count("\n") + 1,
@@ -77,13 +77,13 @@ def describe(name, member, library):
 
 rows = []
 for namespace in NAMESPACES.split():
-    library, members = namespace.split(".")[0], vars(resolve_name(namespace))
-    for name in sorted(members.get("__all__", members)):
-        member = members.get(name)
-        is_own = (getattr(member, "__module__", None) or library).startswith(library)
-        documented = callable(member) and len(inspect.getdoc(member) or "") > 600
+    library, things = namespace.split(".")[0], vars(resolve_name(namespace))
+    for name in sorted(things.get("__all__", things)):
+        thing = things.get(name)
+        is_own = (getattr(thing, "__module__", None) or library).startswith(library)
+        documented = callable(thing) and len(inspect.getdoc(thing) or "") > 600
         if is_own and documented and not name.startswith("_"):
-            rows.append(describe(name, member, library))
+            rows.append(describe(name, thing, library))
 table = pd.DataFrame(rows).drop_duplicates("text")
 table.groupby("library").sample(1, random_state=0).drop(columns="text").round(1)
 

@@ -3,7 +3,7 @@ A random forest that rejects
 ============================
 
 :class:`~sk_center.OpenSetClassifier` goes around any classifier of scikit-learn, without
-torch. You say how many true members may be turned away, and this holds whatever the
+torch. You say how many known samples may be rejected, and this holds whatever the
 classifier; a threshold on the largest probability means something else for each.
 
 Six digits are known, four come as outsiders.
@@ -45,21 +45,21 @@ model = OpenSetClassifier(
 ).fit(X_train, y_train)
 known = np.isin(y_test, model.classes_)
 rejected = model.predict(X_test) == model.outlier_label_
-print(f"known digits rejected: {rejected[known].mean():.1%}, promised at most 5 %")
+print(f"known digits rejected: {rejected[known].mean():.1%}, allowed 5 %")
 print(f"outsiders rejected:    {rejected[~known].mean():.1%}")
 
 # %%
-# The forest names the digits. How typical a sample looks of a digit is told by how dense
-# the training samples of the digit are around it, ``conformity_score="input_density"``.
-# That is the default around a classifier without features, where its inputs are a table.
+# The forest names the digits. How typical a sample is of the known digits is told by the default
+# score, which looks at the nearest training samples, at their density around the sample and
+# at the confidence of the forest.
 #
 # Why it says so
 # --------------
 #
-# ``p_values`` tells for each known digit what share of its true members look no more
-# typical than this sample. ``predict_set`` is where that is more than
-# ``false_rejection_rate`` (framed): no digit is an outsider, several are in doubt, and of
-# those ``predict`` takes the one that the forest ranks highest.
+# ``p_values`` tells for each known digit what share of its samples are no more typical of it
+# than this sample. ``predict_set`` has the digits that the sample is compatible with (framed):
+# a rejected sample has none, and a sample with several is in doubt. ``predict`` gives the digit
+# of the forest, or rejects.
 
 shown = np.array([np.flatnonzero(y_test == digit)[4] for digit in range(10)])
 p_values, accepted = model.p_values(X_test[shown]), model.predict_set(X_test[shown])
@@ -88,11 +88,11 @@ ax.spines[:].set_visible(False)
 plt.show()
 
 # %%
-# What a threshold promises
-# -------------------------
+# What a threshold means
+# ----------------------
 #
 # The usual way is to reject what gets a small probability. But how small? Here are two
-# answers, 0.5 and "less than nearly all training samples got", and the promise of 5 %, for
+# answers, 0.5 and "less than nearly all training samples got", and a rate of 5 %, for
 # three classifiers and five choices of the outsiders.
 
 UNKNOWN = [[3, 6, 7, 8], [1, 2, 4, 6], [2, 3, 4, 9], [0, 1, 2, 6], [4, 5, 6, 9]]
@@ -128,7 +128,7 @@ runs = [(name, seed) for name in CLASSIFIERS for seed in range(len(UNKNOWN))]
 results = dict(zip(runs, Parallel(n_jobs=2)(delayed(reject)(*run) for run in runs)))
 
 # %%
-# Left, the share of the known digits that is turned away, over the five choices together,
+# Left, the share of the known digits that is rejected, over the five choices together,
 # and that of the digit that fares worst; right, the share of the outsiders.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
@@ -143,7 +143,7 @@ for place, (name, color) in enumerate(zip(CLASSIFIERS, ("C0", "C1", "C2"))):
     axes[0].plot(np.max(by_digit, axis=0), rows, "|", markeredgewidth=2, **style)
     axes[1].plot(rejected[:, digits == -1].mean(axis=1), rows, "o", **style)
 axes[0].plot([], [], "|", color="0.3", markersize=9, markeredgewidth=2, label="worst digit")
-axes[0].axvline(0.05, color="black", linestyle="--", linewidth=1, label="promise")
+axes[0].axvline(0.05, color="black", linestyle="--", linewidth=1, label="allowed")
 axes[0].set(xlabel="known digits rejected", yticks=range(len(METHODS)), yticklabels=METHODS)
 axes[0].invert_yaxis()
 axes[0].legend(loc="lower right")
@@ -156,13 +156,13 @@ plt.show()
 # %%
 # A threshold of 0.5 happens to suit the forest, if not each of its digits; where
 # probabilities are sharper, it lets nearly all outsiders pass. A quantile of training
-# samples turns away far more known digits than it says, because every classifier is surer
-# of what it trained on. The promise is kept by all three (the worst of ten digits, with 54
-# to 220 test samples, lies a little above by chance).
+# samples rejects far more known digits than it says, because every classifier is surer of
+# what it trained on. The open-set classifier keeps the rate around all three. The bound is
+# over all known digits, so the worst of ten may lose more.
 #
-# How many outsiders that turns away is up to the score. The default tells them better than
+# How many outsiders that rejects is up to the score. The default tells them better than
 # probabilities do, and equally well for each classifier, since it looks at the pixels, or
 # at their principal components.
 #
-# ``cv=5`` lets every sample calibrate, and the promise is approximate. With the default,
+# ``cv=5`` lets every sample calibrate, and the bound is approximate. With the default,
 # ``cv=0.2``, which holds a fifth of the samples out, it is exact.

@@ -6,7 +6,7 @@ This package grew out of a tutorial on a layer with a variable that updates itse
 moving average per class, the *center* of what a network makes of that class. Here is that
 lesson anew, for torch and with the mistakes left in. You build the module, break it in
 eight ways, mend it until it agrees with :class:`~sk_center.Center` number by number,
-train with it, and end with a classifier that can say "none of mine".
+train with it, and end with a classifier that rejects samples of no known class.
 
 You need scikit-learn and a little torch: a module, a loss, an optimizer. All else is
 explained where it comes up, and every number is printed by the code above it.
@@ -17,11 +17,11 @@ explained where it comes up, and every number is printed by the code above it.
 # -----------------------------
 #
 # The data are the handwritten digits that come with scikit-learn, 8 x 8 pixels each. The
-# network learns six of the ten, 0 to 5: the *known classes*, whose samples we call
-# *members*. The other four are *outsiders*, samples of none of the known classes. No
+# network learns six of the ten, 0 to 5: the *known classes*, whose samples are *known
+# samples*. The other four are *outsiders*, samples of none of the known classes. No
 # training ever sees them; they come back at the end.
 #
-# Half of the members train. A quarter is held out for later, to set thresholds, and the
+# Half of the known samples train. A quarter is held out for later, to set thresholds, and the
 # last quarter is for judging.
 
 import warnings
@@ -38,12 +38,13 @@ from torch.nn.functional import cross_entropy
 from sk_center import Center, CenterLossClassifier, OpenSetClassifier
 from sk_center.losses import center_loss
 from sk_center.metrics import auroc_score
+from sk_center.scores import CenterDistance
 
 X, y = load_digits(return_X_y=True)
 X, y = torch.tensor(X / 16, dtype=torch.float32), torch.tensor(y)
 
-members, outsiders = np.flatnonzero(y < 6), np.flatnonzero(y >= 6)
-train, rest = train_test_split(members, test_size=0.5, stratify=y[members], random_state=0)
+known, outsiders = np.flatnonzero(y < 6), np.flatnonzero(y >= 6)
+train, rest = train_test_split(known, test_size=0.5, stratify=y[known], random_state=0)
 held_out, test = train_test_split(rest, test_size=0.5, stratify=y[rest], random_state=0)
 print(f"{len(train)} train, {len(held_out)} held out, {len(test)} test; ", end="")
 print(f"{len(outsiders)} outsiders")
@@ -488,24 +489,24 @@ print(f"{right:.1%} of the test digits are nearest to the center of their class"
 # ----------------------
 #
 # The class of a sample is that of the nearest center. But how far may it be? The rule of
-# the old tutorial was: class i turns sample j down when
+# the old tutorial was: class i rejects sample j when
 #
 # .. math:: p(f_j \mid C_i) < T_i,
 #
-# when its features are too unlikely for a member of the class. A sample that every class
-# turns down is an outsider. But what is p, and who chooses :math:`T_i`?
+# when its features are too unlikely for a sample of the class. A sample that every class
+# rejects is an outsider. But what is p, and who chooses :math:`T_i`?
 #
-# Take the samples that were held out: true members that the network did not train on. Let
+# Take the samples of the class that were held out, on which the network did not train. Let
 # p be the share of them, the new sample counted in, that lie at least as far from the
-# center as the new sample does. If that is a member too, it is as likely as any of them
-# to be among the farthest 5 %. So of the true members at most 5 % get a p of 0.05 or
-# less, and :math:`T_i` becomes a promise: the largest *false rejection rate* of the
+# center as the new sample does. If that is of the class too, it is as likely as any of them
+# to be among the farthest 5 %. So at most 5 % of the samples of the class get a p of 0.05 or
+# less, and :math:`T_i` becomes a guarantee: the largest *false-rejection rate* of the
 # class. It holds for any network, however it was trained. This p is called a conformal
 # p-value, and takes five lines.
 
 
 def p_values(distances, held_out_distances, held_out_labels):
-    """Return how usual each sample is for each class, at most 1."""
+    """Return the p-value of each sample for each class."""
     columns = []
     for k in range(distances.shape[1]):
         own = held_out_distances[held_out_labels == k, k]
@@ -520,8 +521,8 @@ def class_means(body):
     return torch.stack([features[y[train] == k].mean(dim=0) for k in range(6)])
 
 
-def turned_away(body, rows, T=0.05):
-    """Return the share of samples that every class turns down."""
+def share_rejected(body, rows, T=0.05):
+    """Return the share of samples that every class rejects."""
     centers = class_means(body)
     away, away_of_held_out = (
         torch.cdist(features_of(body, some), centers).numpy() for some in (rows, held_out)
@@ -551,17 +552,17 @@ networks = {
     "cross entropy alone": [softmax_body, trained(1, 0), trained(2, 0)],
     "with center loss": [body, trained(1, 0.3), trained(2, 0.3)],
 }
-print("share turned away, three networks each")
+print("share rejected, three networks each")
 for name, bodies in networks.items():
-    for group, rows in {"members": test, "outsiders": outsiders}.items():
-        shares = [turned_away(body, rows) for body in bodies]
+    for group, rows in {"known": test, "outsiders": outsiders}.items():
+        shares = [share_rejected(body, rows) for body in bodies]
         print(f"{name:20} {group:9}", *(f"{share:6.1%}" for share in shares))
 
 # %%
-# Every network keeps the promise: at most 5 % of the members, give or take the luck of a
-# small test, are turned away. (Mostly fewer, because a member that its own class turns
-# down may still lie within the circle of another.) With center loss, the same promise
-# turns more outsiders away.
+# Every network keeps the guarantee: at most 5 % of the known samples, give or take the luck
+# of a small test, are rejected. (Mostly fewer, because a sample that its own class rejects
+# may still lie within the circle of another.) With center loss, the same guarantee rejects
+# more outsiders.
 #
 # In the plane one sees why. Each class accepts what lies within a circle around its center.
 # On the left the circles must be wide, since the classes are, and cover much that is empty;
@@ -578,7 +579,7 @@ for ax, (name, bodies) in zip(axes, networks.items()):
         ax.add_patch(plt.Circle(centers[k], radius, fill=False, color=color, lw=1.5))
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_title(
-        f"{name}: {turned_away(bodies[0], outsiders):.0%} of outsiders turned away"
+        f"{name}: {share_rejected(bodies[0], outsiders):.0%} of outsiders rejected"
     )
 figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", title="digit")
 plt.show()
@@ -600,7 +601,8 @@ classifier = CenterLossClassifier(
 classifier.fit(X[train], digits[train])
 flat = OpenSetClassifier(
     FrozenEstimator(classifier),
-    conformity_score="center_distance",
+    conformity_score=CenterDistance(centers=classifier.centers_),
+    guarantee="class",
     false_rejection_rate=0.05,
 ).fit(X[held_out], digits[held_out])
 
@@ -614,13 +616,13 @@ print("The p-values are those of our five lines. Six outsiders are called:")
 print(flat.predict(X[outsiders[:6]]).tolist())
 
 # %%
-# We chose two features in order to look. The defaults are for use: 128 features, and a
-# score that also asks how the clouds are stretched, what the head says, and how usual the
-# pixels themselves are. ``fit`` holds a fifth of its samples out and calibrates with them.
+# We chose two features in order to look. The defaults are for use: 128 features, a score that
+# also looks at the pixels and at the confidence of the head, and one threshold for all known
+# samples together, which rejects more outsiders than one for each class. ``fit`` holds a fifth of its samples out and calibrates with them.
 #
-# How many are turned away hangs on a few samples near the threshold. So we also ask how
-# well the score tells members from outsiders wherever the threshold may be: the AUROC is
-# the share of all pairs of a member and an outsider in which the member looks more known.
+# How many are rejected depends on a few samples near the threshold. So we also ask how well
+# the score tells known samples from outsiders wherever the threshold may be: the AUROC is the
+# share of all pairs of a known sample and an outsider in which the known one scores higher.
 
 learn, judge = np.union1d(train, held_out), np.concatenate([test, outsiders])
 models = {"2 features": flat}
@@ -628,7 +630,7 @@ for seed in range(3):
     model = OpenSetClassifier(CenterLossClassifier(), random_state=seed)
     models[f"defaults, seed {seed}"] = model.fit(X[learn], digits[learn])
 
-print("turned away:       members  outsiders  AUROC")
+print("rejected:            known  outsiders  AUROC")
 for name, model in models.items():
     shares = [model.is_outlier(X[rows]).mean() for rows in (test, outsiders)]
     auroc = auroc_score(digits[judge], model.score_samples(X[judge]), labels=model.classes_)
@@ -642,8 +644,8 @@ for name, model in models.items():
 #   the centers to the exact class means, and finds probabilities that agree with the
 #   distances.
 # - ``OpenSetClassifier`` works around *any* classifier, a random forest too. It brings
-#   many scores and combines them, lets classes with too few samples share one threshold
-#   and says so, takes a rate for each class, and explains its answers.
+#   many scores and combines them, bounds the rate over all known samples or by class, says
+#   where a class has too few samples or loses too many, and explains its answers.
 # - Both can be cloned, searched, pickled, saved and put into a pipeline.
 #
 # Next: :ref:`what center loss does to the clouds
