@@ -46,6 +46,7 @@ ORDER = [
     "plot_tune_without_outsiders.py",
     "plot_random_forest.py",
     "plot_guarantees.py",
+    "plot_intents.py",
     "plot_explain_rejection.py",
     "plot_own_module.py",
     "plot_mixed_columns.py",

@@ -96,9 +96,9 @@ plt.show()
 # --------------------
 #
 # Now the network learns six digits, and the other four come as outsiders (gray crosses).
-# :class:`~sk_center.OpenSetClassifier` rejects what is too far from the center of its predicted
-# class. With ``guarantee="class"`` each class has a radius of its own, which leaves out at most
-# 10 % of its samples; what lies in no disc is rejected.
+# :class:`~sk_center.OpenSetClassifier` rejects what is too far from the center of its
+# predicted class. With ``guarantee="class"`` each class has a radius of its own, which
+# leaves out at most 10 % of its samples; what lies in no disc is rejected.
 
 UNKNOWN = [[3, 6, 7, 8], [1, 2, 4, 6], [2, 3, 4, 9], [0, 1, 2, 6], [4, 5, 6, 9]]
 LAMBDAS = [0, 0.01, 0.1, 1]

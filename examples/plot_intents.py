@@ -4,8 +4,8 @@ Intents with an out-of-scope answer
 
 A chat bot knows a handful of intents, and people ask it anything. A classifier of texts
 gives each question one of its intents. :class:`~sk_center.OpenSetClassifier` around it
-answers "out of scope" where a question is of none of them, and bounds how often that happens
-to a question that the bot could have answered.
+answers "out of scope" where a question is of none of them, and bounds how often that
+happens to a question that the bot could have answered.
 
 First a pipeline takes the strings themselves, then a classifier takes an array of sentence
 embeddings.
@@ -137,9 +137,9 @@ for text, answer in zip(asked, bot.predict(asked)):
     print(f"{text:36} -> {answer}")
 
 # %%
-# At most 5 % of the known questions are out of scope by mistake, on average over the samples
-# that calibrate (``cv=5`` makes the bound approximate). The classifier alone is right about
-# the known questions, and has no answer to the others:
+# At most 5 % of the known questions are out of scope by mistake, on average over the
+# samples that calibrate (``cv=5`` makes the bound approximate). The classifier alone is
+# right about the known questions, and has no answer to the others:
 
 
 def report(name, model, known, other):
@@ -159,16 +159,16 @@ report("largest probability", largest.fit(texts_train, y_train), texts_test, tex
 
 # %%
 # The default score adds the direction of the nearest training question of the predicted
-# intent to the confidence of the classifier: a question whose words all were in training may
-# still be no question of an intent.
+# intent to the confidence of the classifier: a question whose words all were in training
+# may still be no question of an intent.
 #
 # From sentence embeddings
 # ------------------------
 #
 # A sentence encoder that others trained knows words that the training questions lack. It
-# makes each text a row of some hundred numbers, once, and everything after it is as with any
-# table. Here a ``TruncatedSVD`` of words and parts of words stands in, so that nothing has
-# to be loaded; an encoder of sentence-transformers is ``encoder.encode(texts)``.
+# makes each text a row of some hundred numbers, once, and everything after it is as with
+# any table. Here a ``TruncatedSVD`` of words and parts of words stands in, so that nothing
+# has to be loaded; an encoder of sentence-transformers is ``encoder.encode(texts)``.
 
 encoder = make_pipeline(
     TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
@@ -184,8 +184,8 @@ report("embeddings, default", on_embeddings, E_test, E_other)
 
 # %%
 # No ``StandardScaler`` is before the classifier: embeddings carry their meaning in their
-# direction, which standardizing columns changes. The default score looks at directions where
-# columns are many.
+# direction, which standardizing columns changes. The default score looks at directions
+# where columns are many.
 #
 # The p-values below tell how typical a question is. Those of known questions are spread
 # evenly, by construction, and those of other subjects lie near zero; the line is the rate.

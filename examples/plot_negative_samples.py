@@ -7,8 +7,8 @@ what the camera often sees. Give :class:`~sk_center.CenterLossClassifier` a labe
 own as ``negative_label``, and they train the network, by one of three ``negative_loss``.
 
 The example learns five digits, with and without 100 negative samples of two others, and
-saves one figure: how much is rejected of three kinds of outsiders. The logits of the network
-learn most from negatives. The default score, which also looks at the inputs, rejects most
+saves one figure: how much is rejected of three kinds of outsiders. The logits of the
+network learn most from negatives. The default score, which also looks at the inputs, rejects most
 outsiders without them, and gains little. For digits that were not among the negatives there
 is no gain to rely on: take negative samples of what will come, and do not hope that they
 stand for everything else.
@@ -101,16 +101,18 @@ results = Parallel(n_jobs=2)(delayed(run)(*args) for args in runs)
 results = 100 * np.reshape(results, (len(SCORES), len(LOSSES), N_DRAWS, -1))
 
 # %%
-# The table: accuracy on known digits, nothing rejected, the shares rejected at a rate of 5 %
-# and the area under the ROC curve of known samples against each kind of outsider. Negatives
-# cost no accuracy worth the name.
+# The table: accuracy on known digits, nothing rejected, the shares rejected at a rate of 5
+# % and the area under the ROC curve of known samples against each kind of outsider.
+# Negatives cost no accuracy worth the name.
 
 names = ["none", *LOSSES[1:]]
 print(f"mean of {N_DRAWS} draws, in percent{'rejected':>17}{'AUROC':>33}")
 print(f"{'':14}{'negatives':15}accuracy  known  same other textures    same other textures")
 for title, by_loss in zip(SCORES.values(), results.mean(axis=2)):
     for name, row in zip(names, by_loss):
-        rejected, areas = (" ".join(f"{v:5.1f}" for v in part) for part in (row[1:5], row[5:]))
+        rejected, areas = (
+            " ".join(f"{v:5.1f}" for v in part) for part in (row[1:5], row[5:])
+        )
         print(f"{title:14}{name:15}{row[0]:8.1f}  {rejected}      {areas}")
 
 # %%
@@ -118,8 +120,8 @@ for title, by_loss in zip(SCORES.values(), results.mean(axis=2)):
 #
 # - Known samples: the bound holds on average with negatives as without, since they train
 #   and never calibrate. A single draw may lie above.
-# - Same digits as negatives: more are rejected, above all by the logits alone, which are poor
-#   at it without negatives.
+# - Same digits as negatives: more are rejected, above all by the logits alone, which are
+#   poor at it without negatives.
 # - Other digits: some draws gain, others lose, and other draws of digits than these five
 #   may show the one or the other. By logits the entropic losses rank them a little better,
 #   as the table says; the share rejected at the threshold need not follow.

@@ -49,17 +49,17 @@ print(f"known digits rejected: {rejected[known].mean():.1%}, allowed 5 %")
 print(f"outsiders rejected:    {rejected[~known].mean():.1%}")
 
 # %%
-# The forest names the digits. How typical a sample is of the known digits is told by the default
-# score, which looks at the nearest training samples, at their density around the sample and
-# at the confidence of the forest.
+# The forest names the digits. How typical a sample is of the known digits is told by the
+# default score, which looks at the nearest training samples, at their density around the
+# sample and at the confidence of the forest.
 #
 # Why it says so
 # --------------
 #
-# ``p_values`` tells for each known digit what share of its samples are no more typical of it
-# than this sample. ``predict_set`` has the digits that the sample is compatible with (framed):
-# a rejected sample has none, and a sample with several is in doubt. ``predict`` gives the digit
-# of the forest, or rejects.
+# ``p_values`` tells for each known digit what share of its samples are no more typical of
+# it than this sample. ``predict_set`` has the digits that the sample is compatible with
+# (framed): a rejected sample has none, and a sample with several is in doubt. ``predict``
+# gives the digit of the forest, or rejects.
 
 shown = np.array([np.flatnonzero(y_test == digit)[4] for digit in range(10)])
 p_values, accepted = model.p_values(X_test[shown]), model.predict_set(X_test[shown])

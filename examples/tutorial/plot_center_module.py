@@ -21,8 +21,8 @@ explained where it comes up, and every number is printed by the code above it.
 # samples*. The other four are *outsiders*, samples of none of the known classes. No
 # training ever sees them; they come back at the end.
 #
-# Half of the known samples train. A quarter is held out for later, to set thresholds, and the
-# last quarter is for judging.
+# Half of the known samples train. A quarter is held out for later, to set thresholds, and
+# the last quarter is for judging.
 
 import warnings
 
@@ -499,8 +499,8 @@ print(f"{right:.1%} of the test digits are nearest to the center of their class"
 # Take the samples of the class that were held out, on which the network did not train. Let
 # p be the share of them, the new sample counted in, that lie at least as far from the
 # center as the new sample does. If that is of the class too, it is as likely as any of them
-# to be among the farthest 5 %. So at most 5 % of the samples of the class get a p of 0.05 or
-# less, and :math:`T_i` becomes a guarantee: the largest *false-rejection rate* of the
+# to be among the farthest 5 %. So at most 5 % of the samples of the class get a p of 0.05
+# or less, and :math:`T_i` becomes a guarantee: the largest *false-rejection rate* of the
 # class. It holds for any network, however it was trained. This p is called a conformal
 # p-value, and takes five lines.
 
@@ -616,13 +616,15 @@ print("The p-values are those of our five lines. Six outsiders are called:")
 print(flat.predict(X[outsiders[:6]]).tolist())
 
 # %%
-# We chose two features in order to look. The defaults are for use: 128 features, a score that
-# also looks at the pixels and at the confidence of the head, and one threshold for all known
-# samples together, which rejects more outsiders than one for each class. ``fit`` holds a fifth of its samples out and calibrates with them.
+# We chose two features in order to look. The defaults are for use: 128 features, a score
+# that also looks at the pixels and at the confidence of the head, and one threshold for all
+# known samples together, which rejects more outsiders than one for each class. ``fit``
+# holds a fifth of its samples out and calibrates with them.
 #
 # How many are rejected depends on a few samples near the threshold. So we also ask how well
-# the score tells known samples from outsiders wherever the threshold may be: the AUROC is the
-# share of all pairs of a known sample and an outsider in which the known one scores higher.
+# the score tells known samples from outsiders wherever the threshold may be: the AUROC is
+# the share of all pairs of a known sample and an outsider in which the known one scores
+# higher.
 
 learn, judge = np.union1d(train, held_out), np.concatenate([test, outsiders])
 models = {"2 features": flat}
