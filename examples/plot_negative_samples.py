@@ -8,8 +8,8 @@ own as ``negative_label``, and they train the network, by one of three ``negativ
 
 The example learns five digits, with and without 100 negative samples of two others, and
 saves one figure: how much is rejected of three kinds of outsiders. The logits of the
-network learn most from negatives. The default score, which also looks at the inputs, rejects most
-outsiders without them, and gains little. For digits that were not among the negatives there
+network learn most from negatives. The default score, which also looks at the inputs,
+rejects most outsiders without them. For digits that were not among the negatives there
 is no gain to rely on: take negative samples of what will come, and do not hope that they
 stand for everything else.
 """
