@@ -34,7 +34,7 @@ from sk_center import CenterLossClassifier, OpenSetClassifier, load, save, to_on
 
 # %%
 # Six digits are known. The test samples are known digits that took no part in training, and
-# the four other digits, which should be turned away.
+# the four other digits, which should be rejected.
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
@@ -47,8 +47,8 @@ X_test = np.concatenate([X_test, X[~known]])
 model = OpenSetClassifier(CenterLossClassifier(random_state=0), random_state=0)
 labels = model.fit(X_train, y_train).predict(X_test)
 rejected = labels == model.outlier_label_
-print(f"known digits: {rejected[:n_known].sum()} of {n_known} turned away")
-print(f"other digits: {rejected[n_known:].sum()} of {len(X_test) - n_known} turned away")
+print(f"known digits: {rejected[:n_known].sum()} of {n_known} rejected")
+print(f"other digits: {rejected[n_known:].sum()} of {len(X_test) - n_known} rejected")
 
 # %%
 # Three files
@@ -68,21 +68,21 @@ to_onnx(model, path / "model.onnx")
 # arguments. This file, no model at all, names ``print``. It could as well delete a folder.
 
 
-class Stranger:
+class Harmful:
     def __reduce__(self):
         return print, ("printed by the file, while it was loaded",)
 
 
-stranger = path / "stranger.model"
-stranger.write_bytes(pickle.dumps(Stranger()))
-joblib.load(stranger)
+forged = path / "forged.model"
+forged.write_bytes(pickle.dumps(Harmful()))
+joblib.load(forged)
 
 # %%
 # ``load`` takes the same bytes for what they are and runs nothing of them. So load pickles
 # of your own only, and files of others with ``load``.
 
 try:
-    load(stranger)
+    load(forged)
 except ValueError as error:
     print("ValueError:", str(error).replace(f"{path}{os.sep}", ""))
 

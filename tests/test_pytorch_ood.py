@@ -63,7 +63,7 @@ def logit_problem():
 
 
 def ours(score, X, y, new):
-    """Return how known we find new samples."""
+    """Return our scores of new samples."""
     return score.fit(X, y).score_samples(new)
 
 
@@ -162,7 +162,7 @@ def test_openmax(alpha):
 
     Their Weibull distributions are not ours, but of distances moved to around 10000, as
     in the program of the paper's authors: all else is compared, given theirs. Their means
-    are of all members of a class, and ours the same where all are classified correctly.
+    are of all samples of a class, and ours the same where all are classified correctly.
     They measure the distance to those classes only that are some sample's largest logit:
     here all are.
     """

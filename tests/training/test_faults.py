@@ -495,7 +495,7 @@ def test_tiny_false_rejection_rate(confidence, rate):
 @pytest.mark.parametrize("calibration", ["gaussian", "weibull"])
 @pytest.mark.parametrize("n_samples", [36, 300])
 def test_tiny_false_rejection_rate_of_a_tail(n_samples, calibration, rate):
-    """Check that a tail, which needs few samples, turns down nothing but the farthest."""
+    """Check that a tail, which needs few samples, rejects nothing but the farthest."""
     model = OpenSetClassifier(
         LogisticRegression(),
         conformity_score="center_distance",
