@@ -1,5 +1,7 @@
 """How Sphinx builds the documentation: ``make docs``."""
 
+from importlib import import_module
+
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx_gallery.sorting import ExplicitOrder
@@ -34,7 +36,22 @@ myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
 
 # Reference: a page for each public name, types as the docstrings give them.
+
+
+def is_shown(module, name, item):
+    """Whether the page of a class shows a method or attribute: its own, or of a mixin."""
+    cls = getattr(import_module(module), name)
+    for owner in cls.__mro__:
+        if item in vars(owner) or item in vars(owner).get("__annotations__", {}):
+            break
+    if owner is cls or not owner.__module__.startswith("sk_center"):
+        return owner is cls
+    is_method = callable(getattr(cls, item, None))
+    return item.endswith("_") or (is_method and owner.__name__.endswith("Mixin"))
+
+
 autosummary_generate = True
+autosummary_context = {"is_shown": is_shown}
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False

@@ -76,17 +76,17 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     The outputs, for n samples and K classes in the order of ``classes_``, and what in
     Python gives the same:
 
-    ================== ================ ==============================================
-    ``label``         (n,)             ``predict``, with the outlier label
-    ``rejected``      (n,), boolean    ``is_outlier``
-    ``p_known``       (n,)             ``p_known``
-    ``score``         (n,)             ``score_samples``
-    ``p_values``      (n, K)           ``p_values``
-    ``prediction_set`` (n, K), boolean ``predict_set``
-    ``probabilities`` (n, K)           ``predict_proba``
-    ``distances``     (n, K)           ``center_distances`` of the CenterLossClassifier
-    ``features``      (n, D)           ``transform``
-    ================== ================ ==============================================
+    =================== =============== ==============================================
+    ``label``           (n,)            ``predict``, with the outlier label
+    ``rejected``        (n,), boolean   ``is_outlier``
+    ``p_known``         (n,)            ``p_known``
+    ``score``           (n,)            ``score_samples``
+    ``p_values``        (n, K)          ``p_values``
+    ``prediction_set``  (n, K), boolean ``predict_set``
+    ``probabilities``   (n, K)          ``predict_proba``
+    ``distances``       (n, K)          ``center_distances`` of the CenterLossClassifier
+    ``features``        (n, D)          ``transform``
+    =================== =============== ==============================================
 
     A CenterLossClassifier has none of the five between ``label`` and ``probabilities``, a
     classifier of scikit-learn neither distances nor features. The metadata of the model

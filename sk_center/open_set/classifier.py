@@ -81,7 +81,7 @@ class OpenSetClassifier(
         - A callable maps features to scores, see :class:`~sk_center.scores.FunctionScore`.
         - A list is combined by :class:`~sk_center.scores.Combined`.
         - ``"auto"`` combines what the inputs or features say with the classifier's own
-          confidence, see :func:`sk_center.scores.default_score`.
+          confidence, see the guide to scores.
 
         The bound holds with any of them; how many outsiders are rejected depends on it most
         of all. Features are ``estimator.transform(X)`` where that exists, and else the
