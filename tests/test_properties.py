@@ -10,13 +10,13 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from sk_center.calibration.registry import CALIBRATIONS
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from sk_center import Center, CenterLossClassifier, LeaveClassesOut, OpenSetClassifier
+from sk_center.calibration import CALIBRATIONS
 from sk_center.losses import center_loss
 from sk_center.metrics import (
     aupr_score,
@@ -366,6 +366,7 @@ open_parameters = st.fixed_dictionaries(
             st.sampled_from(["auto", *SCORES]),
             st.lists(st.sampled_from([*SCORES]), min_size=1, max_size=3),
         ),
+        "guarantee": st.sampled_from(["marginal", "predicted", "class"]),
         "calibration": st.sampled_from([*CALIBRATIONS]),
         "confidence": st.sampled_from([0.5, 0.9]),
         "cv": st.sampled_from([0.1, 0.3, 0.5, 2, 3]),
@@ -380,14 +381,24 @@ DOCUMENTED_OF_OPEN_SET = (
     "n_components must be smaller than the number of features",
     "n_splits=\\d+ cannot be greater than the number of members in each class",
 )
+# What is said of thresholds, for data that are as bad as those drawn here.
+CONCERNS = "|".join(
+    [
+        "These( predicted)? classes have too few calibration samples",
+        "No sample of the class",
+        "Samples far from all training samples are accepted",
+        "Only [0-9.]+ % of the calibration samples are rejected",
+        "Hardly any outsider will be rejected",
+        "More calibration samples of the class",
+    ]
+)
 
 
 def open_set_or_documented(estimator, X, y, **params):
     """Return a fitted model, or None where the fit ended in a documented error."""
     with warnings.catch_warnings():
-        # The two that tell of data, and what scikit-learn says of its own.
-        warnings.filterwarnings("ignore", "Classes with too few calibration samples")
-        warnings.filterwarnings("ignore", "No sample will ever be rejected")
+        # Those that tell of data, and what scikit-learn says of its own.
+        warnings.filterwarnings("ignore", CONCERNS)
         warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
         warnings.filterwarnings("ignore", "lbfgs failed|Number of distinct clusters")
         warnings.filterwarnings("ignore", "The least populated class|The number of unique")
@@ -417,22 +428,30 @@ def test_open_set_classifier(problem, name, params, frozen):
         return
     assert_array_equal(model.classes_, np.unique(y))
     X = np.concatenate([X, 50 * X[:5] + 7])
-    p_values, accepted = model.p_values(X), model.predict_set(X)
-    assert p_values.shape == accepted.shape == (len(X), len(model.classes_))
+    decision, p_values, sets = model.judge(X), model.p_values(X), model.predict_set(X)
+    assert p_values.shape == sets.shape == (len(X), len(model.classes_))
     assert ((p_values > 0) & (p_values <= 1)).all()
-    assert_array_equal(accepted, p_values > model.thresholds_)
-    predicted, outlier = model.predict(X), model.is_outlier(X)
-    assert_array_equal(outlier, ~accepted.any(axis=1))
-    assert set(predicted.tolist()) <= {*model.classes_.tolist(), model.outlier_label_}
-    assert_array_equal(predicted == model.outlier_label_, outlier)
-    inside = np.searchsorted(model.classes_, predicted[~outlier].astype(y.dtype))
-    assert accepted[~outlier, inside].all()
-    alone = model.estimator_.predict(X)
-    kept = accepted[np.arange(len(X)), np.searchsorted(model.classes_, alone)]
-    assert_array_equal(predicted[kept].astype(y.dtype), alone[kept])
-    assert not np.isnan(model.score_samples(X)).any()
+    assert ((decision.p_known > 0) & (decision.p_known <= 1)).all()
+    alone, rejected = model.estimator_.predict(X), decision.rejected
+    assert_array_equal(decision.predicted, alone)
+    assert_array_equal(decision.labels == model.outlier_label_, rejected)
+    labels = decision.labels[~rejected].astype(y.dtype)
+    index = np.searchsorted(model.classes_, alone)
+    if model.guarantee == "class":
+        accepted = p_values > model.thresholds_
+        assert_array_equal(rejected, ~accepted.any(axis=1))
+        own = accepted[np.arange(len(X)), index][~rejected]
+        assert_array_equal(decision.p_known, p_values.max(axis=1))
+        assert_array_equal(sets, accepted)
+    else:
+        assert_array_equal(rejected, decision.p_known <= model.thresholds_[index])
+        own = slice(None)
+    assert_array_equal(labels[own], alone[~rejected][own])
+    assert_array_equal(sets.any(axis=1), ~rejected)
+    assert sets[~rejected, np.searchsorted(model.classes_, labels)].all()
+    assert not np.isnan(decision.scores).any()
     if params["false_rejection_rate"] == 0:
-        assert not outlier.any()
+        assert not rejected.any()
     if model.calibration == "conformal" and model.confidence is None:
         assert model.thresholds_.max() <= params["false_rejection_rate"]
 
@@ -468,7 +487,7 @@ def test_larger_false_rejection_rate(problem, name, params, rates):
     if None in models:
         return
     low, high = models
-    if not np.array_equal(low.calibration_.groups_, high.calibration_.groups_):
+    if not np.array_equal(low.groups_, high.groups_):
         return  # rare classes share a threshold at one rate, and not at the other
     X = np.concatenate([X, 50 * X[:5] + 7])
     assert not (high.predict_set(X) & ~low.predict_set(X)).any()
