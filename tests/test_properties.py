@@ -376,8 +376,9 @@ open_parameters = st.fixed_dictionaries(
 DOCUMENTED_OF_OPEN_SET = (
     "calibration samples are too few",
     "calibration='gaussian' takes conformity_score",
-    "goes with calibration='conformal' only",
+    "takes calibration='conformal'",
     "needs logits: a decision_function",
+    "needs logits that are a linear function of the features",
     "n_components must be smaller than the number of features",
     "n_splits=\\d+ cannot be greater than the number of members in each class",
 )
@@ -510,6 +511,8 @@ def test_scores_of_permuted_rows_and_classes(problem, score, seed):
     order, rank = rng.permutation(len(X)), rng.permutation(n_classes)
     logits = rng.normal(size=(len(X), n_classes))
     logits[np.arange(len(X)), index] += 3
+    if score == "fdbd":  # takes a linear head
+        logits = X @ rng.normal(size=(X.shape[1], n_classes))
     X = {"features": X, "inputs": X, "logits": logits, "probabilities": logits}
     if score == "vim":
         X["features"] = rng.normal(size=(len(y), n_classes + 2))
