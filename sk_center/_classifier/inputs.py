@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.utils import check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
@@ -33,7 +34,7 @@ def check_inputs(estimator, X):
     if isinstance(X, Dataset):
         check_sample_shape(estimator, dataset_shape(X))
         return LabelledDataset(X)
-    if isinstance(X, Mapping):
+    if holds_inputs(X):
         return checked_dict(estimator, X)
     plain = plain_inputs(estimator, X)
     if plain is not None:
@@ -45,12 +46,12 @@ def check_inputs(estimator, X):
 
 def check_training_inputs(estimator, X, y, reset):
     """Return samples and labels to train on, and remember the form of a sample."""
-    if reset and isinstance(X, (Dataset, Mapping)):
+    if reset and (isinstance(X, Dataset) or holds_inputs(X)):
         for name in ("n_features_in_", "feature_names_in_"):
             vars(estimator).pop(name, None)
     if isinstance(X, Dataset):
         shape = dataset_shape(X)
-    elif isinstance(X, Mapping):
+    elif holds_inputs(X):
         X = checked_dict(estimator, X, reset)
         shape = shapes_of(X)
     else:
@@ -62,6 +63,11 @@ def check_training_inputs(estimator, X, y, reset):
         estimator._sample_shape = shape
     check_sample_shape(estimator, shape)
     return X, y
+
+
+def holds_inputs(X):
+    """Return whether X holds several inputs by name."""
+    return isinstance(X, Mapping) and not issparse(X)  # one sparse format is a dict
 
 
 def checked_dict(estimator, X, reset=False):

@@ -18,7 +18,8 @@ LARGEST = 1e150
 
 def checked_parts(score: Any, X: Any) -> dict[str, Any]:
     """Return the parts that a score needs of X, an array or a mapping of parts by name."""
-    if isinstance(X, Mapping) and not hasattr(X, "to_numpy"):
+    # One format of sparse matrices is a dict.
+    if isinstance(X, Mapping) and not (hasattr(X, "to_numpy") or issparse(X)):
         missing = [name for name in score.needs if name not in X]
         if missing:
             raise ValueError(
