@@ -2,8 +2,7 @@
 
 
 def frame_of(columns, index):
-    """Return a pandas.DataFrame with one row a class, or raise ImportError without "
-    "pandas."""
+    """Return a pandas.DataFrame with one row a class, which takes pandas."""
     try:
         import pandas as pd
     except ImportError as error:

@@ -158,8 +158,7 @@ def samples_needed(false_rejection_rate: float, confidence: float | None = None)
 
 
 def smallest_rate(n_samples: int, confidence: float | None = None) -> Decimal | None:
-    """Return the smallest bound that some samples are enough for, two digits, rounded "
-    "up."""
+    """Return the smallest bound that samples are enough for, rounded up to two digits."""
     if not n_samples:
         return None
     context = Context(prec=2, rounding=ROUND_UP)

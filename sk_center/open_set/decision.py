@@ -35,10 +35,27 @@ class Decision:
         What ``is_outlier`` returns.
 
     p_known : ndarray of shape (n_samples,), float64
-        p-value of "this is a known sample".
+        The p-value of "this is a known sample".
 
     scores : ndarray of shape (n_samples,)
         What ``score_samples`` returns: the score for the predicted class.
+
+    See Also
+    --------
+    sk_center.Explanation : The same of one sample, with the classes it is compatible with.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sk_center import OpenSetClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = OpenSetClassifier(
+    ...     LogisticRegression(max_iter=500), conformity_score="mahalanobis", cv=5
+    ... ).fit(X, y)
+    >>> decision = model.judge([[5.0, 3.4, 1.5, 0.2], [5.0, 3.4, 3.0, 0.2]])
+    >>> decision.labels, decision.predicted, decision.rejected
+    (array([ 0, -1]), array([0, 0]), array([False,  True]))
     """
 
     labels: NDArray[Any]

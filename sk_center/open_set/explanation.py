@@ -45,7 +45,7 @@ class Explanation:
         Whether the sample is rejected.
 
     p_known : float
-        p-value of "this is a known sample".
+        The p-value of "this is a known sample".
 
     threshold : float
         The sample is rejected when ``p_known`` is at most this.

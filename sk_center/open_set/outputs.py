@@ -80,8 +80,7 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
 
 
 def without_scalers(before: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Return the steps before a last scaler of columns, and that scaler, each as "
-    "pipelines."""
+    """Return the steps before a last scaler of columns, and that scaler, as pipelines."""
     if before and isinstance(before[-1].steps[-1][1], COLUMN_SCALERS):
         steps = before[-1].steps
         first = [Pipeline(steps[:-1])] if len(steps) > 1 else []
@@ -90,8 +89,7 @@ def without_scalers(before: list[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def gives_features(estimator: Any) -> bool:
-    """Return whether the last step makes features, rather than predictions, of its "
-    "inputs."""
+    """Return whether the last step makes features, not predictions, of its inputs."""
     predicts = isinstance(estimator, VotingClassifier | StackingClassifier)
     return hasattr(estimator, "transform") and not predicts
 
@@ -104,8 +102,7 @@ def gives_logits(estimator: Any) -> bool:
 
 
 def logits_of(estimator: Any, X: Any) -> NDArray[Any]:
-    """Return the decision function of the last step, minus and plus a half for two "
-    "classes."""
+    """Return the last step's decision function, minus and plus a half for two classes."""
     if not gives_logits(estimator):
         raise ValueError(
             "conformity_score needs logits: a decision_function with one column a class, "

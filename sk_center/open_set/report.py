@@ -1,5 +1,4 @@
-"""What calibration found: rates allowed and kept, thresholds, and what is wrong with "
-"them."""
+"""What calibration found: rates allowed and kept, thresholds, and what to do about them."""
 
 from __future__ import annotations
 
