@@ -173,7 +173,7 @@ report("largest probability", largest.fit(texts_train, y_train), texts_test, tex
 encoder = make_pipeline(
     TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
     TruncatedSVD(64, random_state=0),
-).fit(texts_train)
+).fit(questions(KNOWN, 80, rng)[0])  # others: it must not have seen those that calibrate
 E_train, E_test, E_other = map(encoder.transform, (texts_train, texts_test, texts_other))
 
 on_embeddings = OpenSetClassifier(
