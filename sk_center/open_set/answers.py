@@ -358,7 +358,8 @@ class AnswersMixin:
 
     def _judge(self, X, by_class=False, features=False):
         """Return the decision, p-values by class or None, indices of labels, features."""
-        check_is_fitted(self)
+        if "estimator_" not in vars(self):
+            check_is_fitted(self)  # which takes longer than a small network
         by_class = by_class or self.guarantee == "class"
         needed = ["labels", *self.score_.needs, *(["classes"] if by_class else [])]
         if features and "features" not in needed:

@@ -220,12 +220,35 @@ class Combined(BaseScore):
         return total if per_class or total.shape[1] > 1 else total[:, 0]
 
     def _score_own(self, index, **parts):
-        total = None
-        for i, score in enumerate(self.scores_):
-            scaled = self._scaled(i, score._computed(parts, index))
-            total = self._add(total, scaled, self.known_[i][index])
+        found = np.array([score._computed(parts, index) for score in self.scores_], float)
+        median, spread, low, high, weight = self._cached("columns", self._columns)
+        found -= median
+        found /= spread
+        if low is not None:
+            # What nothing is known of stays minus infinity.
+            lost = found == -np.inf
+            np.clip(found, low, high, out=found)
+            if lost.any():
+                found[lost] = -np.inf
+        if weight is not None:
+            found *= weight
+        if not self.known_.all():
+            neutral = np.inf if self.how == "min" else 0.0
+            found = np.where(self.known_[:, index], found, neutral)
+        total = found.min(axis=0) if self.how == "min" else found.sum(axis=0)
         known = self.known_.any(axis=0)
         return total if known.all() else np.where(known[index], total, -np.inf)
+
+    def _columns(self):
+        """Return scale, bounds and weights as columns, None where there are none."""
+        none = (-np.inf, np.inf)
+        low = high = weight = None
+        if self.limits:
+            pairs = [none if pair is None else pair for pair in self.limits]
+            low, high = np.array(pairs, dtype=float).T[:, :, None]
+        if self.weights:
+            weight = np.array(self.weights, dtype=float)[:, None]
+        return self.medians_[:, None], self.spreads_[:, None], low, high, weight
 
     def _scaled(self, i, scores):
         """Return scores of one of the scores on the common scale."""
