@@ -16,6 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
@@ -49,6 +50,10 @@ def open_set(estimator, **params):
     """Return a classifier that rejects, for few samples."""
     defaults = {"false_rejection_rate": 0.1, "cv": 0.3, "random_state": 0}
     return OpenSetClassifier(estimator, **{**defaults, **params})
+
+
+# Minus infinity for nearly all samples.
+TOPHAT = KernelDensity(kernel="tophat", bandwidth=1e-6)
 
 
 class Record:
@@ -497,7 +502,8 @@ def test_clones_share_their_callbacks():
     ("model", "labels", "message"),
     [
         (small(negative_label=9), y, "no sample of negative_label"),
-        (open_set(small(), false_rejection_rate=0.04), y, "Hardly any outsider"),
+        (open_set(small(), guarantee="class", cv=0.1), y, "too few calibration samples"),
+        (open_set(small(), conformity_score=TOPHAT), y, "is rejected, because"),
     ],
 )
 def test_warnings_name_the_line_of_the_caller(model, labels, message):

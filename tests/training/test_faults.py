@@ -686,32 +686,30 @@ def test_scaler_that_overflows():
         small().fit(large, y)
 
 
-@pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
+@pytest.mark.filterwarnings("ignore:Samples far from all|Hardly any outsider")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("calibration", ["conformal", "weibull"])
 @pytest.mark.parametrize("score", SCORE_NAMES)
 def test_rejection_after_unusual_data(score, calibration):
     """Check that constants, duplicates and denormals calibrate, and all have p-values."""
-    constant = np.ones_like(many_X)
-    duplicates = np.repeat(many_X[:3], 100, axis=0)
-    wide = np.hstack([many_X, np.random.default_rng(0).normal(size=(300, 400))])
-    for data, labels in (
-        (constant, many_y),
-        (duplicates, np.repeat(many_y[:3], 100)),
-        (many_X * 1e-42, many_y),
-        (wide, many_y),
-    ):
+    rng = np.random.default_rng(1)
+    labels = np.arange(600) % 3
+    data = rng.normal(size=(600, 4)) + 3 * np.eye(3, 4)[labels]
+    duplicates = np.repeat(data[None, :3], 200, axis=0).reshape(600, 4)
+    wide = np.hstack([data, rng.normal(size=(600, 400))])
+    for every in (np.ones_like(data), duplicates, data * 1e-42, wide):
         model = OpenSetClassifier(
             small(max_epochs=1),
             conformity_score=score,
             calibration=calibration,
             random_state=0,
-        ).fit(data, labels)
-        for X_new in (data[:5], data[:5] + 1):
+        ).fit(every[:300], labels[:300])
+        for X_new in (every[:5], every[:5] + 1):
             p_values = model.p_values(X_new)
             assert ((p_values > 0) & (p_values <= 1)).all()
             assert set(model.predict(X_new)) <= {0, 1, 2, -1}
-        assert model.is_outlier(data).mean() <= 0.15  # 5 %, of those that calibrate 20 %
+        # Allowed are 5 % on average; 60 samples calibrate.
+        assert model.is_outlier(every[300:]).mean() <= 0.15
 
 
 @pytest.mark.parametrize(
