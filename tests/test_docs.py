@@ -191,27 +191,10 @@ def test_benchmark_tables_are_those_of_the_results(tree):
     results = "".join(
         file.read_text(encoding="utf-8") for file in (folder / "results").glob("*.md")
     )
-    shown = (folder / "index.md").read_text(encoding="utf-8")
-    shown = set(re.findall(r"\d+\.\d+ ± \d+\.\d+", shown))
-    assert len(shown) > 100
+    pages = "".join(file.read_text(encoding="utf-8") for file in folder.glob("*.md"))
+    shown = set(re.findall(r"\d+\.\d+ ± \d+\.\d+", pages))
+    assert len(shown) > 30
     assert {number for number in shown if number not in results} == set()
-
-
-def test_scores_are_results(tree):
-    """Check that the table of scores in the guide shows numbers of the results."""
-    docs = tree / "docs"
-    results = (docs / "benchmarks" / "results" / "defaults.md").read_text(encoding="utf-8")
-    page = (docs / "guide" / "scores.md").read_text(encoding="utf-8")
-    table = page[page.index("## What was measured") :]
-    rows = [re.findall(r"\d\d\.\d\d", line) for line in table.splitlines()]
-    rows = [row for row in rows if len(row) == 5]
-    assert len(rows) > 10
-    for left_out, *others in rows:
-        # Behind digits, LETTER, MNIST and their mean, the columns of classes left out.
-        assert any(
-            left_out in line and all(f"| {number} |" in line for number in others)
-            for line in results.splitlines()
-        )
 
 
 @pytest.mark.parametrize("name", pages())
