@@ -33,13 +33,8 @@ if TYPE_CHECKING:
 # They move and stretch columns, and nothing else.
 COLUMN_SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
 
-
 # Their predict is the class of the largest probability, which need not be computed twice.
-PREDICT_BY_PROBABILITY = (
-    ExtraTreesClassifier,
-    LogisticRegression,
-    RandomForestClassifier,
-)
+PREDICT_BY_PROBABILITY = (ExtraTreesClassifier, RandomForestClassifier)
 
 
 def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any]:
@@ -72,11 +67,20 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
     if "probabilities" in needed:
         found["probabilities"] = probabilities_of(last, seen)
     if "labels" in needed:
-        if "probabilities" in found and type(last) in PREDICT_BY_PROBABILITY:
+        if "probabilities" in found and predicts_by(last, found["probabilities"]):
             found["labels"] = last.classes_[found["probabilities"].argmax(axis=1)]
         else:
             found["labels"] = np.asarray(last.predict(seen))
     return found
+
+
+def predicts_by(estimator: Any, probabilities: NDArray[Any]) -> bool:
+    """Return whether predict is the class of the largest of these probabilities."""
+    if type(estimator) is LogisticRegression:
+        # Its predict compares what probabilities may round to equal ones.
+        largest = probabilities == probabilities.max(axis=1, keepdims=True)
+        return np.count_nonzero(largest) == len(largest)
+    return type(estimator) in PREDICT_BY_PROBABILITY
 
 
 def without_scalers(before: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -400,3 +400,14 @@ def test_labels_by_probability(estimator, n_classes):
     estimator = clone(estimator).fit(X, y)
     found = outputs_of(estimator, queries(), ["labels", "probabilities"])
     assert_array_equal(found["labels"], estimator.predict(queries()))
+
+
+def test_labels_of_equal_probabilities():
+    """Check that the label is that of predict where probabilities round to equal ones."""
+    X, y = clouds()
+    estimator = LogisticRegression().fit(X[y < 2], y[y < 2])
+    estimator.coef_[:], estimator.intercept_[:] = 0, 1e-20
+    found = outputs_of(estimator, X, ["labels", "probabilities"])
+    assert_array_equal(found["probabilities"], 0.5)
+    assert_array_equal(found["labels"], estimator.predict(X))
+    assert_array_equal(found["labels"], 1)
