@@ -159,14 +159,21 @@ def assert_same_decision(found, model, X):
     Rounding may move a p-value past a calibration sample of nearly the same score.
     """
     assert_array_equal(found["rejected"], model.is_outlier(X))
-    assert_array_equal(found["prediction_set"], model.predict_set(X))
     scores = model.score_samples(X)
     assert_allclose(found["score"], scores, rtol=1e-6, atol=1e-4)
-    for name in ("p_known", "p_values"):
-        differ = np.abs(found[name] - getattr(model, name)(X)) > 1e-4
-        assert differ.mean() <= 0.01
+    moved = {
+        name: np.abs(found[name] - getattr(model, name)(X)) > 1e-4
+        for name in ("p_known", "p_values")
+    }
+    assert moved["p_known"].mean() <= 0.01
+    assert moved["p_values"].mean() <= 0.01
+    same = ~moved["p_values"]
+    assert_array_equal(found["prediction_set"][same], model.predict_set(X)[same])
     if model.guarantee == "marginal":
-        margin = 1e-5 * np.maximum(np.abs(scores), 1)
+        known = model.calibration_.scores_
+        # The graph raises scores by the rounding of the largest.
+        raised = 5e-7 * np.abs(known[np.isfinite(known)]).max(initial=0)
+        margin = 1e-5 * np.maximum(np.abs(scores), 1) + raised
         low, high = (model.calibration_.p_values(scores + m) for m in (-margin, margin))
         assert (low - 1e-4 <= found["p_known"]).all()
         assert (found["p_known"] <= high + 1e-4).all()
