@@ -101,7 +101,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+# The others check the parts of these, too.
+SLOW = ("no rejection, center loss", "default, center loss")
+NAMES = [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in CASES]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_check_estimator(name, monkeypatch):
     """Check that all checks run and pass but the declared, which fail as declared."""
     # scikit-learn asks the environment whether it may check inputs of the array API.
