@@ -88,6 +88,7 @@ def killed_later(client):
     return thread, pid
 
 
+@pytest.mark.slow
 def test_a_killed_worker_does_not_lose_the_search(client):
     """Check that what a dead worker held and did is done again."""
     time.sleep(3)  # dask would by now have dropped copies, if it were let
