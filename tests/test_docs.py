@@ -163,7 +163,17 @@ def pages():
     return [name for name, text in texts.items() if "```python" in text]
 
 
-@pytest.mark.parametrize("name", pages())
+# Each imports all anew; most train for longer.
+QUICK = [
+    str(Path("docs", f"{name}.md"))
+    for name in ("faq", "guide/open_set_recognition", "guide/scores", "guide/text", "index")
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in pages()],
+)
 def test_page_runs(name, tmp_path):
     """Check that the python blocks of a page run in order, as one script."""
     page = (ROOT / name).read_text(encoding="utf-8")
