@@ -490,8 +490,9 @@ def test_settings_of_a_file_are_dropped(files, tmp_path):
         assert not params.get("compile")
         assert params.get("checkpoint_dir") is None
         assert not [name for name in params if "workers" in name or "options" in name]
+    running = {*multiprocessing.active_children()}  # of other tests
     model.predict(X)
-    assert multiprocessing.active_children() == []
+    assert {*multiprocessing.active_children()} <= running
 
 
 def test_settings_of_an_archive_are_dropped(files, tmp_path):
