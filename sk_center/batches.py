@@ -265,7 +265,7 @@ class TensorBatches:
 
     # Arguments of DataLoader that do not go with batches chosen here.
     EXCLUDED = ("batch_sampler", "drop_last", "sampler")
-    # Of processes that train together, which one this is and their number: each yields a
+    # The rank among processes that train together, and their number: each yields a
     # part of every batch.
     part = (0, 1)
 
@@ -486,7 +486,7 @@ def sent_ahead(
     Yields
     ------
     block : tuple
-        Of the same form.
+        The same form.
     """
 
     def send(part):

@@ -275,7 +275,7 @@ class ShardedCenter(torch.nn.Module):
         Parameters
         ----------
         state : dict
-            Of :meth:`full_state`, of any number of processes. Read by
+            From :meth:`full_state`, of any number of processes. Read by
             ``torch.load(path, mmap=True)``, only these rows come into memory.
 
         Raises

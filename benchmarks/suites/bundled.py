@@ -1,6 +1,6 @@
 """The data that come with scikit-learn, in about two minutes.
 
-Of digits, four classes are unknown; of wine, each of the three in turn. Breast cancer has
+Four classes of digits are unknown, and each of the three of wine in turn. Breast cancer has
 two classes, of which none can be left out: it shows what rejection costs.
 """
 

@@ -120,7 +120,7 @@ def tail_of_guarantee(groups, rate):
     Parameters
     ----------
     groups : ndarray of shape (n_groups, 3)
-        Of each group rejected, tested and calibration samples.
+        Rejected, tested and calibration samples of each group.
 
     rate : float
         The rate of false rejections that is allowed.

@@ -36,7 +36,7 @@ if IS_TEAM:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # Of a machine that is cut off nobody hears: wait for a minute, not for half an hour.
+    # A machine that is cut off sends nothing: wait for a minute, not for half an hour.
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(seconds=60))
 is_first = not IS_TEAM or dist.get_rank() == 0
 

@@ -25,7 +25,7 @@ from sk_center._onnx.messages import reason
 from sk_center._utils.extras import import_extra
 
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
-# Of the machine learning operators, those that onnxruntime computes in float64, too.
+# The machine learning operators that onnxruntime computes in float64, too.
 ML_OPERATORS = {"ArrayFeatureExtractor", "LabelEncoder", "OneHotEncoder"}
 # Classifiers whose graphs answer as they do. Trees see float32, as in Python. What is not
 # in the second list is computed in float64.

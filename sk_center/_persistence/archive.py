@@ -134,7 +134,7 @@ class Schema:
 
     def _visit_node(self, node, form):
         id_, loader = node.get("__id__"), node["__loader__"]
-        # Of nodes of one id, skops makes one object. Where they differ, a few of them could
+        # Nodes of one id become one object in skops. Where they differ, a few of them could
         # stand for a tree without end.
         if id_ is not None and (
             type(id_) is not int or self._nodes.setdefault(id_, form) != form
@@ -185,7 +185,7 @@ def check_array(node):
         raise ValueError(f"an archive holds an array as {module}.{name}")
     if node["type"] == "numpy" and not node["file"].endswith(".npy"):
         raise ValueError(f"an archive reads an array from {node['file']!r:.50}")
-    # Of more axes, numpy takes arrays in it apart, each as often as it is there.
+    # With more axes, numpy takes arrays in it apart, each as often as it is there.
     if node["type"] != "numpy" and len(node["shape"]["content"]) != 1:
         raise ValueError("an archive holds an array of objects of several axes")
 

@@ -76,7 +76,7 @@ class Decoder:
         decoded = {}
         for key, value in pairs:
             key = self.decode(key)
-            # Of others, a file may hold a million that take each other's place in a dict.
+            # A file may hold a million others that take each other's place in a dict.
             if not isinstance(key, (str, int, float, np.generic, type(None))):
                 raise ValueError(f"a {type(key).__name__} is no key of a dict")
             decoded[key] = self.decode(value)

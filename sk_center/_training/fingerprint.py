@@ -15,7 +15,7 @@ from sk_center.batches import ArrayDataset, LabelledDataset
 
 # Parameters that another run of the same training may have otherwise.
 FREE_PARAMETERS = ("device", "max_epochs", "verbose")
-# Of larger arrays some rows tell which data they are.
+# Some rows of larger arrays tell which data they are.
 HASHED_BYTES = 2**28
 HASHED_ROWS = 1000
 

@@ -35,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 def deterministic_algorithms(wanted):
     """Let torch take only algorithms that always give the same bits, for a block.
 
-    Of several threads that want it, one at a time is let into the block.
+    One thread at a time is let into the block.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def deterministic_algorithms(wanted):
 def seeded(seed, device):
     """Seed torch's generators for a block and give them their state back after it.
 
-    Of several threads, one at a time is let into the block.
+    One thread at a time is let into the block.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ def equals_label(y, label):
 
 def check_no_label_missing(y, name="y"):
     """Raise ValueError if a label is None, NaN or the NA of pandas."""
-    # Of a list of strings with a NaN, numpy would make the string "nan".
+    # In a list of strings, numpy would make a NaN the string "nan".
     y = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
     if y.ndim == 0 or y.dtype.kind not in "fOmM":
         return

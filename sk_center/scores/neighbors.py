@@ -391,7 +391,7 @@ def import_faiss() -> Any:
 
 def _nearest_by_faiss(X, samples, k_th):
     """Return the index of the k-th nearest sample to each row, which faiss finds."""
-    # Of the size of one, because squares in float32 end at 1e38. Any sample tells the
+    # In units of the largest, because squares in float32 end at 1e38. Any sample tells the
     # distance of a row so far away that its squares end there, also the last one, which is
     # what the -1 of faiss for "none" means here.
     scale = np.abs(samples).max() or 1.0

@@ -326,7 +326,7 @@ KD_TREE = [
             [
                 HistGradientBoostingClassifier,
                 "numpy.random._generator.Generator",
-                # Of skops 0.13; scikit-learn 1.6 calls the module "_loss".
+                # For skops 0.13; scikit-learn 1.6 calls the module "_loss".
                 f"{CyHalfMultinomialLoss.__module__}.CyHalfMultinomialLoss",
                 "sklearn._loss.link.Interval",
                 "sklearn._loss.link.MultinomialLogit",

@@ -16,7 +16,7 @@ from sk_center.losses import center_loss
 from sk_center.networks import ConvNet, RandomAffine
 
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
-# Of a model that has no finite loss or features: what to change, and what it is now.
+# For a model that has no finite loss or features: what to change, and what it is now.
 SAYS_WHAT_TO_DO = r"(?=.*StandardScaler)(?=.*lr=\S+\d)"
 N_SAMPLES = 60
 y = np.arange(N_SAMPLES) % 3
