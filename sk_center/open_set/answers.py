@@ -215,7 +215,9 @@ class AnswersMixin:
         -------
         sets : ndarray of shape (n_samples, n_classes), bool
             No class for a rejected sample; else the label of ``predict`` and the classes
-            whose p-value is above the rate. Several: the sample is ambiguous.
+            whose p-value is above the rate. Several: the sample is ambiguous. The default
+            score hardly tells classes apart, so that its sets are large; ``"knn"`` and
+            ``"max_softmax"`` give smaller ones.
 
         Raises
         ------

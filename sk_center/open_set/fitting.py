@@ -32,6 +32,7 @@ from sk_center.open_set.splits import (
     split_classes,
     split_samples,
 )
+from sk_center.scores import LogOdds, MaxLogit
 from sk_center.scores.registry import make_score
 
 if TYPE_CHECKING:
@@ -94,6 +95,13 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     concerns = concerns_of(
         model.calibration_report_, calibrated, far, model.confidence, model.score_
     )
+    is_auto = isinstance(score, str) and score == "auto"
+    if is_auto and isinstance(model.score_, LogOdds | MaxLogit):
+        concerns.append(
+            "conformity_score='auto' sees the confidence of the classifier alone, since "
+            "its inputs are no numbers; encode them before it in a Pipeline "
+            "(OrdinalEncoder, OneHotEncoder)."
+        )
     if concerns:
         warn_user(" ".join(concerns))
     for name in ("n_features_in_", "feature_names_in_"):

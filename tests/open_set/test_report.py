@@ -4,6 +4,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from open_set_problems import (
@@ -14,6 +15,7 @@ from open_set_problems import (
     reference_decision,
 )
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
@@ -243,3 +245,17 @@ def test_default_seldom_warns(load):
             )
             warned += bool(warnings_of(model, X, y))
     assert warned <= 1
+
+
+def test_default_without_numbers_warns():
+    """Check that inputs that only the classifier can read are told to be encoded."""
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat([0, 1, 2], 60))
+    letters = pd.Categorical(y.astype(str))
+    X = pd.DataFrame({"a": rng.normal(size=180) + 3 * y, "b": letters})
+    model = OpenSetClassifier(
+        HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype"),
+        random_state=0,
+    )
+    with pytest.warns(UserWarning, match="confidence of the classifier alone.*Encoder"):
+        model.fit(X, y)
