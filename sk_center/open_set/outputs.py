@@ -159,10 +159,9 @@ def numbers_of_frame(X: Any) -> NDArray[Any]:
     pandas makes objects of numbers beside booleans, and of its nullable types.
     """
     if hasattr(X, "iloc"):
-        try:
+        kinds = {getattr(dtype, "kind", "O") for dtype in X.dtypes}
+        if kinds <= set("biuf"):
             return X.to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError):
-            return X.to_numpy()
     return X.to_numpy()
 
 
