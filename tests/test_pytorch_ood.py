@@ -152,7 +152,7 @@ def test_vim(n_components):
     weight, bias = rng.normal(size=(N_CLASSES, N_FEATURES)), rng.normal(size=N_CLASSES)
     head = torch.from_numpy(weight), torch.from_numpy(bias)
     expected = theirs("features", detector.ViM(None, n_components, *head), X, y, new)
-    X, new = (np.hstack([x, x @ weight.T + bias]) for x in (X, new))
+    X, new = ({"features": x, "logits": x @ weight.T + bias} for x in (X, new))
     assert_allclose(ours(ViM(n_components), X, y, new), -expected, rtol=1e-5, atol=1e-5)
 
 
