@@ -152,11 +152,7 @@ class LogOdds(BaseScore):
 
     def _score_classes(self, probabilities):
         P = probabilities.astype(np.float64, copy=False)
-        others = P.sum(axis=1, keepdims=True) - P
-        rows, top = np.arange(len(P)), P.argmax(axis=1)
-        rest = P.copy()
-        rest[rows, top] = 0
-        others[rows, top] = rest.sum(axis=1)
+        others = sums_of_others(P)
         return np.log(np.maximum(P, LEAST)) - np.log(np.maximum(others, LEAST))
 
     def _score_own(self, index, probabilities):
@@ -169,12 +165,7 @@ class LogOdds(BaseScore):
 
     def _to_onnx(self, probabilities):
         P = probabilities.astype(np.float64)
-        total = P.reduce("Sum", 1, keepdims=True)
-        largest = P.reduce("Max", 1, keepdims=True)
-        n_classes = len(self.classes_)
-        # Sums of all but one, so that rounding of the largest leaves the others.
-        others = P @ (1.0 - np.eye(n_classes))
-        others = P.graph.where(largest > P, total - P, others)
+        others = sums_of_others_to_onnx(P, len(self.classes_))
         return P.maximum(LEAST).log() - others.maximum(LEAST).log()
 
 
@@ -293,19 +284,40 @@ class GEN(BaseScore):
 
     def _score_classes(self, probabilities):
         P = probabilities.astype(np.float64, copy=False)
+        # Not one less the largest, of which rounding leaves nothing.
+        others = sums_of_others(P)
         if self.n_top < P.shape[1]:
-            P = -np.partition(-P, self.n_top - 1, axis=1)[:, : self.n_top]
-        P = np.clip(P, 0, 1)  # softmax may round to more than one
-        return -((P * (1 - P)) ** self.gamma).sum(axis=1)
+            top = np.argpartition(-P, self.n_top - 1, axis=1)[:, : self.n_top]
+            P, others = (np.take_along_axis(part, top, axis=1) for part in (P, others))
+        return -((np.maximum(P, 0) * np.maximum(others, 0)) ** self.gamma).sum(axis=1)
 
     def _to_onnx(self, probabilities):
-        P = probabilities.astype(np.float64)
-        terms = (P.maximum(0.0).minimum(1.0) * (1.0 - P).maximum(0.0)) ** float(self.gamma)
-        n_classes = len(self.classes_)
+        P, n_classes = probabilities.astype(np.float64), len(self.classes_)
+        others = sums_of_others_to_onnx(P, n_classes)
+        terms = (P.maximum(0.0) * others.maximum(0.0)) ** float(self.gamma)
         if self.n_top < n_classes:
             ranks = P.top(n_classes).top(n_classes, largest=False)
             terms = P.graph.where(ranks < np.int64(self.n_top), terms, 0.0)
         return -terms.reduce("Sum", 1, keepdims=True)
+
+
+def sums_of_others(P):
+    """Return the sum of the other probabilities of each, exact for the largest too."""
+    others = P.sum(axis=1, keepdims=True) - P
+    rows, top = np.arange(len(P)), P.argmax(axis=1)
+    rest = P.copy()
+    rest[rows, top] = 0
+    others[rows, top] = rest.sum(axis=1)
+    return others
+
+
+def sums_of_others_to_onnx(P, n_classes):
+    """Return what ``sums_of_others`` does, as a value of a graph."""
+    total = P.reduce("Sum", 1, keepdims=True)
+    largest = P.reduce("Max", 1, keepdims=True)
+    # Sums of all but one, so that rounding of the largest leaves the others.
+    others = P @ (1.0 - np.eye(n_classes))
+    return P.graph.where(largest > P, total - P, others)
 
 
 def log_sum_exp(logits):
