@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -42,8 +42,3 @@ def rates_of_groups(
         inside = rates[groups == group]
         found[group] = inside[inside > 0].min(initial=1.0) if inside.any() else 0.0
     return found
-
-
-def enough_samples(counts: NDArray[Any], needed: NDArray[np.intp]) -> bool:
-    """Return whether all samples together are enough for the class that needs most."""
-    return bool(counts.sum() >= needed.max(initial=0))

@@ -6,12 +6,13 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from sk_center._utils.callbacks import CallbackSupportMixin, with_callbacks
+from sk_center._utils.fitting import fit_context
 from sk_center._utils.schema import (
     array,
     bounded,
@@ -441,7 +442,7 @@ class OpenSetClassifier(
         report = getattr(self, "calibration_report_", None)
         return super()._html_repr() + (report._repr_html_() if report is not None else "")
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     @with_callbacks
     def _fit(self, X, y, **params):
         """Do what ``fit`` does, and on an error leave it half done."""

@@ -203,8 +203,3 @@ def centers_of(estimator: Any) -> Any:
     """Return the centers of a center-loss classifier, inside whatever it is, or None."""
     last, _ = last_step(estimator, searches=True)
     return getattr(last, "centers_", None) if hasattr(last, "transform") else None
-
-
-def features_of(estimator: Any, X: Any) -> Any:
-    """Return the features that the estimator gives, else its inputs."""
-    return outputs_of(estimator, X, ["features"])["features"]

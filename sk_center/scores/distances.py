@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from sklearn.utils._param_validation import StrOptions
 
 from sk_center._utils.schema import array, either
-from sk_center._utils.warn import warn_user
+from sk_center._utils.user_warning import warn_user
 from sk_center.scores.base import BaseScore
 from sk_center.scores.covariance import covariance_of, whitening
 from sk_center.scores.parts import SPACES
