@@ -28,6 +28,9 @@ class BaseCalibration(BaseEstimator):
         Scores of the calibration samples less ``tolerance``, the groups one after another,
         each in ascending order.
 
+    tolerance_ : ndarray of shape (n_samples,), float64
+        What each of ``scores_`` was lowered by.
+
     n_samples_ : ndarray of shape (n_groups,), int
         Number of calibration samples of each group.
 
@@ -39,6 +42,7 @@ class BaseCalibration(BaseEstimator):
     """
 
     scores_: NDArray[np.float64]
+    tolerance_: NDArray[np.float64]
     n_samples_: NDArray[np.intp]
     thresholds_: NDArray[np.float64]
     score_thresholds_: NDArray[np.float64]
@@ -46,6 +50,7 @@ class BaseCalibration(BaseEstimator):
     _saved_state = {
         "n_samples_": bounded(array("i", "groups"), 0),
         "scores_": bounded(array("f", "samples")),
+        "tolerance_": bounded(array("f", "samples"), 0),
         "thresholds_": bounded(array("f", "groups"), 0, np.nextafter(1, 0)),
         "score_thresholds_": bounded(array("f", "groups")),
     }
@@ -99,8 +104,10 @@ class BaseCalibration(BaseEstimator):
             )
         scores = _comparable(scores)
         groups, rates = np.asarray(groups), np.asarray(rates, dtype=np.float64)
+        tolerance = np.broadcast_to(np.asarray(tolerance, dtype=np.float64), scores.shape)
         lowered = scores - tolerance
-        self.scores_ = lowered[np.lexsort((lowered, groups))]
+        order = np.lexsort((lowered, groups))
+        self.scores_, self.tolerance_ = lowered[order], tolerance[order]
         self.n_samples_ = np.bincount(groups, minlength=len(rates))
         self._fit(rates, confidence)
         return self

@@ -36,6 +36,9 @@ class ConformalCalibration(BaseCalibration):
         Scores of the calibration samples less the tolerance, the groups one after another,
         each in ascending order.
 
+    tolerance_ : ndarray of shape (n_samples,), float64
+        What each of ``scores_`` was lowered by.
+
     n_samples_ : ndarray of shape (n_groups,), int
         Number of calibration samples of each group.
 

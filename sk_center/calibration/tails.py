@@ -71,7 +71,7 @@ class GaussianCalibration(ParametricCalibration):
     means_ : ndarray of shape (n_groups,), float64
         Mean squared distance of each group.
 
-    scores_, n_samples_, thresholds_, score_thresholds_ : ndarray
+    scores_, tolerance_, n_samples_, thresholds_, score_thresholds_ : ndarray
         As in :class:`ConformalCalibration`.
 
     See Also
@@ -161,7 +161,7 @@ class WeibullCalibration(ParametricCalibration):
         Largest excess of each group, and the sum of the excesses over it to the power c;
         zero where a group has no tail.
 
-    scores_, n_samples_, thresholds_, score_thresholds_ : ndarray
+    scores_, tolerance_, n_samples_, thresholds_, score_thresholds_ : ndarray
         As in :class:`ConformalCalibration`.
 
     See Also
