@@ -15,10 +15,12 @@ _SOURCES = {
     "FalseRejectionDisplay": "plotting",
     "FeatureSpaceDisplay": "plotting",
     "LeaveClassesOut": "model_selection",
+    "MonitorDisplay": "plotting",
     "OSCRCurveDisplay": "plotting",
     "OpenSetClassifier": "open_set",
     "OpenSetConfusionMatrixDisplay": "plotting",
     "OpenSetRocDisplay": "plotting",
+    "RejectionMonitor": "monitoring",
     "ShardedCenter": "sharded",
     "load": "persistence",
     "save": "persistence",
@@ -32,6 +34,7 @@ _MODULES = (
     "losses",
     "metrics",
     "model_selection",
+    "monitoring",
     "net",
     "networks",
     "onnx_export",
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from sk_center import losses as losses
     from sk_center import metrics as metrics
     from sk_center import model_selection as model_selection
+    from sk_center import monitoring as monitoring
     from sk_center import net as net
     from sk_center import networks as networks
     from sk_center import onnx_export as onnx_export
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
     from sk_center.centers import Center as Center
     from sk_center.classifier import CenterLossClassifier as CenterLossClassifier
     from sk_center.model_selection import LeaveClassesOut as LeaveClassesOut
+    from sk_center.monitoring import RejectionMonitor as RejectionMonitor
     from sk_center.net import CenterLossNet as CenterLossNet
     from sk_center.onnx_export import to_onnx as to_onnx
     from sk_center.open_set import OpenSetClassifier as OpenSetClassifier
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
     from sk_center.plotting import DistanceDisplay as DistanceDisplay
     from sk_center.plotting import FalseRejectionDisplay as FalseRejectionDisplay
     from sk_center.plotting import FeatureSpaceDisplay as FeatureSpaceDisplay
+    from sk_center.plotting import MonitorDisplay as MonitorDisplay
     from sk_center.plotting import (
         OpenSetConfusionMatrixDisplay as OpenSetConfusionMatrixDisplay,
     )

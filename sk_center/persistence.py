@@ -50,7 +50,8 @@ def save(estimator: Estimator, path: StrPath) -> None:
 
     Parameters
     ----------
-    estimator : CenterLossClassifier, OpenSetClassifier, Pipeline or FrozenEstimator
+    estimator : CenterLossClassifier, OpenSetClassifier, RejectionMonitor, Pipeline or \
+            FrozenEstimator
         Fitted. The steps of a Pipeline and what is frozen may be any of these, and other
         estimators of scikit-learn. Alone, such an estimator is refused.
 
@@ -105,8 +106,9 @@ def save(estimator: Estimator, path: StrPath) -> None:
     kind, name = kind_of(estimator), type(estimator).__name__
     if kind is None or kind.id not in MODELS:
         raise ValueError(
-            "estimator must be a CenterLossClassifier, an OpenSetClassifier or a Pipeline "
-            f"that ends in one; got {name}. For a search, save its best_estimator_."
+            "estimator must be a CenterLossClassifier, an OpenSetClassifier, a "
+            f"RejectionMonitor or a Pipeline that ends in one; got {name}. For a search, "
+            "save its best_estimator_."
         )
     check_is_fitted(estimator)
     encoder = Encoder()
@@ -168,7 +170,8 @@ def load(
 
     Returns
     -------
-    estimator : CenterLossClassifier, OpenSetClassifier, Pipeline or FrozenEstimator
+    estimator : CenterLossClassifier, OpenSetClassifier, RejectionMonitor, Pipeline or \
+            FrozenEstimator
         The fitted estimator. On a machine without GPU it computes on the CPU.
 
     Raises

@@ -134,7 +134,10 @@ def fitted():
         score = score(*needs.get(name, []))
         yield score.fit(parts, y)
     model.fit(X[known], y[known])
-    for name in sk_center.plotting.__all__:
+    monitor = sk_center.RejectionMonitor(model).fit(X[known], y[known]).update(X)
+    yield monitor
+    yield sk_center.MonitorDisplay.from_estimator(monitor)
+    for name in {*sk_center.plotting.__all__} - {"MonitorDisplay"}:
         yield getattr(sk_center, name).from_estimator(model, X, labels)
 
 

@@ -24,6 +24,9 @@ OURS = (
     "CenterLossNet",
     "LeaveClassesOut",
     "OpenSetClassifier",
+    "RejectionMonitor",
+    "monitoring.Bag",
+    "monitoring.Martingales",
     "networks.RandomAffine",
     "open_set.CalibrationReport",
     *(f"scores.{name}" for name in scores.__all__),
@@ -59,6 +62,7 @@ OPTIONS = {
 MODELS = (
     "CenterLossClassifier",
     "OpenSetClassifier",
+    "RejectionMonitor",
     "sklearn.frozen.FrozenEstimator",
     "sklearn.pipeline.Pipeline",
 )

@@ -10,6 +10,7 @@ from sk_center.plotting.confusion_matrix import OpenSetConfusionMatrixDisplay
 from sk_center.plotting.distance import DistanceDisplay
 from sk_center.plotting.false_rejection import FalseRejectionDisplay
 from sk_center.plotting.feature_space import FeatureSpaceDisplay
+from sk_center.plotting.monitor import MonitorDisplay
 from sk_center.plotting.oscr_curve import OSCRCurveDisplay
 from sk_center.plotting.roc import OpenSetRocDisplay
 
@@ -17,6 +18,7 @@ __all__ = [
     "DistanceDisplay",
     "FalseRejectionDisplay",
     "FeatureSpaceDisplay",
+    "MonitorDisplay",
     "OSCRCurveDisplay",
     "OpenSetConfusionMatrixDisplay",
     "OpenSetRocDisplay",
