@@ -16,7 +16,8 @@ from sk_center._training.inference import InferenceNet
 from sk_center._training.loop import LoopNet
 from sk_center._training.loss_terms import batch_loss
 from sk_center._training.pickles import PickleNet
-from sk_center.batches import ArrayDataset, TensorBatches, parts_of
+from sk_center.batches import ArrayDataset, TensorBatches
+from sk_center.batches.datasets import parts_of
 from sk_center.networks import CenterModule
 
 if TYPE_CHECKING:

@@ -12,7 +12,12 @@ from skorch.helper import SliceDict
 from torch.utils.data import Dataset, Subset
 
 from sk_center._utils.labels import check_no_label_missing, equals_label
-from sk_center.batches import LabelledDataset, check_dataset, labels_of, sample_of
+from sk_center.batches.datasets import (
+    LabelledDataset,
+    check_dataset,
+    labels_of,
+    sample_of,
+)
 
 # Weights that float32 holds together with what they are multiplied with.
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30

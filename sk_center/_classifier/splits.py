@@ -4,7 +4,7 @@ from torch.utils.data import Subset
 
 from sk_center._classifier.inputs import encode
 from sk_center._utils.labels import check_no_label_missing
-from sk_center.batches import LabelledDataset, labels_of
+from sk_center.batches.datasets import LabelledDataset, labels_of
 
 
 class EncodedSplit:

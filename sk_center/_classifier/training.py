@@ -13,7 +13,7 @@ from sk_center._training.sklearn_callbacks import EpochTasks, snapshot, telling
 from sk_center._training.state import WARM_PARAMETERS, seeded, unchanged_on_error
 from sk_center._utils.processes import check_agreement, from_rank_0
 from sk_center._utils.user_warning import warn_user
-from sk_center.batches import LabelledDataset
+from sk_center.batches.datasets import LabelledDataset
 
 
 def train(classifier, data, task, goes_on, epochs=None, streams=False):

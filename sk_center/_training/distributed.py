@@ -17,7 +17,8 @@ from sk_center._utils.processes import (
     linger_at_exit,
     part_sizes,
 )
-from sk_center.batches import ArrayDataset, LabelledDataset, TensorBatches
+from sk_center.batches import ArrayDataset, TensorBatches
+from sk_center.batches.datasets import LabelledDataset
 from sk_center.networks.dry_run import copied, shown
 
 

@@ -11,7 +11,7 @@ from skorch.dataset import ValidSplit
 
 from sk_center._training.params import params_of
 from sk_center._utils.versions import versions
-from sk_center.batches import ArrayDataset, LabelledDataset
+from sk_center.batches.datasets import ArrayDataset, LabelledDataset
 
 # Parameters that another run of the same training may have otherwise.
 FREE_PARAMETERS = ("device", "max_epochs", "verbose")

@@ -6,14 +6,9 @@ import torch
 from numpy.testing import assert_array_equal
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from sk_center import batches as batches_module
-from sk_center.batches import (
-    ArrayDataset,
-    LabelledDataset,
-    TensorBatches,
-    labels_of,
-    sent_ahead,
-)
+from sk_center.batches import ArrayDataset, TensorBatches, transfers
+from sk_center.batches.datasets import LabelledDataset, labels_of
+from sk_center.batches.transfers import sent_ahead
 
 
 def numbered(n_samples, **params):
@@ -218,7 +213,7 @@ def test_no_getitem_per_sample(shuffle, subset, monkeypatch):
 @pytest.mark.parametrize("most", [1, 80, 81, 10**6])
 def test_batches_gathered_together(most, weighted, monkeypatch):
     """Check that the memory of what is gathered at once is bounded and changes nothing."""
-    monkeypatch.setattr(batches_module, "GATHERED_NUMBERS", most)
+    monkeypatch.setattr(transfers, "GATHERED_NUMBERS", most)
     X = np.arange(300, dtype=np.float64).reshape(100, 3)
     given = {"X": X, "sample_weight": np.arange(100)} if weighted else X
     source = ArrayDataset(given, np.arange(100))
@@ -321,7 +316,7 @@ def test_labels_of_samples_alone_is_an_error():
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_resident_samples(shuffle, subset, weighted, monkeypatch):
     """Check that samples are moved once, in their own dtype, and come in the same order."""
-    monkeypatch.setattr(batches_module, "GATHERED_NUMBERS", 70)
+    monkeypatch.setattr(transfers, "GATHERED_NUMBERS", 70)
     X = np.arange(150, dtype=np.uint8).reshape(50, 3)
     given = {"X": X, "sample_weight": np.arange(50)} if weighted else X
     source = ArrayDataset(given, np.arange(50))

@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from sk_center import Center, CenterLossClassifier, CenterLossNet
 from sk_center._utils.processes import from_rank_0, part_sizes
-from sk_center.batches import own_part
+from sk_center.batches.tensor_batches import own_part
 from sk_center.networks import ConvNet
 
 try:

@@ -1,0 +1,259 @@
+"""Batches by slicing tensors, instead of one ``__getitem__`` per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from sk_center._utils.processes import part_sizes
+from sk_center.batches.datasets import ArrayDataset
+from sk_center.batches.transfers import is_plain, moved, rows_at_once, sent_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sk_center._utils.torch_types import Batch
+
+
+class TensorBatches:
+    """Iterate over batches as a ``DataLoader`` does, by slicing where that is possible.
+
+    An :class:`ArrayDataset`, or a ``torch.utils.data.Subset`` of one, is sliced; any
+    other dataset goes through a ``DataLoader``.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        The samples.
+
+    batch_size : int
+        Number of samples of a batch, at least 1. A last batch of a single sample joins the
+        batch before it, because batch normalization cannot train on one.
+
+    shuffle : bool, default=False
+        Whether each pass has an order of its own, drawn from torch's global random
+        generator.
+
+    device : str or torch.device, default=None
+        Where batches are wanted; None leaves them where the samples are.
+
+    resident : bool or "auto", default="auto"
+        Whether all samples of an :class:`ArrayDataset` are moved to the device by the first
+        pass, and stay there for the others, in the dtype they have at rest. ``"auto"``
+        moves them to a GPU if they take at most half of its free memory. What is not moved
+        at once is pinned and sent ahead, block by block.
+
+    **loader : dict
+        Further arguments of ``torch.utils.data.DataLoader``, such as ``num_workers``, but
+        none that chooses the samples of a batch. Given any, the ``DataLoader`` is used
+        for every dataset.
+
+    Raises
+    ------
+    ValueError
+        If ``resident`` is something else, or ``loader`` chooses samples. What else is wrong
+        with it or with ``batch_size`` is told by the first pass.
+
+    See Also
+    --------
+    sk_center.CenterLossNet : Takes these parameters as ``iterator_train__resident`` and so
+        on.
+
+    Examples
+    --------
+    A last batch of one sample joins the one before it:
+
+    >>> import numpy as np
+    >>> from sk_center.batches import ArrayDataset, TensorBatches
+    >>> batches = TensorBatches(ArrayDataset(np.zeros((9, 2))), batch_size=4)
+    >>> [tuple(X.shape) for X, y in batches]
+    [(4, 2), (5, 2)]
+    """
+
+    # Arguments of DataLoader that do not go with batches chosen here.
+    EXCLUDED = ("batch_sampler", "drop_last", "sampler")
+    # The rank among processes that train together, and their number: each yields a
+    # part of every batch.
+    part = (0, 1)
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        device: str | torch.device | None = None,
+        resident: bool | Literal["auto"] = "auto",
+        **loader: Any,
+    ) -> None:
+        if not (isinstance(resident, bool) or resident == "auto"):
+            raise ValueError(f"resident must be True, False or 'auto'; got {resident!r}.")
+        for name in self.EXCLUDED:
+            if name in loader:
+                raise ValueError(
+                    f"{name} does not go with TensorBatches, which chooses the samples of "
+                    "a batch itself; torch.utils.data.DataLoader in its place takes it."
+                )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.device = device
+        self.resident = resident
+        self.loader = loader
+        self._on_device: ArrayDataset | None = None
+
+    def __len__(self) -> int:
+        return len(self._starts())
+
+    def sizes(self) -> list[int]:
+        """Return the number of samples of each batch, all its parts together.
+
+        Returns
+        -------
+        sizes : list of int
+            The sizes.
+        """
+        return np.diff([*self._starts(), len(self.dataset)]).tolist()
+
+    def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
+        bounds = self._bounds()
+        source, rows = source_of(self.dataset)
+        if self.loader or not isinstance(source, ArrayDataset):
+            order = self._order()
+            batches = [order[i:j].tolist() for i, j in bounds]
+            loader = {"pin_memory": self._on_gpu(), **self.loader}
+            yield from DataLoader(self.dataset, batch_sampler=batches, **loader)
+            return
+        if self._on_device is None and self._stays(source):
+            self._on_device = moved(source, rows, self.device or "cpu")
+        if self._on_device is not None:
+            source, rows = self._on_device, None
+        if rows is None and not self.shuffle:
+            for i, j in bounds:  # a slice, which needs no order
+                yield source[i:j]
+            return
+        order = self._order()
+        if self.part[1] > 1:
+            order = torch.cat([order[i:j] for i, j in bounds])
+        if rows is not None:
+            order = rows[order]
+        order = order.to(source.y.device)
+        # Many small batches are gathered together and then cut: one pass through Python.
+        n_together = max(rows_at_once(source) // self.batch_size, 1)
+        edges = [0, *accumulate(j - i for i, j in bounds)]
+        spans = [edges[i : i + n_together + 1] for i in range(0, len(bounds), n_together)]
+        blocks = (source[order[span[0] : span[-1]]] for span in spans)
+        if self._on_gpu() and self._on_device is None:
+            blocks = sent_ahead(blocks, self.device)  # type: ignore[arg-type]
+        for span, block in zip(spans, blocks):
+            yield from cut(block, np.diff(span).tolist())
+
+    def _bounds(self):
+        """First and last sample of each batch, or of this process's part of it."""
+        starts = self._starts()
+        bounds = list(zip(starts, [*starts[1:], len(self.dataset)]))
+        rank, n_parts = self.part
+        return (
+            bounds if n_parts == 1 else [own_part(*pair, rank, n_parts) for pair in bounds]
+        )
+
+    def _order(self):
+        n_samples = len(self.dataset)
+        return torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
+
+    def _on_gpu(self):
+        return self.device is not None and torch.device(self.device).type == "cuda"
+
+    def _stays(self, source):
+        """Whether all samples are to lie on the device."""
+        if not is_plain(source):
+            return False  # what a subclass does to a batch must go on
+        if self.resident != "auto":
+            return self.resident
+        if not self._on_gpu():
+            return False
+        size = len(self.dataset) * source.X[:1].nbytes
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return size <= free / 2
+
+    def _starts(self):
+        starts = list(range(0, len(self.dataset), self.batch_size))
+        if len(starts) > 1 and len(self.dataset) - starts[-1] == 1:
+            starts.pop()
+        return starts
+
+
+def own_part(start: int, stop: int, rank: int, n_parts: int) -> tuple[int, int]:
+    """Return where the part of a batch begins and ends that one of several processes runs.
+
+    Parameters
+    ----------
+    start, stop : int
+        Where the batch does.
+
+    rank : int
+        Number of the process.
+
+    n_parts : int
+        Number of processes.
+
+    Returns
+    -------
+    start, stop : int
+        Where the part does. Where that is empty, a process runs the first two samples, for
+        nothing: the others wait for what it makes of a batch.
+    """
+    sizes = part_sizes(stop - start, n_parts)
+    if not sizes[rank]:
+        return start, min(start + 2, stop)
+    first = start + sum(sizes[:rank])
+    return first, first + sizes[rank]
+
+
+def source_of(dataset: Any) -> tuple[Any, Tensor | None]:
+    """Return what a Subset is of and its rows, or the dataset itself and None.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        The samples.
+
+    Returns
+    -------
+    source : torch.utils.data.Dataset
+        A dataset.
+
+    rows : tensor of shape (n_samples,) or None
+        Indices into it; None for all of it.
+    """
+    if isinstance(dataset, Subset):
+        return dataset.dataset, torch.as_tensor(dataset.indices)
+    return dataset, None
+
+
+def cut(batch: tuple[Batch, Tensor], sizes: list[int]) -> Iterator[tuple[Batch, Tensor]]:
+    """Return the batches of given sizes that follow each other in a larger one.
+
+    Parameters
+    ----------
+    batch : tuple
+        Samples, or a dict of samples and weights, and labels.
+
+    sizes : list of int
+        Number of samples of each batch.
+
+    Returns
+    -------
+    batches : iterable of tuples
+        Views of the larger batch, of the same form.
+    """
+    X, y = batch
+    if isinstance(X, Mapping):
+        parts = zip(*(value.split(sizes) for value in X.values()))
+        return zip((dict(zip(X, part)) for part in parts), y.split(sizes))
+    return zip(X.split(sizes), y.split(sizes))
