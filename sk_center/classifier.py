@@ -150,7 +150,8 @@ class CenterLossClassifier(
         Copies and pickles keep the optimizer only with it, or after ``partial_fit``.
 
     device : str or torch.device, default="auto"
-        Where to compute. ``"auto"`` is CUDA where there is one, else the CPU.
+        Where to compute. ``"auto"`` takes the accelerator that torch finds, as CUDA, MPS or
+        XPU, else the CPU, see :class:`~sk_center.CenterLossNet`; ``net_.device`` tells.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the first weights, the order of batches, dropout and the validation

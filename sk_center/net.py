@@ -171,14 +171,20 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         graphs. It pays where many equal steps follow: the first takes up to a minute. With
         the default backend take torch 2.13: that of 2.8 moves centers wrongly.
 
+    device : str, torch.device or None, default="auto"
+        Where to compute. ``"auto"`` takes what ``torch.accelerator`` names, as CUDA, MPS or
+        XPU, but the CPU where there is none, or where that lacks an operator or a dtype of
+        the module, as MPS has no float64. A line in the log says which, and the parameter
+        has it from then on. None leaves everything where it is.
+
     verbose : int, default=0
         Whether skorch prints a line an epoch.
 
     **kwargs : dict
         Every other parameter of :class:`skorch.NeuralNetClassifier`, with its defaults and
         not those of :class:`~sk_center.CenterLossClassifier`: ``max_epochs=10``, of which
-        more take longer and learn more, ``batch_size=128``, of which larger makes fewer
-        and faster steps of an epoch, and ``device="cpu"``.
+        more take longer and learn more, and ``batch_size=128``, of which larger makes fewer
+        and faster steps of an epoch.
 
     Attributes
     ----------
@@ -267,6 +273,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         iterator_valid: Callable[..., Any] = TensorBatches,
         dataset: Callable[..., Any] = ArrayDataset,
         compile: bool = False,
+        device: str | torch.device | None = "auto",
         verbose: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -282,6 +289,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
             iterator_valid=iterator_valid,
             dataset=dataset,
             compile=compile,
+            device=device,
             verbose=verbose,
             **kwargs,
         )

@@ -9,6 +9,7 @@ from skorch.dataset import ValidSplit
 
 from sk_center._classifier.net_params import check_callback_names, check_prefixed
 from sk_center._classifier.splits import EncodedSplit
+from sk_center._utils.devices import find_device
 from sk_center.batches import TensorBatches
 from sk_center.losses import objectosphere_loss
 from sk_center.net import CenterLossNet
@@ -25,6 +26,7 @@ NET_DEFAULTS = {
 
 def build_net(classifier, rng):
     """Return a net that is not initialized yet."""
+    find_device(classifier.device)  # or raise an error
     params = classifier._net_params()
     module = find_module(classifier, params)
     set_anchors(classifier.anchors, params)
@@ -53,7 +55,7 @@ def build_net(classifier, rng):
         module,
         n_classes=len(classifier.classes_),
         callbacks=callbacks,
-        device=find_device(classifier.device),
+        device=classifier.device,
         **{name: getattr(classifier, name) for name in SHARED},
         **params,
     )
@@ -131,21 +133,3 @@ def check_net_params(params, module, optimizer):
     for name in ("criterion", "iterator_train", "iterator_valid", "dataset"):
         if name in params and not callable(params[name]):
             raise ValueError(f"{name} must be a class; got {params[name]!r}.")
-
-
-def find_device(device: str | torch.device) -> str:
-    """Return the torch device that ``device`` names; ``"auto"`` is CUDA or the CPU."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device must be 'auto' or a torch device; got {device!r}."
-        ) from error
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={device!r} needs a CUDA device, and torch finds none; 'auto' takes "
-            "the CPU then."
-        )
-    return str(found)

@@ -41,6 +41,10 @@ def check_inputs(estimator, X):
         return LabelledDataset(X)
     if holds_inputs(X):
         return checked_dict(estimator, X)
+    if lies_elsewhere(X):
+        X = checked_tensor(X)
+        check_sample_shape(estimator, tuple(X.shape[1:]))
+        return X
     plain = plain_inputs(estimator, X)
     if plain is not None:
         return plain
@@ -51,7 +55,7 @@ def check_inputs(estimator, X):
 
 def check_training_inputs(estimator, X, y, reset):
     """Return samples and labels to train on, and remember the form of a sample."""
-    if reset and (isinstance(X, Dataset) or holds_inputs(X)):
+    if reset and (isinstance(X, Dataset) or holds_inputs(X) or lies_elsewhere(X)):
         for name in ("n_features_in_", "feature_names_in_"):
             vars(estimator).pop(name, None)
     if isinstance(X, Dataset):
@@ -59,6 +63,9 @@ def check_training_inputs(estimator, X, y, reset):
     elif holds_inputs(X):
         X = checked_dict(estimator, X, reset)
         shape = shapes_of(X)
+    elif lies_elsewhere(X):
+        X = checked_tensor(X)
+        shape = tuple(X.shape[1:])
     else:
         X, y = validate_data(
             estimator, as_array(X), y, reset=reset, **conversion(X, estimator)
@@ -73,6 +80,25 @@ def check_training_inputs(estimator, X, y, reset):
 def holds_inputs(X):
     """Return whether X holds several inputs by name."""
     return isinstance(X, Mapping) and not issparse(X)  # one sparse format is a dict
+
+
+def lies_elsewhere(X):
+    """Return whether X is a tensor on another device, where it stays."""
+    return isinstance(X, torch.Tensor) and not X.is_cpu
+
+
+def checked_tensor(X):
+    """Return a tensor on another device in float32, if it was floating; it is finite."""
+    if X.ndim < 2 or not len(X):
+        raise ValueError(
+            "X must hold at least one sample and have two dimensions; got "
+            f"{tuple(X.shape)}."
+        )
+    if X.is_floating_point():
+        X = X.detach().float()
+        if not torch.isfinite(X).all():
+            raise ValueError("X contains NaN or infinity.")
+    return X
 
 
 def checked_dict(estimator, X, reset=False):

@@ -66,7 +66,7 @@ def collect(batches, names, n_samples):
         stop = start + len(batch.features)
         with torch.inference_mode():
             for name in names:
-                part = getattr(batch, name).numpy()
+                part = getattr(batch, name).cpu().numpy()
                 if len(part) == n_samples:
                     found[name] = part
                     continue

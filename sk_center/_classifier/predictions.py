@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_center._classifier.inputs import check_inputs
 from sk_center._classifier.outputs import OUTPUTS, BatchOutputs, collect, needs_logits
 from sk_center._training.after_training import without_background
+from sk_center._utils.devices import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -272,8 +273,11 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             check_is_fitted(self)
         X = check_inputs(self, X)
         by_center = self.predict_with == "center"
-        centers = torch.from_numpy(self.centers_)
-        passes = self.net_.forward_iter(X, with_logits=needs_logits(names, by_center))
+        device = device_of(self.net_)
+        centers = torch.from_numpy(self.centers_).to(device)
+        passes = self.net_.forward_iter(
+            X, device=device, with_logits=needs_logits(names, by_center)
+        )
         batches = (
             BatchOutputs(
                 None

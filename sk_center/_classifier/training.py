@@ -11,6 +11,7 @@ from sk_center._classifier.build import build_net
 from sk_center._training.after_training import centers_and_temperature
 from sk_center._training.sklearn_callbacks import EpochTasks, snapshot, telling
 from sk_center._training.state import WARM_PARAMETERS, seeded, unchanged_on_error
+from sk_center._utils.devices import device_of
 from sk_center._utils.processes import check_agreement, from_rank_0
 from sk_center._utils.user_warning import warn_user
 from sk_center.batches.datasets import LabelledDataset
@@ -48,7 +49,7 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
     with (
         torch.inference_mode(False),  # gradients, also where the caller has none
         torch.enable_grad(),
-        seeded(seed, torch.device(net.device)),
+        seeded(seed, device_of(net)),
         unchanged_on_error(net, goes_on),
     ):
         update_net(net, classifier, streams)

@@ -8,9 +8,9 @@ from torch.overrides import TorchFunctionMode
 from sk_center._persistence.kinds import Kind
 from sk_center._training.params import params_of, without_batches
 from sk_center._training.state import seeded
+from sk_center._utils.devices import CPU, is_present
 from sk_center._utils.schema import check_state, integer, mapping, shape
 
-CPU = torch.device("cpu")
 # What tensors that are computed anew may take beyond those that the file holds.
 UNSAVED_BYTES = 2**28
 # What making a layer may ask of torch for each tensor that is its.
@@ -96,7 +96,7 @@ def restore(net, state):
     )
     net.n_classes_ = state["n_classes"]
     net.classes_inferred_ = np.arange(net.n_classes_)
-    if not torch.cuda.is_available() and torch.device(net.device or "cpu").type == "cuda":
+    if not is_present(net.device):
         net.device = "cpu"
     body = {
         name.removeprefix("body."): tensor

@@ -11,6 +11,7 @@ from skorch.dataset import unpack_data
 from torch import Tensor
 
 from sk_center._training.distributed import Alone
+from sk_center._utils.devices import device_of
 
 if TYPE_CHECKING:
     from sk_center._utils.torch_types import Batch
@@ -153,5 +154,5 @@ def forget_casts(net):
 
     Until its block ends, it goes on with those that it has cast first.
     """
-    if torch.is_autocast_enabled(torch.device(net.device or "cpu").type):
+    if torch.is_autocast_enabled(device_of(net).type):
         torch.clear_autocast_cache()

@@ -10,6 +10,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from torch.utils.data import Subset
 
+from sk_center._training.state import deterministic_algorithms
+from sk_center._utils.devices import device_of
 from sk_center._utils.processes import from_rank_0, joint_sum, own_rows
 from sk_center.centers.class_means import add_class_sums, means_of_sums
 from sk_center.centers.distances import distances
@@ -74,7 +76,7 @@ def features_of(net, dataset):
     """Return the features of a dataset, which may be empty."""
     parts = [features for _, features in net.forward_iter(dataset, with_logits=False)]
     if not parts:
-        return net.module_.center.center.new_empty(0, net.module_.center.feature_dim)
+        return torch.empty(0, net.module_.center.feature_dim)
     return torch.cat(parts)
 
 
@@ -90,10 +92,11 @@ def class_means(net, dataset, y, weight, known, rows):
     # At once: small pieces would lie between the batches and keep their memory.
     kept = torch.zeros(len(rows), center.feature_dim, dtype=center.center.dtype)
     first, last = np.searchsorted(rows, [own.start, own.stop])
-    outputs = net.forward_iter(dataset, with_logits=False)
+    outputs = net.forward_iter(dataset, device=device_of(net), with_logits=False)
     features = keep_rows(outputs, rows[first:last] - own.start, kept[first:last])
     sums = np.zeros((center.center_num, center.feature_dim))
-    add_class_sums(sums, features, y[own], None if weight is None else weight[own])
+    with deterministic_algorithms(net.deterministic):
+        add_class_sums(sums, features, y[own], None if weight is None else weight[own])
     sums = joint_sum(torch.from_numpy(sums), net.device).numpy()
     return means_of_sums(sums, y, weight), joint_sum(kept, net.device)
 

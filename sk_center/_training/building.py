@@ -13,6 +13,7 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import Tensor
 
+from sk_center._training.auto_device import chosen_device
 from sk_center._training.compiled import CompiledMethods
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
 from sk_center._training.names import did_you_mean_of_net
@@ -34,6 +35,7 @@ class PartsNet(NeuralNetClassifier):
     """A net whose module is a feature extractor with a head and centers."""
 
     module_: CenterModule
+    device: str | torch.device | None
     n_classes_: int
     # Weights and width of a module that is not to be run before it has them.
     _given: tuple[dict[str, Tensor], int] | None = None
@@ -162,6 +164,9 @@ class PartsNet(NeuralNetClassifier):
         else:
             weights, self.width_ = self._given
             self.module_.load_state_dict(weights)
+        if self.device == "auto":
+            example = self.example_ if self._given is None else None
+            self.device = str(chosen_device(self.module_, example))
         return self
 
     def initialize_from(self, weights: dict[str, Tensor], width: int) -> Self:
@@ -242,10 +247,13 @@ class PartsNet(NeuralNetClassifier):
             return args, kwargs
         chosen = {"fused", "foreach", "differentiable", "capturable"} & set(kwargs)
         sparse = any(getattr(part, "sparse", False) for part in self.module_.modules())
+        fusing = ["cpu"]
+        if issubclass(optimizer, (torch.optim.Adam, torch.optim.SGD)):
+            fusing += ["cuda", "mps", "xpu"]  # the other fused updates are for a CPU alone
         # The fused update walks through memory, in whose order all must lie.
         plain = all(
             parameter.is_floating_point()
-            and parameter.device.type in ("cpu", "cuda")
+            and parameter.device.type in fusing
             and is_dense(parameter)
             for _, parameter in named_parameters
         )

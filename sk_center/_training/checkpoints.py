@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
+from torch.utils._pytree import tree_map_only
 
 from sk_center._training.fingerprint import fingerprint
 from sk_center._training.lock import locked
+from sk_center._utils.devices import device_of, generator_state, set_generator_state
 from sk_center._utils.files import atomic_write
 from sk_center._utils.processes import from_rank_0
 
@@ -77,8 +79,8 @@ class Checkpoints(Callback):
         """Give the generators their state back, right before they are used again."""
         if self._generators is not None:
             torch.set_rng_state(self._generators["cpu"])
-            if "cuda" in self._generators and is_on_cuda(net):
-                torch.cuda.set_rng_state(self._generators["cuda"], net.device)
+            device = device_of(net)
+            set_generator_state(device, self._generators.get(device.type))
             self._generators = None
 
     def on_epoch_end(self, net, **kwargs):
@@ -91,7 +93,9 @@ class Checkpoints(Callback):
     def _write(self, net):
         with atomic_write(self.path) as temporary, open(temporary, "w+b") as file:
             try:
-                torch.save(state_of(net), file)
+                # From the CPU, so that another device, or none, can go on.
+                state = tree_map_only(torch.Tensor, torch.Tensor.cpu, state_of(net))
+                torch.save(state, file)
             except RuntimeError as error:  # what torch makes of an OSError
                 raise error.__context__ or error from None
             file.seek(0)
@@ -117,9 +121,8 @@ def find_path(net, dataset):
 
 def state_of(net):
     """Return what the rest of a training depends on, of plain kinds only."""
-    generators = {"cpu": torch.get_rng_state()}
-    if is_on_cuda(net):
-        generators["cuda"] = torch.cuda.get_rng_state(net.device)
+    device = device_of(net)
+    generators = {device.type: generator_state(device), "cpu": torch.get_rng_state()}
     return {
         "module": net.module_.state_dict(),
         "criterion": net.criterion_.state_dict(),
@@ -185,8 +188,3 @@ def seed_of_split(net):
     """Return the seed by which validation data were chosen, where there is one."""
     seed = getattr(net.train_split, "random_state", None)
     return seed if isinstance(seed, int) else None
-
-
-def is_on_cuda(net):
-    """Return whether a net computes on a GPU of CUDA."""
-    return torch.device(net.device or "cpu").type == "cuda"

@@ -10,6 +10,7 @@ from torch.utils.data import Subset
 
 from sk_center._training.fingerprint import FREE_PARAMETERS, described, described_samples
 from sk_center._training.params import params_of
+from sk_center._utils.devices import device_of, seed_generators
 from sk_center._utils.processes import (
     check_agreement,
     from_rank_0,
@@ -138,9 +139,7 @@ class Team:
         generator = torch.Generator()
         generator.set_state(state)
         seed = int(torch.randint(2**62, (), generator=generator)) + self.rank
-        torch.default_generator.manual_seed(seed)
-        if torch.device(self.net.device or "cpu").type == "cuda":
-            torch.cuda.manual_seed(seed)
+        seed_generators(device_of(self.net), seed)
 
     @property
     def factor(self):

@@ -11,6 +11,7 @@ from skorch.dataset import unpack_data
 from torch import Tensor
 
 from sk_center._training.accumulation import forget_casts
+from sk_center._utils.devices import device_of
 from sk_center.batches import ArrayDataset, TensorBatches
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ class InferenceNet(NeuralNetClassifier):
             Yields batches.
         """
         iterator = super().get_iterator(dataset, training=training)
-        if training and isinstance(iterator, TensorBatches) and iterator.device is None:
-            iterator.device = self.device
         chosen = hasattr(self, "iterator_valid__batch_size")
         if not training and not chosen and isinstance(iterator, TensorBatches):
             iterator.batch_size = self._inference_batch_size()
@@ -55,7 +54,7 @@ class InferenceNet(NeuralNetClassifier):
 
     def _inference_batch_size(self):
         """Return how many samples an inference batch has."""
-        on_cpu = torch.device(self.device or "cpu").type == "cpu"
+        on_cpu = device_of(self).type == "cpu"
         numbers = INFERENCE_NUMBERS if on_cpu else INFERENCE_NUMBERS_ELSEWHERE
         return max(self.batch_size, numbers // self.width_)
 

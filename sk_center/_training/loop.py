@@ -18,6 +18,8 @@ from sk_center._training.distributed import trained_together
 from sk_center._training.interrupts import ctrl_c_as_flag
 from sk_center._training.log import EpochLog
 from sk_center._training.state import deterministic_algorithms
+from sk_center._utils.devices import device_of
+from sk_center.batches import TensorBatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,6 +102,9 @@ class LoopNet(StepNet):
             None if part is None else self.get_iterator(part, training=training)
             for part, training in zip(split, (True, False))
         ]
+        for part in batches:
+            if isinstance(part, TensorBatches) and part.device is None:
+                part.device = self.device
         n_finished, last = len(self.history), start + n_epochs
         ended = n_finished >= last
         with nullcontext() if self._workers.several else ctrl_c_as_flag(self):
@@ -305,7 +310,7 @@ def check_finite(net, loss):
     if net.center is not None and not isinstance(net.center, str):
         largest = net.module_.center.predict().abs().max().item()
         causes.append(f"first centers too far out (center, up to {largest:.3g}), ")
-    device_type = torch.device(net.device or "cpu").type
+    device_type = device_of(net).type
     if torch.is_autocast_enabled(device_type):
         dtype = torch.get_autocast_dtype(device_type)
         largest = torch.finfo(dtype).max

@@ -1,10 +1,15 @@
 """What a pickle of a net holds: versions, its history in columns, nothing of a training."""
 
+from copy import deepcopy
+
 import torch
 from skorch import NeuralNetClassifier
 from skorch.history import History
+from torch import Tensor
 
+from sk_center._training.log import logger
 from sk_center._training.params import without_batches
+from sk_center._utils.devices import device_of, is_present
 from sk_center._utils.versions import Required, versions, warn_of_versions
 
 
@@ -12,11 +17,12 @@ class PickleNet(NeuralNetClassifier):
     """A net whose pickles are small and say what they need."""
 
     def __getstate__(self):
-        # skorch pickles modules on its own, for nets that move from a GPU to a machine
-        # without one. On a CPU that only keeps cloudpickle, and so joblib's workers and
+        # skorch pickles modules on its own, for nets that move from a GPU of CUDA to a
+        # machine without one. That keeps cloudpickle, and so joblib's workers and
         # notebooks, from carrying modules that no other process can import.
-        on_cpu = torch.device(self.device or "cpu").type == "cpu"
-        state = vars(self).copy() if on_cpu else super().__getstate__()
+        state = vars(self).copy()
+        if self.initialized_ and device_of(self).type != "cpu":
+            state.update(on_cpu(self))
         # First, so that pickle comes to them before it needs them.
         parts = self.module_.modules() if self.initialized_ else ()
         required = Required.by(self, *parts)
@@ -40,7 +46,45 @@ class PickleNet(NeuralNetClassifier):
         if columns is not None:
             rows = zip(*columns.values())
             state["history_"] = History(dict(zip(columns, row)) for row in rows)
-        if "__cuda_dependent_attributes__" in state:
-            super().__setstate__(state)
-        else:
-            vars(self).update(state)
+        vars(self).update(state)
+        if not self.initialized_:
+            return
+        if not is_present(self.device):
+            logger.info(
+                "A net of %s, which is not here, is loaded on the CPU.", self.device
+            )
+            self.device = "cpu"
+        elif device_of(self).type != "cpu":
+            to_device(self)
+
+
+def on_cpu(net):
+    """Return what of a net lies on a device, by attribute, as copies on the CPU."""
+    names = net.cuda_dependent_attributes_
+    parts = {name: vars(net)[name] for name in names if name in vars(net)}
+    memo = {}
+    for part in parts.values():
+        if isinstance(part, torch.nn.Module):
+            for tensor in (*part.parameters(), *part.buffers()):
+                copy = tensor.detach().cpu()
+                if isinstance(tensor, torch.nn.Parameter):
+                    copy = torch.nn.Parameter(copy, tensor.requires_grad)
+                memo[id(tensor)] = copy
+        elif isinstance(part, torch.optim.Optimizer):
+            for state in part.state.values():
+                found = (value for value in state.values() if isinstance(value, Tensor))
+                memo.update({id(value): value.detach().cpu() for value in found})
+    return deepcopy(parts, memo)
+
+
+def to_device(net):
+    """Move a net that was loaded on the CPU to its device."""
+    optimizers = [f"{name}_" for name in net._optimizers if getattr(net, f"{name}_")]
+    states = {name: getattr(net, name).state_dict() for name in optimizers}
+    for part in (getattr(net, f"{name}_") for name in net._modules + net._criteria):
+        if isinstance(part, torch.nn.Module):
+            part.to(net.device)
+    if states:  # whose parameters may have become others
+        net.initialize_optimizer()
+    for name, state in states.items():
+        getattr(net, name).load_state_dict(state)

@@ -3,9 +3,10 @@
 from contextlib import contextmanager
 from copy import deepcopy
 
-import torch
 from skorch.callbacks import Callback
 from skorch.history import History
+
+from sk_center._utils.devices import device_of, kept_generators
 
 
 class EpochTasks(Callback):
@@ -28,23 +29,23 @@ class EpochTasks(Callback):
     def on_epoch_begin(self, net, **kwargs):
         """Begin a part of the fit."""
         self._epoch = self.task.part("epoch")
-        with torch.random.fork_rng(devices=[]):
+        with kept_generators(device_of(net)):
             self._epoch.begin()
 
     def on_epoch_end(self, net, **kwargs):
         """End a part of the fit, and the training where a callback asks for that."""
-        if self._end():
+        if self._end(net):
             raise KeyboardInterrupt  # as skorch's callbacks end training
 
     def on_train_end(self, net, **kwargs):
         """End the part that a callback before this one made the last."""
         if self._epoch is not None:
-            self._end()
+            self._end(net)
 
-    def _end(self):
+    def _end(self, net):
         epoch, self._epoch = self._epoch, None
         # What a callback draws, or a scorer's DataLoader, must not change the training.
-        with torch.random.fork_rng(devices=[]):
+        with kept_generators(device_of(net)):
             return epoch.end(self.attributes)
 
     def __reduce__(self):

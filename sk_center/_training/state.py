@@ -7,6 +7,8 @@ from threading import RLock
 
 import torch
 
+from sk_center._utils.devices import kept_generators, seed_generators
+
 # What may change between two calls that train the same net.
 WARM_PARAMETERS = (
     "batch_size",
@@ -72,15 +74,8 @@ def seeded(seed, device):
     device : torch.device
         Only the generators of the CPU and of this device are touched.
     """
-    on_cuda = device.type == "cuda"
-    index = device.index
-    if on_cuda and index is None:
-        index = torch.cuda.current_device()
-    with _SHARED, torch.random.fork_rng(devices=[index] if on_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(index):
-                torch.cuda.manual_seed(seed)
+    with _SHARED, kept_generators(device):
+        seed_generators(device, seed)
         yield
 
 

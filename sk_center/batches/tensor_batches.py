@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from sk_center._utils.devices import CPU, OVERLAPPING
 from sk_center._utils.processes import part_sizes
 from sk_center.batches.datasets import ArrayDataset
-from sk_center.batches.transfers import is_plain, moved, rows_at_once, sent_ahead
+from sk_center.batches.transfers import fits, is_plain, moved, rows_at_once, sent_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +47,9 @@ class TensorBatches:
     resident : bool or "auto", default="auto"
         Whether all samples of an :class:`ArrayDataset` are moved to the device by the first
         pass, and stay there for the others, in the dtype they have at rest. ``"auto"``
-        moves them to a GPU if they take at most half of its free memory. What is not moved
-        at once is pinned and sent ahead, block by block.
+        moves them, to another device than the CPU, if they take at most half of its free
+        memory. Of what is not moved at once, each block is sent while the one before it is
+        used, by CUDA and XPU from pinned memory and beside the computation.
 
     **loader : dict
         Further arguments of ``torch.utils.data.DataLoader``, such as ``num_workers``, but
@@ -121,19 +123,20 @@ class TensorBatches:
         return np.diff([*self._starts(), len(self.dataset)]).tolist()
 
     def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
-        bounds = self._bounds()
+        bounds, elsewhere = self._bounds(), self._elsewhere()
         source, rows = source_of(self.dataset)
         if self.loader or not isinstance(source, ArrayDataset):
             order = self._order()
             batches = [order[i:j].tolist() for i, j in bounds]
-            loader = {"pin_memory": self._on_gpu(), **self.loader}
+            pins = elsewhere is not None and elsewhere.type in OVERLAPPING
+            loader = {"pin_memory": pins, **self.loader}
             yield from DataLoader(self.dataset, batch_sampler=batches, **loader)
             return
         if self._on_device is None and self._stays(source):
-            self._on_device = moved(source, rows, self.device or "cpu")
+            self._on_device = moved(source, rows, elsewhere or CPU)
         if self._on_device is not None:
-            source, rows = self._on_device, None
-        if rows is None and not self.shuffle:
+            source, rows, elsewhere = self._on_device, None, None
+        if rows is None and not self.shuffle and elsewhere is None:
             for i, j in bounds:  # a slice, which needs no order
                 yield source[i:j]
             return
@@ -148,8 +151,8 @@ class TensorBatches:
         edges = [0, *accumulate(j - i for i, j in bounds)]
         spans = [edges[i : i + n_together + 1] for i in range(0, len(bounds), n_together)]
         blocks = (source[order[span[0] : span[-1]]] for span in spans)
-        if self._on_gpu() and self._on_device is None:
-            blocks = sent_ahead(blocks, self.device)  # type: ignore[arg-type]
+        if elsewhere is not None:
+            blocks = sent_ahead(blocks, elsewhere)
         for span, block in zip(spans, blocks):
             yield from cut(block, np.diff(span).tolist())
 
@@ -166,8 +169,10 @@ class TensorBatches:
         n_samples = len(self.dataset)
         return torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
 
-    def _on_gpu(self):
-        return self.device is not None and torch.device(self.device).type == "cuda"
+    def _elsewhere(self):
+        """Return the device where batches are wanted, or None if that is the CPU."""
+        device = torch.device(self.device or CPU)
+        return None if device.type == "cpu" else device
 
     def _stays(self, source):
         """Whether all samples are to lie on the device."""
@@ -175,11 +180,8 @@ class TensorBatches:
             return False  # what a subclass does to a batch must go on
         if self.resident != "auto":
             return self.resident
-        if not self._on_gpu():
-            return False
-        size = len(self.dataset) * source.X[:1].nbytes
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return size <= free / 2
+        device = self._elsewhere()
+        return device is not None and fits(source, len(self.dataset), device)
 
     def _starts(self):
         starts = list(range(0, len(self.dataset), self.batch_size))

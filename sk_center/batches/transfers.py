@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
-from sk_center.batches.datasets import ArrayDataset
+from sk_center._utils.devices import OVERLAPPING, free_memory
+from sk_center.batches.datasets import ArrayDataset, with_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,82 +23,98 @@ GATHERED_NUMBERS = 2**20
 
 
 def is_plain(source: Any) -> bool:
-    """Whether samples lie in one array, and no subclass has a say."""
-    return type(source) is ArrayDataset and not isinstance(source.X, dict)
+    """Whether samples lie in arrays, and no subclass has a say."""
+    return type(source) is ArrayDataset
+
+
+def inputs_of(source: Any) -> list[Any]:
+    """Return the arrays of an :class:`ArrayDataset`, one or several."""
+    return [*source.X.values()] if isinstance(source.X, dict) else [source.X]
 
 
 def rows_at_once(source: Any) -> int:
     """Return how many samples of an :class:`ArrayDataset` are gathered at once."""
     if not is_plain(source):
         return 1  # a subclass may treat each batch in a way of its own
-    return max(GATHERED_NUMBERS // max(math.prod(source.X.shape[1:]), 1), 1)
+    size = sum(math.prod(X.shape[1:]) for X in inputs_of(source))
+    return max(GATHERED_NUMBERS // max(size, 1), 1)
 
 
-def moved(
-    source: ArrayDataset, rows: Tensor | None, device: str | torch.device
-) -> ArrayDataset:
-    """Return samples as a dataset on a device.
+def fits(source: ArrayDataset, n_samples: int, device: torch.device) -> bool:
+    """Return whether samples take at most half of the free memory of a device."""
+    size = n_samples * sum(X[:1].nbytes for X in inputs_of(source))
+    return size <= free_memory(device) / 2
 
-    Parameters
-    ----------
-    source : ArrayDataset
-        The samples. A ``np.memmap`` is read block by block.
 
-    rows : tensor of shape (n_samples,) or None
-        Those that are wanted; None for all.
+def moved(source: ArrayDataset, rows: Tensor | None, device: torch.device) -> ArrayDataset:
+    """Return samples, or some rows of them, as a dataset on a device.
 
-    device : str or torch.device
-        The device.
-
-    Returns
-    -------
-    dataset : ArrayDataset
-        A copy.
+    A ``np.memmap`` is read block by block.
     """
+    inputs = inputs_of(source)
+    if rows is None and all(isinstance(X, Tensor) and X.device == device for X in inputs):
+        return dataset_on(source.X, source, slice(None), device)
     raw: Any = ArrayDataset(source.X, source.y, dtype=None)
     index = torch.arange(len(source)) if rows is None else rows
     first, _ = raw[:1]
-    X = torch.empty((len(index), *first.shape[1:]), dtype=first.dtype, device=device)
+
+    def narrow(part):
+        # What takes more room at rest is converted before: MPS has no float64 either.
+        single = source.dtype in ("auto", torch.float32)
+        return part.float() if single and part.dtype == torch.float64 else part
+
+    def room(part):
+        dtype = narrow(part).dtype
+        return torch.empty((len(index), *part.shape[1:]), dtype=dtype, device=device)
+
+    X = tree_map(room, first)
     start = 0
-    for part in index.split(rows_at_once(source)):
-        X[start : start + len(part)] = raw[part][0]
-        start += len(part)
+    for block in index.split(rows_at_once(source)):
+        target = slice(start, start + len(block))
+        for whole, part in zip(tree_leaves(X), tree_leaves(raw[block][0])):
+            whole[target] = narrow(part)
+        start = target.stop
+    return dataset_on(X, source, index, device)
+
+
+def dataset_on(X: Any, source: ArrayDataset, rows: Any, device: torch.device) -> Any:
+    """Return samples that are on a device with their labels and weights."""
     weight = source.sample_weight
     if weight is not None:
-        X = {"X": X, "sample_weight": weight[index].to(device)}
-    return ArrayDataset(X, source.y[index].to(device), dtype=source.dtype)
+        X = with_weight(X, weight[rows].to(device))
+    return ArrayDataset(X, source.y[rows].to(device), dtype=source.dtype)
 
 
 def sent_ahead(
-    blocks: Iterable[tuple[Batch, Tensor]], device: str | torch.device
+    blocks: Iterable[tuple[Batch, Tensor]], device: torch.device
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Yield blocks of samples on a GPU, each when the next is already on its way.
+    """Yield blocks of samples on a device, each when the next is already on its way.
 
-    Parameters
-    ----------
-    blocks : iterable of tuples
-        Samples, or a dict of samples and weights, and labels.
-
-    device : str or torch.device
-        The GPU.
-
-    Yields
-    ------
-    block : tuple
-        The same form.
+    A GPU copies them, from pinned memory, on a stream of its own, while it computes.
     """
+    overlaps = device.type in OVERLAPPING
+    stream = torch.Stream(device) if overlaps else None
 
     def send(part):
-        if isinstance(part, Mapping):
-            return {name: send(value) for name, value in part.items()}
-        part = part.pin_memory() if part.is_cpu else part
-        return part.to(device, non_blocking=True)
+        if overlaps and part.is_cpu:
+            part = part.pin_memory()
+        return part.to(device, non_blocking=overlaps)
+
+    def arrived(block, event):
+        if event is not None:
+            current = torch.accelerator.current_stream(device)
+            current.wait_event(event)
+            for part in tree_leaves(block):  # not to be reused before it was computed with
+                part.record_stream(current)
+        return block
 
     before = None
-    for X, y in blocks:
-        block = send(X), send(y)
+    for block in blocks:
+        with nullcontext() if stream is None else stream:
+            sent = tree_map(send, block)
+        event = None if stream is None else stream.record_event()
         if before is not None:
-            yield before
-        before = block
+            yield arrived(*before)
+        before = sent, event
     if before is not None:
-        yield before
+        yield arrived(*before)

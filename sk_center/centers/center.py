@@ -196,7 +196,7 @@ class Center(torch.nn.Module):
         # Room to count a batch in without allocating C numbers a step.
         tally = torch.zeros(self.center_num, dtype=torch.float32)
         self.register_buffer("_tally", tally, persistent=False)
-        self._warned = False
+        self._warned, self._n_updates = False, 0
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return the centers as they were before this batch; update them in training.
@@ -345,8 +345,8 @@ class Center(torch.nn.Module):
     @property
     def known(self) -> Tensor:
         """Which centers are more than a random start, bool of shape (center_num,)."""
-        anchored = torch.tensor(self.update == "fixed", device=self.count.device)
-        return (self.count > 0) | self.informed | anchored
+        known = (self.count > 0) | self.informed
+        return torch.ones_like(known) if self.update == "fixed" else known
 
     def extra_repr(self) -> str:
         """Return the parameters for the representation of the module.
@@ -463,6 +463,10 @@ class Center(torch.nn.Module):
 
     def _warn_of_divergence(self, n):
         if self._warned or torch.compiler.is_compiling() or n.numel() == 0:
+            return
+        # The host waits for a look at a device, so there one after 1, 2, 4, ... updates.
+        self._n_updates += 1
+        if hidden(n) and self._n_updates & (self._n_updates - 1):
             return
         largest = int(n.max())
         if largest * (1 - self.alpha) > 2:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
+
+from sk_center._utils.devices import has_float64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,19 +23,42 @@ def add_class_sums(
     labels: NDArray[Any],
     sample_weight: NDArray[Any] | None = None,
 ) -> None:
-    """Add the features of each class to its sum, in one pass over batches."""
+    """Add the features of each class to its sum, in one pass over batches.
+
+    Where these lie on a device that has float64, it adds them up.
+    """
     weights = np.ones(len(labels)) if sample_weight is None else sample_weight
-    start = 0
+    start, there = 0, None
     for features in batches:
         part = slice(start, start + len(features))
-        present, position = np.unique(labels[part], return_inverse=True)
-        # A sparse indicator matrix sums each class without a loop over classes.
-        indicator = csr_array(
-            (weights[part], (position, np.arange(len(features)))),
-            shape=(len(present), len(features)),
-        )
-        sums[present] += indicator @ features.detach().cpu().double().numpy()
+        if not features.is_cpu and has_float64(features.device):
+            if there is None:
+                there = SumsThere(sums.shape, labels, weights, features.device)
+            there.add(features.detach(), part)
+        else:
+            # A sparse indicator matrix sums each class without a loop over classes.
+            present, position = np.unique(labels[part], return_inverse=True)
+            indicator = csr_array(
+                (weights[part], (position, np.arange(len(features)))),
+                shape=(len(present), len(features)),
+            )
+            sums[present] += indicator @ features.detach().cpu().double().numpy()
         start = part.stop
+    if there is not None:
+        sums += there.sums.cpu().numpy()
+
+
+class SumsThere:
+    """Sums over classes on a device, so that no features travel."""
+
+    def __init__(self, shape, labels, weights, device):
+        self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.labels = torch.from_numpy(labels).to(device, torch.int64)
+        self.weights = torch.from_numpy(weights).to(device, torch.float64)[:, None]
+
+    def add(self, features, part):
+        """Add a batch of samples, which are those of ``part``."""
+        self.sums.index_add_(0, self.labels[part], features * self.weights[part])
 
 
 def means_of_sums(

@@ -22,10 +22,10 @@ def nearest(features: Tensor, centers: Tensor) -> Tensor:
     """Return the index of the nearest center of each sample.
 
     It is that of the least :func:`distances`, the first of equals; NaN is none. Where
-    rounding cannot change which that is, it is found by a matrix product, several times as
-    fast.
+    rounding cannot change which that is, a CPU finds it by a matrix product, several times
+    as fast; another device would wait for the answer whether it can.
     """
-    if features.numel() * len(centers) < FEW_PRODUCTS:
+    if features.numel() * len(centers) < FEW_PRODUCTS or not features.is_cpu:
         return _nearest_exactly(features, centers)
     return torch.cat([_nearest(rows, centers) for rows in features.split(NEAREST_BLOCK)])
 

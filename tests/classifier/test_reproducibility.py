@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.exceptions import DeviceWarning
 from small_classifiers import (
     X,
     X_new,
@@ -126,36 +125,6 @@ def test_joblib_in_a_fresh_process(tmp_path):
     assert_array_equal(out["arr_2"], model.decision_function(X_new))
     assert_array_equal(out["features"], model.transform(X_new))
     assert errors == ""
-
-
-def test_pickle_of_a_gpu_loads_without_one(tmp_path, monkeypatch):
-    """Check that a model whose tensors say they lie on a GPU predicts on a CPU."""
-    if torch.cuda.is_available():
-        pytest.skip("the machine has a GPU")
-    model = small().fit(X, y)
-    expected = model.predict_proba(X_new)
-    # A file written on a machine with a GPU differs in two places: the net's device, and
-    # the tags of the tensors that lie there.
-    moved = [*model.module_.state_dict().values()]
-    for state in model.net_.optimizer_.state.values():
-        moved += [state["exp_avg"], state["exp_avg_sq"]]
-    on_gpu = {tensor.untyped_storage().data_ptr() for tensor in moved}
-    monkeypatch.setattr(
-        torch.serialization,
-        "location_tag",
-        lambda storage: "cuda:0" if storage.data_ptr() in on_gpu else "cpu",
-    )
-    monkeypatch.setattr(model.net_, "device", "cuda")
-    joblib.dump(model, tmp_path / "probe.joblib")
-    assert b"cuda:0" in (tmp_path / "probe.joblib").read_bytes()
-    out, _ = load_elsewhere(tmp_path, model)
-    assert_array_equal(out["arr_1"], expected)
-    monkeypatch.undo()
-    with pytest.warns(DeviceWarning):
-        loaded = joblib.load(tmp_path / "probe.joblib")
-    assert str(loaded.net_.device) == "cpu"
-    # It can go on training there, too.
-    assert loaded.set_params(warm_start=True).fit(X, y).n_iter_ == 16
 
 
 SCRIPT = """

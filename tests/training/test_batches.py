@@ -356,9 +356,8 @@ def test_samples_move_to_a_gpu_where_they_fit(free, monkeypatch):
     assert batches._stays(batches.dataset) == (free == 1_000_000)
 
 
-def test_blocks_are_sent_ahead(monkeypatch):
+def test_blocks_are_sent_ahead():
     """Check that a block is on its way before the one before it is used."""
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     made = []
 
     def blocks():
@@ -366,12 +365,13 @@ def test_blocks_are_sent_ahead(monkeypatch):
             made.append(i)
             yield {"X": torch.full((2,), i)}, torch.tensor([i])
 
-    for i, (X, y) in enumerate(sent_ahead(blocks(), "cpu")):
+    cpu = torch.device("cpu")
+    for i, (X, y) in enumerate(sent_ahead(blocks(), cpu)):
         assert made == list(range(min(i + 2, 4)))
         assert X["X"].tolist() == [i, i]
         assert y.tolist() == [i]
     assert i == 3
-    assert list(sent_ahead([], "cpu")) == []
+    assert list(sent_ahead([], cpu)) == []
 
 
 @pytest.mark.parametrize("resident", [True, False, "auto"])

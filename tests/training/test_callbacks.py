@@ -519,7 +519,7 @@ def test_warnings_name_the_line_of_the_caller(model, labels, message):
 def test_log_has_a_line_for_each_epoch(caplog):
     """Check the lines at INFO, against the history, and that there are none above."""
     scoring = EpochScoring("accuracy", name="acc", on_train=True, use_caching=False)
-    model = small(callbacks=[scoring], warm_start=True)
+    model = small(callbacks=[scoring], warm_start=True, device="cpu")
     with caplog.at_level(logging.INFO, logger="sk_center"):
         model.fit(X, y).fit(X, y)
     assert {(record.name, record.levelname) for record in caplog.records} == {
@@ -542,6 +542,7 @@ def test_log_has_the_epoch_that_training_stops_after(caplog):
     """Check that early stopping, which cuts other callbacks short, leaves no line out."""
     labels = np.random.default_rng(0).permutation(y)
     params = {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 100, "lr": 0.02}
+    params["device"] = "cpu"
     with caplog.at_level(logging.INFO, logger="sk_center"):
         model = small(**params).fit(X, labels)
     lines = [record.getMessage() for record in caplog.records]
