@@ -79,6 +79,7 @@ ScoreName: TypeAlias = Literal[
     "max_logit",
     "max_softmax",
     "openmax",
+    "principal_distance",
     "vim",
 ]
 # A list may mix them, and a list of one kind would not be one of the others.

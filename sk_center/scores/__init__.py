@@ -15,10 +15,10 @@ from sk_center.scores.density import InputDensity, PerClass
 from sk_center.scores.distances import CenterDistance, Mahalanobis
 from sk_center.scores.function import FunctionScore
 from sk_center.scores.heads import FDBD, ViM
-from sk_center.scores.length import Length
 from sk_center.scores.logits import GEN, Energy, LogOdds, MaxLogit, MaxSoftmax
 from sk_center.scores.neighbors import KNeighbors
 from sk_center.scores.openmax import OpenMax
+from sk_center.scores.principal import PrincipalDistance
 
 __all__ = [
     "FDBD",
@@ -30,12 +30,12 @@ __all__ = [
     "FunctionScore",
     "InputDensity",
     "KNeighbors",
-    "Length",
     "LogOdds",
     "Mahalanobis",
     "MaxLogit",
     "MaxSoftmax",
     "OpenMax",
     "PerClass",
+    "PrincipalDistance",
     "ViM",
 ]

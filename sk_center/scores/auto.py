@@ -10,9 +10,9 @@ import numpy as np
 from sk_center.scores.combined import Combined
 from sk_center.scores.density import InputDensity
 from sk_center.scores.distances import CenterDistance, Mahalanobis
-from sk_center.scores.length import Length
 from sk_center.scores.logits import Energy, LogOdds, MaxLogit
 from sk_center.scores.neighbors import KNeighbors
+from sk_center.scores.principal import PrincipalDistance
 
 if TYPE_CHECKING:
     from sk_center.scores.base import BaseScore
@@ -23,8 +23,10 @@ LARGEST_TABLE = 50
 MOST_SAMPLES = 10_000
 # What confidence may count: against a sample up to its spread, and never for it.
 CONFIDENCE, LIMITS = 0.5, (-2, 0)
-# Lengths up to three spreads from the usual one are no evidence.
-UNUSUAL = (-np.inf, -3)
+# So does what lies outside of the usual directions, from half of its spread on.
+OUTSIDE, BEYOND = 0.5, (-np.inf, -0.5)
+# The features of images tell more than their pixels.
+PIXELS = 0.5
 # What a distance in feature space counts that is as large as that between classes.
 FEATURES, IMAGE_FEATURES = 2.0, 4.0
 
@@ -78,11 +80,12 @@ def default_score(facts: Facts) -> BaseScore:
       outsiders wrongly, so all three ask for any class.
     - Wide inputs: the distance of directions to the nearest training sample of the
       predicted class, and the largest density of any class in 32 principal directions.
-      Directions do not notice samples that are far longer than all others, so a length
-      that is far from the usual one counts against a sample.
+      Neither notices what a sample has where training samples have little, nor one that is
+      far longer than all others, so a large distance by principal directions counts against
+      a sample.
     - Sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
-    - Images: the same of their pixels.
+    - Images: the distance of directions and that by principal directions, of the pixels.
     - Inputs with missing values: the largest density of any class, of those that are there.
     - Features of the estimator, where it makes some: the distance to the nearest training
       sample of the predicted class, in units of the distance between classes, since a
@@ -138,20 +141,20 @@ def _parts(facts):
     if facts.missing:
         parts = [Part(InputDensity(space="raw_inputs", pooled=True))]
     elif facts.image:
-        parts = [Part(_directions("raw_inputs")), _length()]
+        parts = [Part(_directions("raw_inputs"), PIXELS), _outside()]
     elif facts.n_columns <= LARGEST_TABLE:
         parts = [Part(score) for score in _table()]
     else:
-        parts = [*(Part(score) for score in _wide()), _length()]
+        parts = [*(Part(score) for score in _wide()), _outside()]
     if facts.features:
         weight = IMAGE_FEATURES if facts.image else FEATURES
         parts.append(Part(_features(), weight, standardize=False))
     return parts
 
 
-def _length():
-    """Return what a length far from the usual one counts."""
-    return Part(Length("raw_inputs"), limits=UNUSUAL)
+def _outside():
+    """Return what counts that lies outside of the usual directions."""
+    return Part(PrincipalDistance(space="raw_inputs"), OUTSIDE, BEYOND)
 
 
 def _table():

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sk_center._utils.schema import array, boolean, bounded, by_class, having
 from sk_center.scores.base import BaseScore
 from sk_center.scores.parts import SPACES
+from sk_center.scores.principal import principal_directions
 from sk_center.scores.rows import blocks, class_means, length_one
 from sk_center.scores.rows import by_class as rows_by_class
 
@@ -292,18 +292,12 @@ class InputDensity(BaseScore):
     def _project(self, X, n_directions):
         """Learn how inputs are shifted, projected and measured."""
         vars(self).pop("_axes", None)
-        self._shift = X.mean(axis=0, dtype=np.float64)
         if n_directions is None:
+            self._shift = X.mean(axis=0, dtype=np.float64)
             self._spreads = spreads_of(X)
             return
-        # So many samples have no more directions; half of them leave some for the density.
-        most = max(min(len(X) // 2, X.shape[1]), 1)
-        n_directions = min(n_directions, most)
-        solver = "randomized" if n_directions < min(X.shape) / 2 else "full"
-        with config_context(array_api_dispatch=False):
-            pca = PCA(n_directions, svd_solver=solver, random_state=0).fit(X)
-        self._axes = pca.components_.T.astype(np.float64)
-        spreads = np.sqrt(pca.explained_variance_.astype(np.float64))
+        self._shift, self._axes, variances = principal_directions(X, n_directions)
+        spreads = np.sqrt(variances)
         self._spreads = np.where(spreads > 1e-10 * (spreads.max() or 1), spreads, 1)
 
     def _mixture(self, samples):

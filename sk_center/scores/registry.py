@@ -15,6 +15,7 @@ from sk_center.scores.heads import FDBD, ViM
 from sk_center.scores.logits import GEN, Energy, LogOdds, MaxLogit, MaxSoftmax
 from sk_center.scores.neighbors import KNeighbors
 from sk_center.scores.openmax import OpenMax
+from sk_center.scores.principal import PrincipalDistance
 
 SCORES = {
     "center_distance": CenterDistance,
@@ -28,6 +29,7 @@ SCORES = {
     "max_logit": MaxLogit,
     "max_softmax": MaxSoftmax,
     "openmax": OpenMax,
+    "principal_distance": PrincipalDistance,
     "vim": ViM,
 }
 

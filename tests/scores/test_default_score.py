@@ -27,7 +27,7 @@ def digits():
 
 
 NEAREST, DENSITY = ("KNeighbors", "raw_inputs"), ("InputDensity", "raw_inputs")
-FEATURES, LENGTH = ("KNeighbors", "features"), ("Length", "raw_inputs")
+FEATURES, OUTSIDE = ("KNeighbors", "features"), ("PrincipalDistance", "raw_inputs")
 
 
 @pytest.mark.parametrize("n_columns", [50, 51])
@@ -48,7 +48,7 @@ def test_rows_of_numbers(estimator, confidence, n_columns):
     X = rng.normal(size=(len(y), n_columns)) + y[:, None]
     model = OpenSetClassifier(estimator, random_state=0).fit(X, y)
     expected = (
-        [NEAREST, NEAREST, DENSITY] if n_columns <= 50 else [NEAREST, DENSITY, LENGTH]
+        [NEAREST, NEAREST, DENSITY] if n_columns <= 50 else [NEAREST, DENSITY, OUTSIDE]
     )
     assert kinds(model) == expected + [confidence] * (confidence is not None)
 
@@ -58,9 +58,9 @@ def test_network():
     X, y = digits()
     net = CenterLossClassifier(max_epochs=1, random_state=0)
     rows = OpenSetClassifier(net, random_state=0).fit(X, y)
-    assert kinds(rows) == [NEAREST, DENSITY, LENGTH, FEATURES, ("LogOdds", None)]
+    assert kinds(rows) == [NEAREST, DENSITY, OUTSIDE, FEATURES, ("LogOdds", None)]
     images = OpenSetClassifier(net, random_state=0).fit(X.reshape(-1, 1, 8, 8), y)
-    assert kinds(images) == [NEAREST, LENGTH, FEATURES, ("LogOdds", None)]
+    assert kinds(images) == [NEAREST, OUTSIDE, FEATURES, ("LogOdds", None)]
     assert images.score_.standardize == [True, True, False, True]
 
 
