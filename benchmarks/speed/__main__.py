@@ -20,7 +20,6 @@ from benchmarks.speed.timing import QUICK, Size
 from benchmarks.speed.training import (
     compiled_steps,
     fits,
-    gpu,
     images,
     large_label_sets,
     predictions,
@@ -36,7 +35,6 @@ GROUPS = (
     images,
     searches,
     sizes,
-    gpu,
     rejection,
     calls,
     fit_memory,

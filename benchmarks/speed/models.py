@@ -77,7 +77,7 @@ def ours_fit(X, y, max_epochs, batch_size, lambda_center, **params):
     return classifier.fit(X, y)
 
 
-def skorch_fit(X, y, max_epochs, batch_size):
+def skorch_fit(X, y, max_epochs, batch_size, device="cpu"):
     """Train with skorch as it comes, but for the split that it makes by default."""
     net = NeuralNetClassifier(
         Headed,
@@ -89,5 +89,6 @@ def skorch_fit(X, y, max_epochs, batch_size):
         train_split=None,
         iterator_train__shuffle=True,
         verbose=0,
+        device=device,
     )
     return net.fit(X, y)

@@ -39,12 +39,18 @@ class Row:
         ]
 
 
-def compare(what, against, target, ours, theirs, repeats):
-    """Time two functions in turn, after one run of each that does not count."""
+def compare(what, against, target, ours, theirs, repeats, n_samples=None):
+    """Time two functions in turn, after one run of each that does not count.
+
+    With ``n_samples``, those of a run, the times have a rate beside them.
+    """
     ours(), theirs()
     times = np.array([[seconds(side) for side in (ours, theirs)] for _ in range(repeats)])
     ratios = times[:, 0] / times[:, 1]
-    medians = [unit(value) for value in np.median(times, axis=0)]
+    medians = [
+        unit(value) + ("" if n_samples is None else f", {n_samples / value:.3g}/s")
+        for value in np.median(times, axis=0)
+    ]
     quartiles = tuple(np.quantile(ratios, [0.25, 0.75]))
     return Row(what, against, *medians, float(np.median(ratios)), quartiles, target)
 

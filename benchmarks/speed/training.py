@@ -235,34 +235,3 @@ def searches(size):
         theirs,
         max(size.repeats // 3, 1),
     )
-
-
-def gpu(size):
-    """Yield comparisons on a GPU, where there is one."""
-    if not torch.cuda.is_available():
-        return
-    X, y = table(size.n_samples)
-    epochs, batch, name = size.epochs, 1024, torch.cuda.get_device_name()
-
-    def ours(**params):
-        def fit():
-            ours_fit(X, y, epochs, batch, 0.1, device="cuda", **params)
-            torch.cuda.synchronize()
-
-        return fit
-
-    def loop():
-        handwritten_fit(X, y, epochs, batch, 0.1, device="cuda")
-        torch.cuda.synchronize()
-
-    what = f"{name}: fit, {len(X)} x {N_INPUTS}, {epochs} epochs, batch {batch}"
-    hand = "hand-written loop, data on the GPU"
-    yield compare(what, hand, 1.05, ours(), loop, size.repeats)
-    streamed = ours(iterator_train__resident=False)
-    yield compare(f"{what}, streamed", "data on the GPU", None, streamed, ours(), 3)
-    for key, params in (
-        ("compiled", {"compile": True}),
-        ("CUDA graphs", {"compile": True, "compile__mode": "reduce-overhead"}),
-        ("bf16", {"precision": "bf16"}),
-    ):
-        yield compare(f"{what}, {key}", "as it comes", None, ours(**params), ours(), 3)

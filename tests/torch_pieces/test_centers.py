@@ -908,3 +908,14 @@ def test_features_are_real_floats(dtype):
     """Check that complex features, whose imaginary part would be lost, are refused."""
     with pytest.raises(ValueError, match="features must be real floats; got dtype torch"):
         Center(2, 3)(torch.zeros(2, 2, dtype=dtype), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("update", ["ema", "sum", "wen", "cumulative"])
+def test_buffers_stay_where_they_are(update):
+    """Check that updates write in place, as graphs that replay addresses of memory ask."""
+    center = Center(3, 4, update=update, alpha=0.9)
+    places = {name: buffer.data_ptr() for name, buffer in center.named_buffers()}
+    for weight in (None, torch.rand(6)):
+        center.deviation(torch.randn(6, 3), torch.tensor([0, 1, 1, 2, 2, 2]), weight)
+        center(torch.randn(6, 3), torch.tensor([0, 1, 1, 2, 2, 2]))
+    assert {name: buffer.data_ptr() for name, buffer in center.named_buffers()} == places
