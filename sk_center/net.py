@@ -391,6 +391,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         IndexError
             As :meth:`fit` does.
         """
+        self.check_training_readiness()
         if self.initialized_:
             self._check_labels(y)
             self.ensure_optimizer()

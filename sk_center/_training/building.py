@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier
+from skorch.dataset import unpack_data
 from torch import Tensor
 
 from sk_center._training.auto_device import chosen_device
@@ -58,7 +59,7 @@ class PartsNet(NeuralNetClassifier):
             or ``y`` holds what is no class index.
         """
         indices = None if y is None else as_indices(y)
-        sample, _ = parts_of(self.get_dataset(X, y)[0][0])
+        sample, _ = parts_of(unpack_data(self.get_dataset(X, y)[0])[0])
         self.example_ = zeros_like(sample)
         self.n_classes_ = self.n_classes
         if self.n_classes_ is None:
@@ -211,9 +212,22 @@ class PartsNet(NeuralNetClassifier):
         -------
         self : CenterLossNet
             The net.
+
+        Raises
+        ------
+        TypeError
+            If the criterion takes no ``reduction``.
         """
         kwargs = {"reduction": "none", **self.get_params_for("criterion")}
-        self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        try:
+            self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        except TypeError as error:
+            if "'reduction'" not in str(error):
+                raise
+            raise TypeError(
+                "criterion must take reduction='none', and then return one loss per sample; "
+                f"got {self.criterion!r}."
+            ) from error
         return self
 
     def get_params_for_optimizer(

@@ -29,11 +29,12 @@ class PickleNet(NeuralNetClassifier):
         state = {"_required": required, "_versions": versions(), **state}
         for of_training in ("_workers", "_waiting"):
             state.pop(of_training, None)
-        if "history_" in state:
-            state["history_"] = History(without_batches(state["history_"]))
+        rows = without_batches(state.get("history_") or ())  # None before it is initialized
+        if rows:
+            state["history_"] = History(rows)
         # A dict an epoch is three times as large as the numbers in it.
-        if "history_" in state and len({tuple(row) for row in state["history_"]}) == 1:
-            rows = state.pop("history_")
+        if len({tuple(row) for row in rows}) == 1:
+            del state["history_"]
             columns = zip(*(row.values() for row in rows))
             state["history_columns"] = dict(zip(rows[0], map(list, columns)))
         return state

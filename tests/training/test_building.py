@@ -1,5 +1,6 @@
 """Tests of the parts of a net: what may be a module, what it gets, what is told."""
 
+import pickle
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import EpochScoring
 from skorch.dataset import Dataset
+from skorch.exceptions import SkorchTrainingImpossibleError
 from skorch.helper import SliceDict, predefined_split
 
 from sk_center import CenterLossClassifier, CenterLossNet, OpenSetClassifier
@@ -237,3 +239,39 @@ def test_unknown_label_in_a_given_validation_set():
     model = CenterLossClassifier(train_split=predefined_split(Dataset(X, y + 1)))
     with pytest.raises(ValueError, match=r"validation set of train_split, .*\[3\]"):
         model.fit(X, y)
+
+
+@pytest.mark.parametrize("items", [1, 3])
+def test_dataset_whose_items_are_no_pairs(items):
+    """Check that a Dataset of other than pairs is told so, as skorch does."""
+    data = torch.utils.data.TensorDataset(*[torch.from_numpy(X)] * items)
+    with pytest.raises(ValueError, match=r"returns \d+ values|only 1 item|exactly 2 values"):
+        CenterLossNet(Body(4), n_classes=3).fit(data)
+
+
+def test_criterion_that_takes_no_reduction():
+    """Check that a criterion without one loss per sample is refused by its name."""
+
+    class Loss(torch.nn.Module):
+        """The mean of all losses, whatever is asked for."""
+
+        def forward(self, logits, y):
+            """Return one number."""
+            return torch.nn.functional.cross_entropy(logits, y)
+
+    with pytest.raises(TypeError, match="criterion must take reduction='none'.*Loss"):
+        CenterLossNet(Body(4), criterion=Loss).fit(X, y)
+
+
+def test_net_that_was_never_fitted_is_pickled():
+    """Check that a net can be pickled before there is a history."""
+    net = pickle.loads(pickle.dumps(CenterLossNet(Body(4), max_epochs=1)))
+    assert len(net.fit(X, y).history) == 1
+
+
+def test_net_trimmed_for_prediction_does_not_train():
+    """Check that partial_fit refuses a net without what training needs, as skorch does."""
+    net = CenterLossNet(Body(4), max_epochs=1).fit(X, y)
+    net.trim_for_prediction()
+    with pytest.raises(SkorchTrainingImpossibleError, match="trimmed for prediction"):
+        net.partial_fit(X, y)
