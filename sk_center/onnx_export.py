@@ -170,11 +170,9 @@ def take_apart(estimator: Any) -> tuple[Steps, Steps, OpenSetClassifier | None, 
     return steps_of(before), steps_of(scalers), open_set, last
 
 
-def steps_of(pipelines: list[Any]) -> Steps:
-    """Return the transformers of some Pipelines, by names that differ."""
+def steps_of(transformers: list[Any]) -> Steps:
+    """Return transformers as steps of a Pipeline, by names that differ."""
     return [
-        (f"{i}_{name}", step.estimator if isinstance(step, FrozenEstimator) else step)
-        for i, pipeline in enumerate(pipelines)
-        for name, step in pipeline.steps
-        if step is not None and step != "passthrough"
+        (f"step_{i}", step.estimator if isinstance(step, FrozenEstimator) else step)
+        for i, step in enumerate(transformers)
     ]

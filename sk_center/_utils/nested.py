@@ -11,14 +11,14 @@ def nested(estimator, searches=False):
 
     A Pipeline wraps its last step, a FrozenEstimator what is frozen, with ``searches`` a
     search its best estimator or, unfitted, the one that it searches with. The steps are
-    Pipelines that transform X before it reaches the estimator.
+    those that transform X before it reaches the estimator.
     """
     before = []
     while True:
         yield estimator, before
         if isinstance(estimator, Pipeline):
-            before = [*before, estimator[:-1]] if len(estimator) > 1 else before
-            estimator = estimator[-1]
+            before = [*before, *(step for _, step in estimator.steps[:-1] if acts(step))]
+            estimator = estimator.steps[-1][1]
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
         elif searches and hasattr(estimator, "best_estimator_"):
@@ -29,6 +29,16 @@ def nested(estimator, searches=False):
             return
 
 
+def acts(step):
+    """Return whether a step of a Pipeline changes samples that are predicted.
+
+    One that resamples, as imbalanced-learn has them, acts on training alone.
+    """
+    if step is None or isinstance(step, str):
+        return False
+    return hasattr(step, "transform") or not hasattr(step, "fit_resample")
+
+
 def last_step(estimator, searches=False):
     """Return the innermost estimator, and the steps that transform X before it."""
     *_, innermost = nested(estimator, searches)
@@ -37,12 +47,8 @@ def last_step(estimator, searches=False):
 
 def transformed(before, X):
     """Return X after the steps, the first one first."""
-    for pipeline in before:
-        for _, step in pipeline.steps:
-            # A step that resamples, as imbalanced-learn has them, acts on training alone.
-            acts = step is not None and step != "passthrough"
-            if acts and (hasattr(step, "transform") or not hasattr(step, "fit_resample")):
-                X = step.transform(X)
+    for step in before:
+        X = step.transform(X)
     return X
 
 

@@ -19,7 +19,6 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils import _safe_indexing, indexable
 
@@ -84,12 +83,9 @@ def predicts_by(estimator: Any, probabilities: NDArray[Any]) -> bool:
 
 
 def without_scalers(before: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Return the steps before a last scaler of columns, and that scaler, as pipelines."""
-    if before and isinstance(before[-1].steps[-1][1], COLUMN_SCALERS):
-        steps = before[-1].steps
-        first = [Pipeline(steps[:-1])] if len(steps) > 1 else []
-        return [*before[:-1], *first], [Pipeline(steps[-1:])]
-    return before, []
+    """Return the steps before a last scaler of columns, and the list of that scaler."""
+    n_scalers = int(bool(before) and isinstance(before[-1], COLUMN_SCALERS))
+    return before[: len(before) - n_scalers], before[len(before) - n_scalers :]
 
 
 def gives_features(estimator: Any) -> bool:

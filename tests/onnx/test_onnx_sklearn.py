@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -12,6 +13,7 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -232,3 +234,22 @@ def test_bytes_as_labels():
     """Check the error of bytes, which few classifiers take for labels."""
     with pytest.raises(ValueError, match=r"numbers, booleans or strings .* got b'a'"):
         label_table(np.array([b"a", b"b"]))
+
+
+class Sampler(BaseEstimator):
+    """A step that resamples for training, as imbalanced-learn has them."""
+
+    def fit_resample(self, X, y):
+        """Return the samples as they are."""
+        return X, y
+
+
+def test_steps_that_resample_are_left_out(tmp_path):
+    """Check that a sampler is no part of the graph, since it acts on training alone."""
+    pipe = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[KNOWN], Y[KNOWN])
+    model = OpenSetClassifier(FrozenEstimator(pipe)).fit(X[KNOWN], Y[KNOWN])
+    to_onnx(model, tmp_path / "without.onnx")
+    model.estimator_.estimator.steps.insert(1, ("sample", Sampler()))
+    to_onnx(model, tmp_path / "with.onnx")
+    files = [(tmp_path / f"{name}.onnx").read_bytes() for name in ("without", "with")]
+    assert files[0] == files[1]
