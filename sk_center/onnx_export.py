@@ -167,6 +167,12 @@ def take_apart(estimator: Any) -> tuple[Steps, Steps, OpenSetClassifier | None, 
             "search, take its best_estimator_."
         )
     check_is_fitted(last)
+    shape = getattr(last, "_sample_shape", ())
+    if isinstance(shape, dict):
+        raise ValueError(
+            f"estimator takes several inputs, {[*shape]}, and to_onnx exports models of one; "
+            "torch.onnx.export takes its module_."
+        )
     return steps_of(before), steps_of(scalers), open_set, last
 
 

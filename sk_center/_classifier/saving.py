@@ -3,10 +3,12 @@
 import numpy as np
 
 from sk_center._classifier.build import stopping
+from sk_center._training.building import shape_of
 from sk_center._utils.schema import (
     array,
     boolean,
     bounded,
+    by_input,
     having,
     integer,
     labels,
@@ -28,7 +30,7 @@ class SavingMixin:
         "?centers_": bounded(array("f", "K", "D")),
         "tau_": positive,
         "n_iter_": integer,
-        "_sample_shape": shape,
+        "_sample_shape": by_input(shape),
         "_seed": integer,
         "_streams": boolean,
         "?n_features_in_": size("inputs"),
@@ -62,7 +64,7 @@ class SavingMixin:
         """Complete what a file holds by what follows from it, or raise ValueError."""
         if not hasattr(self, "centers_"):
             self.centers_ = self._centers_of_net()
-        of_net = tuple(self.net_.example_.shape[1:])
+        of_net = shape_of(self.net_.example_)
         if self._sample_shape != of_net:
             raise ValueError(
                 f"_sample_shape is {self._sample_shape}, that of the network {of_net}"

@@ -6,10 +6,11 @@ from skorch.history import History
 from torch.overrides import TorchFunctionMode
 
 from sk_center._persistence.kinds import Kind
+from sk_center._training.building import of_inputs, shape_of, zeros
 from sk_center._training.params import params_of, without_batches
 from sk_center._training.state import seeded
 from sk_center._utils.devices import CPU, is_present
-from sk_center._utils.schema import check_state, integer, mapping, shape
+from sk_center._utils.schema import by_input, check_state, integer, mapping, shape
 
 # What tensors that are computed anew may take beyond those that the file holds.
 UNSAVED_BYTES = 2**28
@@ -44,8 +45,8 @@ STATE = {
     "?optimizer": mapping,
     "history": rows,
     "n_classes": positive_integer,
-    "sample_shape": shape,
-    "sample_dtype": dtype,
+    "sample_shape": by_input(shape),
+    "sample_dtype": by_input(dtype),
     "width": positive_integer,
 }
 
@@ -73,8 +74,8 @@ def state_of(net):
         "criterion": dict(net.criterion_.state_dict()),
         "history": without_batches(net.history_),
         "n_classes": net.n_classes_,
-        "sample_shape": tuple(net.example_.shape[1:]),
-        "sample_dtype": net.example_.dtype,
+        "sample_shape": shape_of(net.example_),
+        "sample_dtype": of_inputs(lambda part: part.dtype, net.example_),
         "width": net.width_,
     }
     if net.optimizer_ is not None:
@@ -91,9 +92,7 @@ def restore(net, state):
     center = weights["center.center"]
     if center.ndim != 2 or len(center) != state["n_classes"] or not center.numel():
         raise ValueError(f"the centers have the shape {tuple(center.shape)}")
-    net.example_ = torch.zeros((), dtype=state["sample_dtype"]).expand(
-        2, *state["sample_shape"]
-    )
+    net.example_ = of_inputs(zeros, state["sample_shape"], state["sample_dtype"])
     net.n_classes_ = state["n_classes"]
     net.classes_inferred_ = np.arange(net.n_classes_)
     if not is_present(net.device):

@@ -313,12 +313,29 @@ class PartsNet(NeuralNetClassifier):
             self.initialize_optimizer()
 
 
+def of_inputs(function, *values):
+    """Return what a function makes of samples, or by name of each of their inputs."""
+    if not isinstance(values[0], Mapping):
+        return function(*values)
+    names = values[0].keys()
+    return {name: function(*(value[name] for value in values)) for name in names}
+
+
+def zeros(shape, dtype):
+    """Return a batch of zeros, of one number: it keeps no data."""
+    return torch.zeros((), dtype=dtype).expand(2, *shape)
+
+
 def zeros_like(sample):
-    """Return a batch of zeros of the form of a sample, of one number: it keeps no data."""
-    if isinstance(sample, Mapping):
-        return {name: zeros_like(part) for name, part in sample.items()}
-    zero = torch.zeros((), dtype=torch.as_tensor(sample).dtype)
-    return zero.expand(2, *np.shape(sample))
+    """Return a batch of zeros of the form of a sample."""
+    return of_inputs(
+        lambda part: zeros(np.shape(part), torch.as_tensor(part).dtype), sample
+    )
+
+
+def shape_of(example):
+    """Return the shape of a sample, or by name those of its inputs."""
+    return of_inputs(lambda part: tuple(part.shape[1:]), example)
 
 
 def is_floating(example):

@@ -174,6 +174,20 @@ def shape(value, sizes):
         integer(n, sizes)
 
 
+def by_input(one):
+    """Return a check for what holds of a sample, or by name of each of its inputs."""
+
+    def check(value, sizes):
+        if not isinstance(value, dict):
+            return one(value, sizes)
+        if not value or not all(isinstance(name, str) for name in value):
+            raise ValueError(f"must name inputs; got {value!r:.50}")
+        for part in value.values():
+            one(part, sizes)
+
+    return check
+
+
 def mapping(value, sizes):
     """Check a dict, of which no more is asked."""
     if not isinstance(value, dict):

@@ -245,7 +245,9 @@ def test_unknown_label_in_a_given_validation_set():
 def test_dataset_whose_items_are_no_pairs(items):
     """Check that a Dataset of other than pairs is told so, as skorch does."""
     data = torch.utils.data.TensorDataset(*[torch.from_numpy(X)] * items)
-    with pytest.raises(ValueError, match=r"returns \d+ values|only 1 item|exactly 2 values"):
+    with pytest.raises(
+        ValueError, match=r"returns \d+ values|only 1 item|exactly 2 values"
+    ):
         CenterLossNet(Body(4), n_classes=3).fit(data)
 
 
