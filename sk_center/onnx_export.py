@@ -170,8 +170,8 @@ def take_apart(estimator: Any) -> tuple[Steps, Steps, OpenSetClassifier | None, 
     shape = getattr(last, "_sample_shape", ())
     if isinstance(shape, dict):
         raise ValueError(
-            f"estimator takes several inputs, {[*shape]}, and to_onnx exports models of one; "
-            "torch.onnx.export takes its module_."
+            f"estimator takes several inputs, {[*shape]}, and to_onnx exports models of "
+            "one; torch.onnx.export takes its module_."
         )
     return steps_of(before), steps_of(scalers), open_set, last
 

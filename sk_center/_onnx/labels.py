@@ -8,8 +8,8 @@ def label_table(labels):
     for label in labels.tolist():
         if not isinstance(label, str):
             raise ValueError(
-                "classes must be numbers, booleans or strings to be exported; got "
-                f"{label!r}."
+                "classes, and the outlier label beside them, must be all numbers or all "
+                f"strings to be exported; got {label!r}."
             )
         try:
             label.encode()

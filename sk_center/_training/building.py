@@ -225,8 +225,8 @@ class PartsNet(NeuralNetClassifier):
             if "'reduction'" not in str(error):
                 raise
             raise TypeError(
-                "criterion must take reduction='none', and then return one loss per sample; "
-                f"got {self.criterion!r}."
+                "criterion must take reduction='none', and then return one loss per "
+                f"sample; got {self.criterion!r}."
             ) from error
         return self
 

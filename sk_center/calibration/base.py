@@ -97,11 +97,7 @@ class BaseCalibration(BaseEstimator):
             If ``confidence`` is given to a calibration that assumes a distribution, or the
             scores are not finite where they have to be.
         """
-        if confidence is not None and not self.takes_confidence:
-            raise ValueError(
-                f"confidence={confidence!r} takes calibration='conformal': "
-                f"{type(self).__name__} assumes a distribution, which guarantees nothing."
-            )
+        self.check_confidence(confidence)
         scores = _comparable(scores)
         groups, rates = np.asarray(groups), np.asarray(rates, dtype=np.float64)
         tolerance = np.broadcast_to(np.asarray(tolerance, dtype=np.float64), scores.shape)
@@ -111,6 +107,20 @@ class BaseCalibration(BaseEstimator):
         self.n_samples_ = np.bincount(groups, minlength=len(rates))
         self._fit(rates, confidence)
         return self
+
+    def check_confidence(self, confidence: float | None) -> None:
+        """Raise ValueError unless the calibration takes a confidence, where one is given.
+
+        Parameters
+        ----------
+        confidence : float or None
+            As ``fit`` takes it.
+        """
+        if confidence is not None and not self.takes_confidence:
+            raise ValueError(
+                f"confidence={confidence!r} takes calibration='conformal': "
+                f"{type(self).__name__} assumes a distribution, which guarantees nothing."
+            )
 
     def p_values(
         self, scores: NDArray[Any], groups: NDArray[np.intp] | None = None

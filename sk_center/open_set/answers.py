@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import issparse, vstack
 from scipy.stats import false_discovery_control
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from sk_center.open_set.decision import Decision, decide, decide_by_class
 from sk_center.open_set.explanation import explain
@@ -90,6 +90,40 @@ class AnswersMixin:
             If the estimator refuses X.
         """
         return self.judge(X).labels
+
+    def score(
+        self, X: Samples, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the accuracy: the share of samples that ``predict`` gives their label.
+
+        Rejected samples count as wrong, unless y holds the outlier label there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        y : array-like of shape (n_samples,)
+            Their labels.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        accuracy : float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If X, y and the weights have not the same length, or the estimator refuses X.
+        """
+        y, predicted = column_or_1d(y), self.predict(X)
+        check_consistent_length(y, predicted, sample_weight)
+        right = y.astype(object) == predicted.astype(object)
+        weight = None if sample_weight is None else column_or_1d(sample_weight)
+        return float(np.average(right, weights=weight))
 
     def is_outlier(self, X: Samples) -> NDArray[np.bool_]:
         """Return which samples are rejected.

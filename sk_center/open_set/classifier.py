@@ -151,7 +151,8 @@ class OpenSetClassifier(
     outlier_label : "auto", int, float or str, default="auto"
         What ``predict`` returns for outsiders: of the kind of the classes, and none of
         them. ``"auto"`` is -1 where classes are numbers and ``"outsider"`` where they are
-        strings. The dtype of predictions is wide enough for it.
+        strings. The dtype of predictions is wide enough for it. Beside booleans it is a
+        string, and predictions are objects: True, False and ``"outsider"``.
 
     n_jobs : int, default=None
         Number of fits to run in parallel, where ``cv`` is an int or a splitter. -1 takes

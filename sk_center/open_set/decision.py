@@ -111,19 +111,15 @@ def answers_of(classes: NDArray[Any], outlier_label: Any) -> NDArray[Any]:
     """Return the classes and then the outlier label, in a dtype that holds all exactly."""
     label = np.asarray(outlier_label)
     kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
-    if classes.dtype.kind == "b" and kind.kind != "b":
-        raise ValueError(
-            "y holds booleans, beside which there is no outlier label; give 0 and 1, or "
-            "strings."
-        )
-    wider = np.result_type(classes.dtype, kind)
-    for dtype in (classes.dtype, wider, np.int64, np.float64):
-        with np.errstate(invalid="ignore"):  # infinity is no integer
-            answers = np.append(classes.astype(dtype), label.astype(dtype))
-        # As numbers of Python, which compare exactly.
-        if answers.tolist() == [*classes.tolist(), label.item()]:
-            return answers
-    if classes.dtype.kind in "biuf":
+    if classes.dtype.kind != "b":  # beside which nothing is its like
+        wider = np.result_type(classes.dtype, kind)
+        for dtype in (classes.dtype, wider, np.int64, np.float64):
+            with np.errstate(invalid="ignore"):  # infinity is no integer
+                answers = np.append(classes.astype(dtype), label.astype(dtype))
+            # As numbers of Python, which compare exactly.
+            if answers.tolist() == [*classes.tolist(), label.item()]:
+                return answers
+    if classes.dtype.kind in "iuf":
         raise ValueError(
             f"outlier_label={outlier_label!r} and the classes, {classes.dtype} such as "
             f"{classes[-1].item()!r}, have no dtype in common that holds both exactly; "

@@ -17,7 +17,7 @@ from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_
 
 from sk_center._utils.callbacks import Task
 from sk_center._utils.labels import check_no_label_missing, equals_label, shortened
-from sk_center._utils.user_warning import warn_user
+from sk_center._utils.user_warning import warn_of_fit, warn_user
 from sk_center.calibration import CALIBRATIONS, ConformalCalibration, GaussianCalibration
 from sk_center.calibration.conformal import smallest_rate
 from sk_center.calibration.groups import rates_of_groups, shared_groups
@@ -50,7 +50,7 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     params, grouping = routed(model, params)
     if not is_classifier(model.estimator):
         raise ValueError(f"estimator must be a classifier; got {model.estimator!r}.")
-    calibration = calibration_of(model.calibration)
+    calibration = calibration_of(model.calibration, model.confidence)
     score = score_for(model.conformity_score, calibration)
     X, labels = checked(X, y)
     counted = rows_that_count(labels, params)
@@ -103,7 +103,7 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
             "(OrdinalEncoder, OneHotEncoder)."
         )
     if concerns:
-        warn_user(" ".join(concerns))
+        warn_of_fit(" ".join(concerns))
     for name in ("n_features_in_", "feature_names_in_"):
         vars(model).pop(name, None)
         if hasattr(model.estimator_, name):
@@ -122,11 +122,13 @@ def routed(model: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     return params, {}
 
 
-def calibration_of(calibration: Any) -> BaseCalibration:
+def calibration_of(calibration: Any, confidence: float | None) -> BaseCalibration:
     """Return the calibration to fit, of a name or an instance."""
     if isinstance(calibration, str):
-        return CALIBRATIONS[calibration]()
-    calibration._validate_params()
+        calibration = CALIBRATIONS[calibration]()
+    else:
+        calibration._validate_params()
+    calibration.check_confidence(confidence)
     return clone(calibration)
 
 
@@ -202,18 +204,18 @@ def rates_of(
 
 
 def outlier_label_of(label: Any, classes: NDArray[Any], rates: NDArray[np.float64]) -> Any:
-    """Return the outlier label, of the kind of the classes and none of them."""
+    """Return the outlier label, which goes with the classes and is none of them."""
     given, labels = label, classes.tolist()
-    strings = all(isinstance(class_, str) for class_ in labels)
-    numbers = classes.dtype.kind in "biuf"
+    booleans, numbers = classes.dtype.kind == "b", classes.dtype.kind in "iuf"
+    strings = booleans or all(isinstance(class_, str) for class_ in labels)
     if isinstance(label, str) and label == "auto":
         label = "outsider" if strings else -1
     fits = isinstance(label, str) if strings else numbers and isinstance(label, Real)
     if not fits or label != label:
-        kind = "strings" if strings else "numbers" if numbers else "objects"
+        kind = "a string" if strings else "a number" if numbers else "of their kind"
         raise ValueError(
-            f"outlier_label must be of the kind of the classes, which are {kind} such as "
-            f"{labels[0]!r}, and not NaN; got {given!r}."
+            f"outlier_label must be {kind} beside classes such as {labels[0]!r}, and not "
+            f"NaN; got {given!r}."
         )
     if label in labels and rates.any():
         raise ValueError(
@@ -380,7 +382,7 @@ def warn_of_shared(
     names = shortened([repr(label) for label in classes[rare].tolist()])
     also = " with larger classes that join them" if (shared & ~rare).any() else ""
     predicted = " predicted" if guarantee == "predicted" else ""
-    warn_user(
+    warn_of_fit(
         f"These{predicted} classes have too few calibration samples, fewer than "
         f"{needed[rare].max()}, and share one threshold{also}: {names}. The bound holds on "
         "average over these classes, not for each. guarantee='marginal' takes no more than "

@@ -232,7 +232,7 @@ def test_classes_that_are_no_text(labels, message, tmp_path):
 
 def test_bytes_as_labels():
     """Check the error of bytes, which few classifiers take for labels."""
-    with pytest.raises(ValueError, match=r"numbers, booleans or strings .* got b'a'"):
+    with pytest.raises(ValueError, match=r"all numbers or all strings .* got b'a'"):
         label_table(np.array([b"a", b"b"]))
 
 

@@ -93,11 +93,18 @@ def test_labels_come_back_whole(classes, outlier_label, label, dtype):
     assert predicted.dtype == dtype
 
 
-def test_boolean_classes_are_an_error_that_says_what_to_give():
-    """Check that True and False, beside which there is no outlier label, are refused."""
+@pytest.mark.parametrize("rate", [0.05, 0.0])
+def test_boolean_classes_have_a_string_beside_them(rate):
+    """Check that True and False are predicted as they are, and outsiders by a word."""
     X, y = clouds((60, 50))
-    with pytest.raises(ValueError, match=r"y holds booleans.*give 0 and 1, or strings"):
-        OpenSetClassifier(GaussianNB()).fit(X, y > 0)
+    model = OpenSetClassifier(
+        GaussianNB(), conformity_score="mahalanobis", cv=0.5, false_rejection_rate=rate
+    ).fit(X, y > 0)
+    found = model.predict(np.concatenate([MEANS[:2], FAR]))
+    assert found.tolist() == [False, True, "outsider" if rate else found[-1]]
+    assert model.outlier_label_ == "outsider"
+    right = ~model.is_outlier(X) & (model.estimator_.predict(X) == (y > 0))
+    assert model.score(X, y > 0) == pytest.approx(right.mean())
 
 
 def test_unsigned_labels_without_room_for_minus_one_are_an_error():

@@ -31,7 +31,7 @@ from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -214,10 +214,11 @@ def test_outlier_label_that_is_a_class(classes, outlier_label, freeze):
 @pytest.mark.parametrize(
     ("classes", "outlier_label", "kind"),
     [
-        (["a", "b", "c"], -1, "strings such as 'a'"),
-        ([0, 1, 2], "outsider", "numbers such as 0"),
-        ([0, 1, 2], np.nan, "numbers such as 0, and not NaN"),
-        ([0.0, 1.0, 2.0], float("nan"), "numbers such as 0.0, and not NaN"),
+        ([False, True, True], -1, "a string beside classes such as False"),
+        (["a", "b", "c"], -1, "a string beside classes such as 'a'"),
+        ([0, 1, 2], "outsider", "a number beside classes such as 0"),
+        ([0, 1, 2], np.nan, "a number beside classes such as 0, and not NaN"),
+        ([0.0, 1.0, 2.0], float("nan"), "a number beside classes such as 0.0, and not NaN"),
     ],
 )
 def test_outlier_label_of_another_kind_raises(classes, outlier_label, kind):
@@ -776,3 +777,43 @@ def test_missing_labels_by_dtype(dtype):
         labels = labels.map({0: "a", 1: "b", 2: "c"})
     with pytest.raises(ValueError, match=r"y holds a missing label, .* at sample 3,"):
         OpenSetClassifier(GaussianNB()).fit(X, labels.astype(dtype))
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_search_warns_of_rare_classes_once(refit):
+    """Check one warning over the folds of a search: that of the fit of all data, if any."""
+    X, y = clouds((90, 60, 12))
+    labels = np.array(["first", "second", "third"])[y]
+    model = OpenSetClassifier(GaussianNB(), conformity_score=CENTERED, guarantee="class")
+    model.set_params(cv=0.5, random_state=0)
+    grid = {"estimator__var_smoothing": [1e-9, 1e-8]}
+    search = GridSearchCV(model, grid, cv=2, refit=refit)
+    texts = [text for text in fit_and_warnings(search, X, labels) if SHARE in text]
+    assert len(texts) == 1
+    if refit:
+        assert texts == [t for t in fit_and_warnings(clone(model), X, labels) if SHARE in t]
+
+
+def test_cross_validation_warns_of_rare_classes_once():
+    """Check one warning over the folds of a cross-validation."""
+    X, y = clouds((90, 60, 12))
+    model = OpenSetClassifier(GaussianNB(), conformity_score=CENTERED, guarantee="class")
+    with pytest.warns(UserWarning, match=SHARE) as found:
+        cross_val_score(model.set_params(cv=0.5), X, y, cv=2)
+    assert sum(SHARE in str(warning.message) for warning in found) == 1
+
+
+@pytest.mark.parametrize("calibration", ["gaussian", "weibull"])
+def test_confidence_is_refused_before_training(calibration):
+    """Check that a calibration that guarantees nothing refuses it before the estimator."""
+
+    class Untrained(GaussianNB):
+        """A classifier that must not be trained."""
+
+        def fit(self, X, y):
+            """Fail."""
+            pytest.fail("trained")
+
+    model = OpenSetClassifier(Untrained(), calibration=calibration, confidence=0.9)
+    with pytest.raises(ValueError, match=r"confidence=0.9 takes calibration='conformal'"):
+        model.set_params(conformity_score=CENTERED).fit(*clouds())

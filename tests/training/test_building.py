@@ -261,7 +261,7 @@ def test_criterion_that_takes_no_reduction():
             """Return one number."""
             return torch.nn.functional.cross_entropy(logits, y)
 
-    with pytest.raises(TypeError, match="criterion must take reduction='none'.*Loss"):
+    with pytest.raises(TypeError, match=r"criterion must take reduction='none'.*Loss"):
         CenterLossNet(Body(4), criterion=Loss).fit(X, y)
 
 
