@@ -14,8 +14,6 @@ import typed_use
 from sklearn.utils._param_validation import StrOptions, make_constraint
 
 import sk_center
-from sk_center import OpenSetClassifier
-from sk_center.scores.registry import SCORES
 
 MODULES = [
     import_module(f"sk_center.{module.name}")
@@ -142,12 +140,6 @@ def test_hints_are_what_is_checked(cls):
             accepted.add(None)
         if str not in constraints:
             assert literals(hints[name]) == accepted, name
-
-
-def test_hint_of_a_score():
-    """Check that the hint names the scores that there are, which fit looks up."""
-    hint = hints_of(OpenSetClassifier.__init__)["conformity_score"]
-    assert literals(hint) == {"auto", *SCORES}
 
 
 def test_names_load_as_checkers_read_them():

@@ -66,24 +66,8 @@ class Scorer(Protocol):
 
 
 Samples: TypeAlias = ArrayLike | Rows
-ScoreName: TypeAlias = Literal[
-    "auto",
-    "center_distance",
-    "energy",
-    "fdbd",
-    "gen",
-    "input_density",
-    "knn",
-    "log_odds",
-    "mahalanobis",
-    "max_logit",
-    "max_softmax",
-    "openmax",
-    "principal_distance",
-    "vim",
-]
 # A list may mix them, and a list of one kind would not be one of the others.
 ConformityScore: TypeAlias = (
-    ScoreName | Score | DensityEstimator | Callable[[NDArray[Any]], ArrayLike] | list[Any]
+    str | Score | DensityEstimator | Callable[[NDArray[Any]], ArrayLike] | list[Any]
 )
 Steps: TypeAlias = list[tuple[str, Any]]

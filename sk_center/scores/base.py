@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseScore"]
 
+# Scores by the names by which OpenSetClassifier takes them; each class has its own.
+SCORES: dict[str, type[BaseScore]] = {}
 # So many numbers are in hand at once where rows are scored in blocks, 8 MB.
 BLOCK = 2**20
 
@@ -114,6 +116,11 @@ class BaseScore(BaseEstimator):
     n_columns_: dict[str, int]
     _parameter_constraints: dict = {}
     _saved_state: dict = {"classes_": labels, "n_columns_": sizes_of(PARTS, "columns")}
+
+    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if name is not None:
+            SCORES[name] = cls
 
     @property
     def n_features_in_(self) -> int:

@@ -130,7 +130,7 @@ class PerClass(BaseScore):
         return _densities_to_onnx(X, *_side_by_side(laws), len(self.classes_))
 
 
-class InputDensity(BaseScore):
+class InputDensity(BaseScore, name="input_density"):
     """Log density of the inputs, under a mixture of normal distributions for each class.
 
     The inputs are what the last step of the estimator sees, before it makes features of

@@ -25,7 +25,7 @@ __all__ = ["CenterDistance", "Mahalanobis"]
 FEW_CLASSES = 10
 
 
-class CenterDistance(BaseScore):
+class CenterDistance(BaseScore, name="center_distance"):
     """Minus the Euclidean distance to the center of each class.
 
     Parameters
@@ -136,7 +136,7 @@ class CenterDistance(BaseScore):
         return -values[self.space].astype(np.float64).distances(self.centers_)
 
 
-class Mahalanobis(BaseScore):
+class Mahalanobis(BaseScore, name="mahalanobis"):
     """Minus the Mahalanobis distance to the mean of each class.
 
     ``sqrt((x - mean_k)' S^-1 (x - mean_k))`` with one covariance S for all classes, that

@@ -23,7 +23,7 @@ LARGEST_ERROR = 1e-3
 SMALLEST = 1e-100
 
 
-class ViM(BaseScore):
+class ViM(BaseScore, name="vim"):
     """Virtual-logit matching: energy minus what the features hold outside of a subspace.
 
     The part of the features that the leading principal components do not hold is scaled
@@ -132,7 +132,7 @@ class ViM(BaseScore):
         return logits.log_sum_exp() - residual * np.float64(self.alpha_)
 
 
-class FDBD(BaseScore):
+class FDBD(BaseScore, name="fdbd"):
     """Distances to the decision boundaries, relative to that from the mean of the features.
 
     The mean over all other classes c of the distance of a sample z, of which f is the

@@ -15,7 +15,7 @@ __all__ = ["GEN", "Energy", "LogOdds", "MaxLogit", "MaxSoftmax"]
 LEAST = 1e-12
 
 
-class MaxSoftmax(BaseScore):
+class MaxSoftmax(BaseScore, name="max_softmax"):
     """The probability of each class, as the classifier gives it.
 
     The largest of them is the maximum softmax probability [1]_, the field's baseline.
@@ -63,7 +63,7 @@ class MaxSoftmax(BaseScore):
         return probabilities
 
 
-class MaxLogit(BaseScore):
+class MaxLogit(BaseScore, name="max_logit"):
     """The logit of each class.
 
     The largest of them is the maximum logit score [1]_, which keeps the size of the
@@ -112,7 +112,7 @@ class MaxLogit(BaseScore):
         return logits
 
 
-class LogOdds(BaseScore):
+class LogOdds(BaseScore, name="log_odds"):
     """The logarithm of the odds of each class, ``log(p_k / (1 - p_k))``.
 
     They rank samples as the probabilities do, but do not end at one: where those of most
@@ -169,7 +169,7 @@ class LogOdds(BaseScore):
         return P.maximum(LEAST).log() - others.maximum(LEAST).log()
 
 
-class Energy(BaseScore):
+class Energy(BaseScore, name="energy"):
     """Minus the free energy of the logits, the same for every class.
 
     ``temperature * log(sum_k(exp(logit_k / temperature)))`` [1]_.
@@ -227,7 +227,7 @@ class Energy(BaseScore):
         return (logits / temperature).log_sum_exp() * temperature
 
 
-class GEN(BaseScore):
+class GEN(BaseScore, name="gen"):
     """Minus the generalized entropy of the largest probabilities, the same for every class.
 
     ``-sum_k(p_k^gamma (1 - p_k)^gamma)`` over the ``n_top`` largest probabilities [1]_. A

@@ -36,7 +36,7 @@ WIDE = 50
 BETWEEN = 500
 
 
-class KNeighbors(BaseScore):
+class KNeighbors(BaseScore, name="knn"):
     """Minus the distance to the k-th nearest training sample of each class.
 
     A score without any assumption on the shape of the clouds. [1]_ searches the samples of

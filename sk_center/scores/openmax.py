@@ -23,7 +23,7 @@ __all__ = ["OpenMax"]
 TINY = np.finfo(np.float64).tiny
 
 
-class OpenMax(BaseScore):
+class OpenMax(BaseScore, name="openmax"):
     """Probabilities of the known classes after a share of each logit went to "unknown".
 
     A Weibull distribution is fitted to the largest distances of the training samples of

@@ -27,7 +27,7 @@ LEAST_SHARE = 1e-6
 LARGEST = np.finfo(np.float64).max
 
 
-class PrincipalDistance(BaseScore):
+class PrincipalDistance(BaseScore, name="principal_distance"):
     """Minus the Mahalanobis distance to the mean of all samples, by principal directions.
 
     The covariance is that of probabilistic principal components [1]_: the variances of all

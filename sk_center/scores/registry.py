@@ -7,31 +7,11 @@ from typing import Any
 from sklearn.base import clone
 
 from sk_center._utils.labels import nearest_name
-from sk_center.scores.base import BaseScore
-from sk_center.scores.density import InputDensity, PerClass
-from sk_center.scores.distances import CenterDistance, Mahalanobis
+from sk_center.scores.base import SCORES, BaseScore
+from sk_center.scores.density import PerClass
 from sk_center.scores.function import FunctionScore
-from sk_center.scores.heads import FDBD, ViM
-from sk_center.scores.logits import GEN, Energy, LogOdds, MaxLogit, MaxSoftmax
-from sk_center.scores.neighbors import KNeighbors
-from sk_center.scores.openmax import OpenMax
-from sk_center.scores.principal import PrincipalDistance
 
-SCORES = {
-    "center_distance": CenterDistance,
-    "energy": Energy,
-    "fdbd": FDBD,
-    "gen": GEN,
-    "input_density": InputDensity,
-    "knn": KNeighbors,
-    "log_odds": LogOdds,
-    "mahalanobis": Mahalanobis,
-    "max_logit": MaxLogit,
-    "max_softmax": MaxSoftmax,
-    "openmax": OpenMax,
-    "principal_distance": PrincipalDistance,
-    "vim": ViM,
-}
+__all__ = ["SCORES", "make_score"]
 
 
 def make_score(given: Any) -> BaseScore:
@@ -47,7 +27,7 @@ def make_score(given: Any) -> BaseScore:
             return FunctionScore(given)
     nearest = nearest_name(given, SCORES) if isinstance(given, str) else None
     raise ValueError(
-        f"conformity_score must be one of {[*SCORES]}, a score, an estimator with "
+        f"conformity_score must be one of {sorted(SCORES)}, a score, an estimator with "
         f"score_samples, a callable, a list of those, or 'auto' alone; got {given!r}"
         + (f"; did you mean {nearest!r}?" if nearest else ".")
     )
