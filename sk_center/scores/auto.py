@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import clone
 
 from sk_center.scores.combined import Combined
 from sk_center.scores.density import InputDensity
@@ -25,6 +26,8 @@ MOST_SAMPLES = 10_000
 CONFIDENCE, LIMITS = 0.5, (-2, 0)
 # So does what lies outside of the usual directions, from half of its spread on.
 OUTSIDE, BEYOND = 0.5, (-np.inf, -0.5)
+# Lengths tell something beside directions: of features of small networks, and of pixels.
+LENGTHS = 0.5
 # The features of images tell more than their pixels.
 PIXELS = 0.5
 # What a distance in feature space counts that is as large as that between classes.
@@ -79,10 +82,10 @@ def default_score(facts: Facts) -> BaseScore:
       from the mean, and the largest density of any class. Weak classifiers predict
       outsiders wrongly, so all three ask for any class.
     - Wide inputs: the distance of directions to the nearest training sample of the
-      predicted class, and the largest density of any class in 32 principal directions.
-      Neither notices what a sample has where training samples have little, nor one that is
-      far longer than all others, so a large distance by principal directions counts against
-      a sample.
+      predicted class, and the largest density of any class in 32 principal directions, of
+      directions and with half the weight of rows as they are. None notices what a sample
+      has where training samples have little, so a large distance by principal directions
+      counts against it.
     - Sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
     - Images: the distance of directions and that by principal directions, of the pixels.
@@ -145,7 +148,7 @@ def _parts(facts):
     elif facts.n_columns <= LARGEST_TABLE:
         parts = [Part(score) for score in _table()]
     else:
-        parts = [*(Part(score) for score in _wide()), _outside()]
+        parts = [*_wide(), _outside()]
     if facts.features:
         weight = IMAGE_FEATURES if facts.image else FEATURES
         parts.append(Part(_features(), weight, standardize=False))
@@ -169,10 +172,11 @@ def _table():
 
 def _wide():
     """Return the scores of inputs of many columns."""
-    density = {"n_directions": 32, "normalize": True, "pooled": True}
+    density = InputDensity(n_directions=32, space="raw_inputs", pooled=True)
     # More components cost time, and gain nothing in so many directions.
-    density["max_components"] = 4
-    return [_directions("raw_inputs"), InputDensity(space="raw_inputs", **density)]
+    directions = clone(density).set_params(max_components=4, normalize=True)
+    lengths = clone(density).set_params(max_components=1, normalize=False)
+    return [Part(_directions("raw_inputs")), Part(directions), Part(lengths, LENGTHS)]
 
 
 def _directions(space):

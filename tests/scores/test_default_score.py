@@ -48,7 +48,9 @@ def test_rows_of_numbers(estimator, confidence, n_columns):
     X = rng.normal(size=(len(y), n_columns)) + y[:, None]
     model = OpenSetClassifier(estimator, random_state=0).fit(X, y)
     expected = (
-        [NEAREST, NEAREST, DENSITY] if n_columns <= 50 else [NEAREST, DENSITY, OUTSIDE]
+        [NEAREST, NEAREST, DENSITY]
+        if n_columns <= 50
+        else [NEAREST, DENSITY, DENSITY, OUTSIDE]
     )
     assert kinds(model) == expected + [confidence] * (confidence is not None)
 
@@ -58,7 +60,7 @@ def test_network():
     X, y = digits()
     net = CenterLossClassifier(max_epochs=1, random_state=0)
     rows = OpenSetClassifier(net, random_state=0).fit(X, y)
-    assert kinds(rows) == [NEAREST, DENSITY, OUTSIDE, FEATURES, ("LogOdds", None)]
+    assert kinds(rows) == [NEAREST, DENSITY, DENSITY, OUTSIDE, FEATURES, ("LogOdds", None)]
     images = OpenSetClassifier(net, random_state=0).fit(X.reshape(-1, 1, 8, 8), y)
     assert kinds(images) == [NEAREST, OUTSIDE, FEATURES, ("LogOdds", None)]
     assert images.score_.standardize == [True, True, False, True]
