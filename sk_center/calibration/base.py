@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from sk_center._utils.schema import array, bounded
 
@@ -47,6 +48,8 @@ class BaseCalibration(BaseEstimator):
     thresholds_: NDArray[np.float64]
     score_thresholds_: NDArray[np.float64]
     takes_confidence = False
+    # What there is once for each group.
+    _of_groups: tuple[str, ...] = ("thresholds_", "score_thresholds_")
     _saved_state = {
         "n_samples_": bounded(array("i", "groups"), 0),
         "scores_": bounded(array("f", "samples")),
@@ -101,11 +104,14 @@ class BaseCalibration(BaseEstimator):
         scores = _comparable(scores)
         groups, rates = np.asarray(groups), np.asarray(rates, dtype=np.float64)
         tolerance = np.broadcast_to(np.asarray(tolerance, dtype=np.float64), scores.shape)
-        lowered = scores - tolerance
+        return self._learn(scores - tolerance, tolerance, groups, rates, confidence)
+
+    def _learn(self, lowered, tolerance, groups, rates, confidence, like=None):
+        """Learn from lowered scores, with the shape of another calibration if given."""
         order = np.lexsort((lowered, groups))
         self.scores_, self.tolerance_ = lowered[order], tolerance[order]
         self.n_samples_ = np.bincount(groups, minlength=len(rates))
-        self._fit(rates, confidence)
+        self._fit(rates, confidence, like)
         return self
 
     def check_confidence(self, confidence: float | None) -> None:
@@ -121,6 +127,64 @@ class BaseCalibration(BaseEstimator):
                 f"confidence={confidence!r} takes calibration='conformal': "
                 f"{type(self).__name__} assumes a distribution, which guarantees nothing."
             )
+
+    def with_groups(
+        self,
+        samples: list[NDArray[np.float64]],
+        rates: list[float],
+        confidence: float | None = None,
+    ) -> Self:
+        """Return a copy with further groups; the others are as they were, to the bit.
+
+        Parameters
+        ----------
+        samples : list of ndarray of shape (n_samples, 2), float64
+            Of the calibration samples of each further group the score, less the tolerance,
+            and the tolerance.
+
+        rates : list of float
+            False-rejection rate that is allowed in each of them.
+
+        confidence : float, default=None
+            As in ``fit``.
+
+        Returns
+        -------
+        calibration : BaseCalibration
+            The copy. A distribution keeps the shape that it had.
+        """
+        groups = np.repeat(np.arange(len(samples)), [len(part) for part in samples])
+        columns = np.concatenate([np.zeros((0, 2)), *samples]).T
+        further = clone(self)._learn(*columns, groups, np.array(rates), confidence, self)
+        return self._joined(further)
+
+    def _joined(self, other):
+        """Return a copy with the groups of another calibration of the same kind, too."""
+        found = copy(self)
+        for name in ("scores_", "tolerance_", "n_samples_", *self._of_groups):
+            both = [getattr(self, name), getattr(other, name)]
+            setattr(found, name, np.concatenate(both))
+        return found
+
+    def take(self, index: NDArray[np.intp]) -> Self:
+        """Return a copy with some of the groups, in the order of their indices.
+
+        Parameters
+        ----------
+        index : ndarray of shape (n_taken,), int
+            Indices of groups.
+
+        Returns
+        -------
+        calibration : BaseCalibration
+            The copy.
+        """
+        found, groups = copy(self), self._samples()
+        both = np.concatenate([groups[i] for i in index])
+        found.scores_, found.tolerance_ = np.ascontiguousarray(both.T)
+        for name in ("n_samples_", *self._of_groups):
+            setattr(found, name, getattr(self, name)[index])
+        return found
 
     def p_values(
         self, scores: NDArray[Any], groups: NDArray[np.intp] | None = None
@@ -160,6 +224,11 @@ class BaseCalibration(BaseEstimator):
     def _by_group(self):
         """Return the scores of each group, in ascending order."""
         return np.split(self.scores_, self._starts[1:])
+
+    def _samples(self):
+        """Return the scores of each group beside their tolerances, as ``with_groups``."""
+        both = np.column_stack([self.scores_, self.tolerance_])
+        return np.split(both, self._starts[1:])
 
     def _number_below(self, scores, groups):
         """Return how many calibration samples of its group score no higher than each."""

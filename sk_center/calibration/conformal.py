@@ -86,7 +86,7 @@ class ConformalCalibration(BaseCalibration):
     def _samples_needed(self, rate, confidence):
         return samples_needed(rate, confidence)
 
-    def _fit(self, rates, confidence):
+    def _fit(self, rates, confidence, like=None):
         ranks = np.array(
             [
                 rejected_ranks(n, rate, confidence)

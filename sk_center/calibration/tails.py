@@ -34,14 +34,14 @@ class ParametricCalibration(BaseCalibration):
     def _samples_needed(self, rate, confidence):
         return 2 if rate else 0  # one sample tells nothing of a shape
 
-    def _fit(self, rates, confidence):
+    def _fit(self, rates, confidence, like=None):
         if not np.isfinite(self.scores_).all():
             raise ValueError(
                 f"calibration={type(self).__name__} takes finite scores of the calibration "
                 "samples; calibration='conformal' takes others."
             )
         self.thresholds_ = rates
-        self._fit_shape(self._by_group())
+        self._fit_shape(self._by_group(), like)
         self.score_thresholds_ = np.array(
             [
                 self._score_at(group, rate) if rate and self.n_samples_[group] else -np.inf
@@ -105,17 +105,20 @@ class GaussianCalibration(ParametricCalibration):
     True
     """
 
+    _of_groups = (*ParametricCalibration._of_groups, "means_")
     _saved_state = {
         "means_": bounded(array("f", "groups"), SMALLEST),
         "degrees_of_freedom_": positive,
     }
 
-    def _fit_shape(self, groups):
+    def _fit_shape(self, groups, like):
         squares = [scores**2 for scores in groups]
         self.means_ = np.array(
             [max(d2.sum() / max(len(d2), 1), SMALLEST) for d2 in squares]
         )
-        self.degrees_of_freedom_ = 2 * gamma_shape(squares)
+        self.degrees_of_freedom_ = (
+            2 * gamma_shape(squares) if like is None else like.degrees_of_freedom_
+        )
 
     def _p_values(self, scores, groups):
         n, nu = self.n_samples_[groups], self.degrees_of_freedom_
@@ -193,6 +196,7 @@ class WeibullCalibration(ParametricCalibration):
     array([0.236, 0.004])
     """
 
+    _of_groups = (*ParametricCalibration._of_groups, "tail_sizes_", "units_", "sums_")
     _saved_state = {
         "shape_": positive,
         "tail_sizes_": bounded(array("i", "groups"), 0),
@@ -206,13 +210,10 @@ class WeibullCalibration(ParametricCalibration):
     def __init__(self, tail_size: int = 20) -> None:
         self.tail_size = tail_size
 
-    def _fit_shape(self, groups):
+    def _fit_shape(self, groups, like):
         self.tail_sizes_ = np.minimum(self.tail_size, self.n_samples_ // 2)
-        # Scores are sorted: scores[m] is the lowest one that is not in the tail.
-        excesses = [
-            scores[m : m + 1] - scores[:m] for scores, m in zip(groups, self.tail_sizes_)
-        ]
-        self.shape_ = weibull_shape(excesses)
+        excesses = [excesses_of(scores, m) for scores, m in zip(groups, self.tail_sizes_)]
+        self.shape_ = weibull_shape(excesses) if like is None else like.shape_
         self.units_ = np.array([e.max(initial=0.0) for e in excesses])
         self.sums_ = np.array(
             [
@@ -253,6 +254,30 @@ class WeibullCalibration(ParametricCalibration):
         with np.errstate(over="ignore"):
             beyond = self.sums_[group] * (share ** (-1 / m) - 1)
             return self._tops[group] - self.units_[group] * beyond ** (1 / self.shape_)
+
+
+def conformal_with_tails(calibration: BaseCalibration) -> WeibullCalibration:
+    """Return a conformal calibration as one that continues further groups by a tail.
+
+    Its own groups have none, and are as they were; their tails tell the shape.
+    """
+    if isinstance(calibration, WeibullCalibration):
+        return calibration
+    found, n_groups = WeibullCalibration(), len(calibration.n_samples_)
+    for name in ("scores_", "tolerance_", "n_samples_", *calibration._of_groups):
+        setattr(found, name, getattr(calibration, name))
+    finite = [scores[np.isfinite(scores)] for scores in calibration._by_group()]
+    found.shape_ = weibull_shape(
+        [excesses_of(scores, min(found.tail_size, len(scores) // 2)) for scores in finite]
+    )
+    found.tail_sizes_ = np.zeros(n_groups, dtype=np.intp)
+    found.units_ = found.sums_ = np.zeros(n_groups)
+    return found
+
+
+def excesses_of(scores: NDArray[np.float64], m: int) -> NDArray[np.float64]:
+    """Return how far the m lowest of sorted scores lie below the next one."""
+    return scores[m : m + 1] - scores[:m]
 
 
 def gamma_shape(groups: Sequence[NDArray[Any]]) -> float:
