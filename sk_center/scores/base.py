@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
@@ -201,6 +202,62 @@ class BaseScore(BaseEstimator):
 
     def _fit(self, y, **parts):
         """Learn from class indices and parts; many scores learn nothing."""
+
+    def with_classes(
+        self,
+        classes: NDArray[Any],
+        kept: NDArray[np.intp],
+        X: Mapping[str, Any] | None = None,
+        y: NDArray[np.intp] | None = None,
+    ) -> Self:
+        """Return a copy that knows other classes; nothing else is learned anew.
+
+        Parameters
+        ----------
+        classes : ndarray of shape (n_classes,)
+            The class labels of the copy, sorted.
+
+        kept : ndarray of shape (n_classes,), int
+            Index in ``classes_`` of each of them, or -1 for a class that is new.
+
+        X : mapping of arrays of shape (n_samples, n_columns), default=None
+            Parts of training samples of the new classes, by name; None where there are
+            none.
+
+        y : ndarray of shape (n_samples,), int, default=None
+            Indices of their classes.
+
+        Returns
+        -------
+        score : BaseScore
+            The fitted copy.
+
+        Raises
+        ------
+        ValueError
+            If this kind of score cannot add classes.
+        """
+        if X is None:
+            parts = {name: np.empty((0, n)) for name, n in self.n_columns_.items()}
+            y = np.zeros(0, dtype=np.intp)
+        else:
+            parts = checked_parts(self, X)
+        found = copy(self)  # without what follows from the rest
+        found.classes_ = classes
+        columns = {name: len(classes) for name in ("logits", "probabilities")}
+        found.n_columns_ = {
+            name: columns.get(name, n) for name, n in self.n_columns_.items()
+        }
+        found._regroup(kept, y, **parts)
+        return found
+
+    def _regroup(self, kept, y, **parts):
+        """Take over what is known of kept classes, and learn of those of the samples."""
+        raise ValueError(
+            f"conformity_score={type(self).__name__} cannot add or remove classes; fit "
+            "again with all classes, or with another conformity_score, such as 'knn', "
+            "'center_distance' or 'mahalanobis'."
+        )
 
     def score_classes(self, X: ArrayLike | Mapping[str, Any]) -> NDArray[np.floating[Any]]:
         """Return how typical of each class the samples are.

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sk_center._utils.schema import array, bounded, each, instance_of
 from sk_center.scores.base import BaseScore
 from sk_center.scores.registry import make_score
+from sk_center.scores.rows import regrouped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -186,6 +187,15 @@ class Combined(BaseScore):
                 for score in self.scores_
             ]
         )
+
+    def _regroup(self, kept, y, **parts):
+        # The scales stay, and every new class has samples.
+        self.scores_ = [
+            score.with_classes(self._indices(), kept, parts if len(y) else None, y)
+            for score in self.scores_
+        ]
+        known = regrouped(self.known_.T, kept, np.ones((len(kept), 1), dtype=bool))
+        self.known_ = known.T
 
     def _indices(self):
         """Return the labels by which the scores know the classes."""

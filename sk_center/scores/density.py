@@ -15,7 +15,7 @@ from sk_center._utils.schema import array, boolean, bounded, by_class, having
 from sk_center.scores.base import BaseScore
 from sk_center.scores.parts import SPACES
 from sk_center.scores.principal import principal_directions
-from sk_center.scores.rows import blocks, class_means, length_one
+from sk_center.scores.rows import blocks, class_means, length_one, regrouped
 from sk_center.scores.rows import by_class as rows_by_class
 
 if TYPE_CHECKING:
@@ -100,6 +100,14 @@ class PerClass(BaseScore):
             k: clone(self.estimator).fit(parts[self.space][rows])
             for k, rows in rows_by_class(y)
         }
+
+    def _regroup(self, kept, y, **parts):
+        former, self.estimators_ = self.estimators_, {}
+        for k, index in enumerate(kept.tolist()):
+            if index in former:
+                self.estimators_[k] = former[index]
+        for k, rows in rows_by_class(y):
+            self.estimators_[k] = clone(self.estimator).fit(parts[self.space][rows])
 
     def _score_classes(self, **parts):
         X = parts[self.space]
@@ -284,10 +292,26 @@ class InputDensity(BaseScore, name="input_density"):
         for k, rows in rows_by_class(y):
             if len(Z[rows]) > MOST_SAMPLES:
                 rows = rows[rng.choice(len(rows), MOST_SAMPLES, replace=False)]
-            mixture = self._mixture(Z[rows])
-            laws[k] = mixture.weights_, mixture.means_, mixture.precisions_cholesky_
+            laws[k] = self._law(Z[rows])
         self.weights_, self.means_, self.factors_, self.components_ = _side_by_side(laws)
+        self._set_levels()
+
+    def _set_levels(self):
         self._levels = _levels(self.weights_, self.factors_) - np.log(self._spreads).sum()
+
+    def _regroup(self, kept, y, **parts):
+        X = filled(parts[self.space], y)
+        self._fills = regrouped(self._fills, kept, class_means(X, y, len(kept)))
+        # Inputs are shifted, projected and measured as before.
+        Z, laws = self._standardized(X), {}
+        for k, index in enumerate(kept):
+            own = self.components_ == index
+            if own.any():
+                laws[k] = self.weights_[own], self.means_[own], self.factors_[own]
+            elif index < 0:
+                laws[k] = self._law(Z[y == k])
+        self.weights_, self.means_, self.factors_, self.components_ = _side_by_side(laws)
+        self._set_levels()
 
     def _project(self, X, n_directions):
         """Learn how inputs are shifted, projected and measured."""
@@ -300,8 +324,8 @@ class InputDensity(BaseScore, name="input_density"):
         spreads = np.sqrt(variances)
         self._spreads = np.where(spreads > 1e-10 * (spreads.max() or 1), spreads, 1)
 
-    def _mixture(self, samples):
-        """Return the fitted mixture of one class."""
+    def _law(self, samples):
+        """Return weights, means and factors of the fitted mixture of one class."""
         n_samples, n_inputs = samples.shape
         n_components = min(max(n_samples // (3 * n_inputs), 1), self.max_components)
         if n_components > 1:  # no more than there are different samples
@@ -318,7 +342,8 @@ class InputDensity(BaseScore, name="input_density"):
         samples = samples if n_samples > 1 else np.repeat(samples, 2, axis=0)
         # These are arrays of numpy, of which array API dispatch would allow no k-means.
         with config_context(array_api_dispatch=False):
-            return mixture.fit(samples)
+            mixture.fit(samples)
+        return mixture.weights_, mixture.means_, mixture.precisions_cholesky_
 
     def _standardized(self, X):
         """Return rows as the mixtures take them, float64."""

@@ -14,7 +14,14 @@ from sk_center._utils.user_warning import warn_user
 from sk_center.scores.base import BaseScore
 from sk_center.scores.covariance import covariance_of, whitening
 from sk_center.scores.parts import SPACES
-from sk_center.scores.rows import blocks, by_class, class_means, length_one, lengths
+from sk_center.scores.rows import (
+    blocks,
+    by_class,
+    class_means,
+    length_one,
+    lengths,
+    regrouped,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -111,6 +118,10 @@ class CenterDistance(BaseScore, name="center_distance"):
             )
         # partial_fit puts the center of a class not seen so far infinitely far away.
         self.centers_ = np.where(np.isfinite(centers), centers, np.nan)
+
+    def _regroup(self, kept, y, **parts):
+        means = class_means(parts[self.space], y, len(kept))
+        self.centers_ = regrouped(self.centers_, kept, means)
 
     def _score_classes(self, **parts):
         X = parts[self.space]
@@ -283,6 +294,19 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
         if self.relative:
             background = covariance(everything, self._mean[None], y * 0)
             self._background = whitening(background)
+
+    def _regroup(self, kept, y, **parts):
+        prepare = length_one if self.normalize else None
+        means = class_means(parts[self.space], y, len(kept), prepare)
+        self.means_ = regrouped(self.means_, kept, means)
+        if self.covariance == "tied":
+            self._centers = (self.means_ - self._mean) @ self._whitening
+            return
+        # A few samples tell no covariance: a new class has the mean of the others.
+        mean = np.nanmean(self.covariance_, axis=0)
+        own = [mean] * len(kept), [whitening(mean)] * len(kept)
+        self.covariance_ = regrouped(self.covariance_, kept, np.array(own[0]))
+        self._whitening = regrouped(self._whitening, kept, np.array(own[1]))
 
     def _warn(self):
         if self.relative and len(self.classes_) < FEW_CLASSES:

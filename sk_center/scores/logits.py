@@ -7,7 +7,9 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from sk_center._utils.schema import array, bounded
 from sk_center.scores.base import BaseScore
+from sk_center.scores.rows import regrouped
 
 __all__ = ["GEN", "Energy", "LogOdds", "MaxLogit", "MaxSoftmax"]
 
@@ -15,7 +17,34 @@ __all__ = ["GEN", "Energy", "LogOdds", "MaxLogit", "MaxSoftmax"]
 LEAST = 1e-12
 
 
-class MaxSoftmax(BaseScore, name="max_softmax"):
+class ScoreOfProbabilities(BaseScore):
+    """Base class of scores of the probability of each class.
+
+    Where classes were added, the score of a class looks at the probabilities of those that
+    came no later than itself, as if the others were not there: it stays what it was.
+    """
+
+    needs = ("probabilities",)
+    learns = False
+    _saved_state = {"?_rounds": bounded(array("i", "K"), 0)}
+
+    def _fit(self, y, **parts):
+        vars(self).pop("_rounds", None)
+
+    def _regroup(self, kept, y, **parts):
+        former = getattr(self, "_rounds", np.zeros(max(kept.max(), 0) + 1, dtype=np.intp))
+        self._rounds = regrouped(former, kept, np.full(len(kept), former.max() + 1))
+
+    @property
+    def _rivals(self):
+        """Which classes, by row, count in the score of others, by column; None if all."""
+        rounds = getattr(self, "_rounds", np.zeros(1))
+        if rounds.min() == rounds.max():
+            return None
+        return (rounds[:, None] <= rounds).astype(np.float64)
+
+
+class MaxSoftmax(ScoreOfProbabilities, name="max_softmax"):
     """The probability of each class, as the classifier gives it.
 
     The largest of them is the maximum softmax probability [1]_, the field's baseline.
@@ -50,17 +79,20 @@ class MaxSoftmax(BaseScore, name="max_softmax"):
     array([0.6, 0.9])
     """
 
-    needs = ("probabilities",)
-    learns = False
-
     def _score_classes(self, probabilities):
-        return probabilities
+        rivals = self._rivals
+        return probabilities if rivals is None else probabilities / (probabilities @ rivals)
 
     def _score_own(self, index, probabilities):
-        return probabilities[np.arange(len(index)), index]
+        scores = self._score_classes(probabilities)
+        return scores[np.arange(len(index)), index]
 
     def _to_onnx(self, probabilities):
-        return probabilities
+        rivals = self._rivals
+        if rivals is None:
+            return probabilities
+        rivals = rivals.astype(probabilities.dtype)
+        return probabilities / (probabilities @ rivals)
 
 
 class MaxLogit(BaseScore, name="max_logit"):
@@ -102,6 +134,9 @@ class MaxLogit(BaseScore, name="max_logit"):
     needs = ("logits",)
     learns = False
 
+    def _regroup(self, kept, y, **parts):
+        """Learn nothing: the estimator has a logit for each class."""
+
     def _score_classes(self, logits):
         return logits
 
@@ -112,7 +147,7 @@ class MaxLogit(BaseScore, name="max_logit"):
         return logits
 
 
-class LogOdds(BaseScore, name="log_odds"):
+class LogOdds(ScoreOfProbabilities, name="log_odds"):
     """The logarithm of the odds of each class, ``log(p_k / (1 - p_k))``.
 
     They rank samples as the probabilities do, but do not end at one: where those of most
@@ -147,25 +182,23 @@ class LogOdds(BaseScore, name="log_odds"):
     array([0.   , 2.197])
     """
 
-    needs = ("probabilities",)
-    learns = False
-
     def _score_classes(self, probabilities):
-        P = probabilities.astype(np.float64, copy=False)
-        others = sums_of_others(P)
+        P, rivals = probabilities.astype(np.float64, copy=False), self._rivals
+        others = sums_of_others(P) if rivals is None else P @ without_diagonal(rivals)
         return np.log(np.maximum(P, LEAST)) - np.log(np.maximum(others, LEAST))
 
     def _score_own(self, index, probabilities):
         P = probabilities.astype(np.float64)
         rows = np.arange(len(P))
-        own = P[rows, index]
+        own, rivals = P[rows, index], self._rivals
         P[rows, index] = 0
-        others = P.sum(axis=1)
+        others = P.sum(axis=1) if rivals is None else (P * rivals.T[index]).sum(axis=1)
         return np.log(np.maximum(own, LEAST)) - np.log(np.maximum(others, LEAST))
 
     def _to_onnx(self, probabilities):
         P = probabilities.astype(np.float64)
-        others = sums_of_others_to_onnx(P, len(self.classes_))
+        others, rivals = sums_of_others_to_onnx(P, len(self.classes_)), self._rivals
+        others = others if rivals is None else P @ without_diagonal(rivals)
         return P.maximum(LEAST).log() - others.maximum(LEAST).log()
 
 
@@ -218,6 +251,9 @@ class Energy(BaseScore, name="energy"):
 
     def __init__(self, temperature: float = 1.0) -> None:
         self.temperature = temperature
+
+    def _regroup(self, kept, y, **parts):
+        """Learn nothing: one more logit can only raise the energy."""
 
     def _score_classes(self, logits):
         return self.temperature * log_sum_exp(logits / self.temperature)
@@ -318,6 +354,11 @@ def sums_of_others_to_onnx(P, n_classes):
     # Sums of all but one, so that rounding of the largest leaves the others.
     others = P @ (1.0 - np.eye(n_classes))
     return P.graph.where(largest > P, total - P, others)
+
+
+def without_diagonal(rivals):
+    """Return which other classes count in the score of each."""
+    return rivals * (1 - np.eye(len(rivals)))
 
 
 def log_sum_exp(logits):

@@ -6,17 +6,25 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_center._utils.extras import import_extra
-from sk_center._utils.schema import array, boolean, positive
+from sk_center._utils.schema import array, boolean, bounded, positive
 from sk_center.scores.base import BaseScore
 from sk_center.scores.nearest import Nearest
 from sk_center.scores.parts import SPACES
-from sk_center.scores.rows import blocks, by_class, class_means, length_one, lengths
+from sk_center.scores.rows import (
+    blocks,
+    by_class,
+    class_means,
+    length_one,
+    lengths,
+    present_index,
+    regrouped,
+)
 from sk_center.scores.scaling import SCALES, scaled, scaling_of
 
 if TYPE_CHECKING:
@@ -165,6 +173,7 @@ class KNeighbors(BaseScore, name="knn"):
         "starts_": array("i", None),
         "normalize_": boolean,
         "unit_": positive,
+        "?_owners": bounded(array("i", "kept"), 0),
         "?_origins": array("f", None, None),
         "?_shift": array("f", "columns"),
         "?_factor": lambda value, sizes: array("f", *[None] * value.ndim)(value, sizes),
@@ -221,6 +230,8 @@ class KNeighbors(BaseScore, name="knn"):
         )
         self.starts_ = np.concatenate([[0], np.cumsum(sizes)])
         X, groups = X[rows], groups[rows]
+        if self.pooled:
+            self._owners = y[rows]
         self.unit_ = 1.0
         if self.unit == "between":
             self.unit_ = distance_between(self._mapped(X), y[rows])
@@ -234,9 +245,33 @@ class KNeighbors(BaseScore, name="knn"):
         for some in blocks(*X.shape):
             self.samples_[some] = self._mapped(X[some]) - self._origins[groups[some]]
 
+    def _regroup(self, kept, y, **parts):
+        sizes = np.diff(self.starts_)
+        owners = self._owners if self.pooled else np.repeat(np.arange(len(sizes)), sizes)
+        owners = present_index(kept, max(owners.max(), kept.max()) + 1)[owners]
+        stay = np.flatnonzero(owners >= 0)
+        samples, owners = self.samples_[stay], np.concatenate([owners[stay], y])
+        new = self._mapped(parts[self.space])
+        if hasattr(self, "_origins"):
+            if not self.pooled:
+                means = np.nan_to_num(class_means(new, y, len(kept)))
+                self._origins = regrouped(self._origins, kept, means)
+            new = new - self._origins[y * 0 if self.pooled else y]
+        if len(y):
+            new = new.astype(samples.dtype, copy=False)
+            stack = vstack if issparse(samples) else np.concatenate
+            samples = stack([samples, new])
+        if self.pooled:
+            self.samples_, self._owners = samples, owners
+            self.starts_ = np.array([0, len(owners)])
+            return
+        self.samples_ = samples[np.argsort(owners, kind="stable")]
+        sizes = np.bincount(owners, minlength=len(kept))
+        self.starts_ = np.concatenate([[0], np.cumsum(sizes)])
+
     def _check(self, X):
         """Forget an earlier fit, and raise ValueError where parameters clash."""
-        for name in ("_shift", "_factor", "_origins"):
+        for name in ("_owners", "_shift", "_factor", "_origins"):
             vars(self).pop(name, None)
         if issparse(X) and self.scale is not None:
             raise ValueError(

@@ -121,6 +121,9 @@ class PrincipalDistance(BaseScore, name="principal_distance"):
         gain = np.maximum(1 / self.rest_ - 1 / np.maximum(variances, self.rest_), 0)
         self.table_ = axes * np.sqrt(gain)
 
+    def _regroup(self, kept, y, **parts):
+        """Learn nothing: the directions stay."""
+
     def _score_classes(self, **parts):
         X = parts[self.space]
         squares = np.empty(len(X))

@@ -52,6 +52,26 @@ def length_one(rows: Any) -> Any:
     return rows / np.where(length > 0, length, 1)
 
 
+def regrouped(
+    values: NDArray[Any], kept: NDArray[np.intp], new: NDArray[Any]
+) -> NDArray[Any]:
+    """Return what there is for each class where classes come and go.
+
+    ``kept`` has for each class its former index, or -1 for a new one, whose value is that
+    at its own index in ``new``.
+    """
+    found = values[np.maximum(kept, 0)]
+    found[kept < 0] = new[kept < 0]
+    return found
+
+
+def present_index(kept: NDArray[np.intp], n_former: int) -> NDArray[np.intp]:
+    """Return the present index of each former class, -1 for one that is gone."""
+    found = np.full(n_former, -1)
+    found[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
+    return found
+
+
 def class_means(
     X: Any,
     y: NDArray[np.intp],
