@@ -10,6 +10,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_center._classifier.changing import ChangingClassesMixin
 from sk_center._classifier.inputs import (
     check_training_data,
     check_validation,
@@ -41,7 +42,12 @@ __all__ = ["CenterLossClassifier"]
 
 
 class CenterLossClassifier(
-    NetParamsMixin, PredictionMixin, SavingMixin, CallbackSupportMixin, BaseEstimator
+    NetParamsMixin,
+    PredictionMixin,
+    ChangingClassesMixin,
+    SavingMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
 ):
     """Neural network classifier whose classes are compact clouds around centers.
 

@@ -273,6 +273,8 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             check_is_fitted(self)
         X = check_inputs(self, X)
         by_center = self.predict_with == "center"
+        if needs_logits(names, by_center):
+            self._check_classes_of_net("The softmax head")
         device = device_of(self.net_)
         centers = torch.from_numpy(self.centers_).to(device)
         passes = self.net_.forward_iter(

@@ -69,11 +69,11 @@ class SavingMixin:
             raise ValueError(
                 f"_sample_shape is {self._sample_shape}, that of the network {of_net}"
             )
-        expected = len(self.classes_), self.module_.center.feature_dim
-        for where, centers in (
-            ("network", self._centers_of_net()),
-            ("file", self.centers_),
+        for where, classes, centers in (
+            ("network", self._classes_of_net, self._centers_of_net()),
+            ("file", self.classes_, self.centers_),
         ):
+            expected = len(classes), self.module_.center.feature_dim
             if centers.shape != expected:
                 raise ValueError(
                     f"the centers of the {where} must have the shape {expected}; got "

@@ -20,6 +20,8 @@ from sk_center.batches.datasets import LabelledDataset
 def train(classifier, data, task, goes_on, epochs=None, streams=False):
     """Train a classifier on checked data and set what it finds as attributes."""
     X, y, weight = data
+    if goes_on:
+        classifier._check_classes_of_net("Training that goes on")
     check_agreement(classes=classifier.classes_.tolist())
     seed = classifier._seed if goes_on else classifier.random_state
     rng = from_rank_0(lambda: check_random_state(seed))
@@ -63,6 +65,7 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
             net.partial_fit(dataset, y, epochs=epochs)
         found = result(net, rng)
         task.end(found)
+    vars(classifier).pop("_trained_classes", None)
     vars(classifier).update(found)
     if net.interrupted_:
         warn_user(

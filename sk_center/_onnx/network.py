@@ -28,9 +28,12 @@ def outputs_of(
     network = convert_network(classifier.module_, classifier._sample_shape)
     features = graph.include(network, "network_", inputs.astype(np.float32))
     away = features.distances(classifier.centers_)
-    logits = known_logits(classifier, features)
+    found = {"features": features, "distances": away}
+    # The head knows nothing of classes that were added.
+    if np.array_equal(classifier._classes_of_net, classifier.classes_):
+        found["logits"] = known_logits(classifier, features)
     if classifier.predict_with == "softmax":
-        scores = scaled = logits
+        scores = scaled = found["logits"]
     else:
         scores = -away
         # Infinitely far from all centers is still equally far.
@@ -42,9 +45,7 @@ def outputs_of(
     probabilities = odds / odds.reduce("Sum", 1, keepdims=True)
     index = scores.argmax()
     return {
-        "features": features,
-        "distances": away,
-        "logits": logits,
+        **found,
         "probabilities": probabilities.astype(np.float32),
         "index": index,
         "label": graph.op(
