@@ -27,13 +27,20 @@ def judge(open_set, outputs, rounding=0.0):
         known = open_set.calibration_.scores_
         raised = rounding * np.abs(known[np.isfinite(known)]).max(initial=0.0)
         compared, own_compared = (x.astype(np.float64) + raised for x in (every, score))
-    if open_set.guarantee == "class":
-        by_class = p_values(open_set.calibration_, compared, open_set.groups_)
-        accepted = by_class > thresholds
+    groups = open_set.groups_
+    if open_set.guarantee == "class" or open_set._has_added_classes:
+        p = p_values(open_set.calibration_, compared, groups)
+        if open_set._has_added_classes:
+            # The predicted class stands for its group.
+            own_group = graph.op("Gather", groups, index)
+            same = graph.op("Equal", own_group, groups, dtype=bool)
+            others = same & ~graph.op("Equal", index, classes, dtype=bool)
+            p = graph.where(others, np.zeros(n_classes), p)
+        by_class, accepted = p, p > thresholds
         rejected = accepted.astype(np.float32).reduce("Max", 1, keepdims=True) < 0.5
-        p_known = by_class.reduce("Max", 1, keepdims=True)
+        p_known = p.reduce("Max", 1, keepdims=True)
         # The accepting class of the largest p-value, among equal ones of the largest score.
-        p = graph.where(accepted, by_class, -1.0)
+        p = graph.where(accepted, p, -1.0)
         largest = p >= p.reduce("Max", 1, keepdims=True)
         ranking = graph.where(largest, every, np.array(-np.inf, every.dtype))
         best = graph.op("Unsqueeze", ranking.argmax(), column)
@@ -41,14 +48,14 @@ def judge(open_set, outputs, rounding=0.0):
         index = graph.where(keeps, index, best)
         compatible = accepted
     else:
-        by_class = p_values(open_set.class_calibration_, compared, classes)
-        groups = open_set.groups_
         p_groups = p_values(
             open_set.calibration_, own_compared, np.arange(groups.max() + 1)
         )
         group = graph.op("Gather", groups, index)
         p_known = graph.op("GatherElements", p_groups, group, axis=1)
         rejected = p_known <= graph.op("Gather", thresholds, index)
+    if open_set.guarantee != "class":
+        by_class = p_values(open_set.class_calibration_, compared, classes)
         compatible = by_class > open_set.calibration_report_.rate_allowed
     own = graph.op("Equal", index, classes, dtype=bool)
     answer = graph.where(rejected, np.int64(n_classes), index)

@@ -10,7 +10,12 @@ from scipy.sparse import issparse, vstack
 from scipy.stats import false_discovery_control
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from sk_center.open_set.decision import Decision, decide, decide_by_class
+from sk_center.open_set.decision import (
+    Decision,
+    decide,
+    decide_by_class,
+    p_values_of_groups,
+)
 from sk_center.open_set.explanation import explain
 from sk_center.open_set.scoring import blocks_of, score_outputs
 
@@ -392,12 +397,19 @@ class AnswersMixin:
         sets[decision.rejected] = False
         return sets
 
+    @property
+    def _has_added_classes(self):
+        """Whether former and added classes are two groups of the marginal guarantee."""
+        return self.guarantee == "marginal" and len(self.calibration_.n_samples_) > 1
+
     def _judge(self, X, by_class=False, features=False):
         """Return the decision, p-values by class or None, indices of labels, features."""
         if "estimator_" not in vars(self):
             check_is_fitted(self)  # which takes longer than a small network
         by_class = by_class or self.guarantee == "class"
-        needed = ["labels", *self.score_.needs, *(["classes"] if by_class else [])]
+        needed = ["labels", *self.score_.needs]
+        if by_class or self._has_added_classes:
+            needed.append("classes")
         if features and "features" not in needed:
             needed.append("features")
         parts = [
@@ -418,12 +430,18 @@ class AnswersMixin:
         index = np.searchsorted(self.classes_, predicted)
         scores = score_outputs(self.score_, outputs, index)
         p_values = None
-        if by_class:
+        if by_class or self._has_added_classes:
             every = score_outputs(self.score_, outputs)
+        if by_class:
             own = self.guarantee == "class"
             groups = self.groups_ if own else np.arange(len(self.classes_))
             p_values = self.class_calibration_.p_values(every, groups)
-        if self.guarantee == "class":
+        if self._has_added_classes:
+            p_groups = p_values_of_groups(every, index, self.calibration_, self.groups_)
+            p_known, rejected, index = decide_by_class(
+                p_groups, every, index, self.thresholds_
+            )
+        elif self.guarantee == "class":
             p_known, rejected, index = decide_by_class(
                 p_values, every, index, self.thresholds_
             )

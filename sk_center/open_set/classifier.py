@@ -28,6 +28,7 @@ from sk_center._utils.versions import versions, warn_of_versions
 from sk_center.calibration import CALIBRATIONS
 from sk_center.calibration.base import BaseCalibration
 from sk_center.open_set.answers import AnswersMixin
+from sk_center.open_set.changing import ChangingMixin
 from sk_center.open_set.decision import GUARANTEES, answers_of
 from sk_center.open_set.delegation import DelegationMixin
 from sk_center.open_set.fitting import fit_open_set
@@ -46,6 +47,7 @@ __all__ = ["OpenSetClassifier"]
 
 class OpenSetClassifier(
     AnswersMixin,
+    ChangingMixin,
     DelegationMixin,
     CallbackSupportMixin,
     ClassifierMixin,

@@ -84,6 +84,23 @@ def decide(
     return p_known, p_known <= calibration.thresholds_[own]
 
 
+def p_values_of_groups(
+    scores: NDArray[Any],
+    predicted: NDArray[np.intp],
+    calibration: BaseCalibration,
+    groups: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Return p-values by which ``decide_by_class`` decides between groups of classes.
+
+    The predicted class stands for its group, as if there were no other; the largest score
+    stands for any other group.
+    """
+    p_values = calibration.p_values(scores, groups)
+    others = groups == groups[predicted][:, None]
+    others[np.arange(len(predicted)), predicted] = False
+    return np.where(others, 0.0, p_values)
+
+
 def decide_by_class(
     p_values: NDArray[np.float64],
     scores: NDArray[Any],

@@ -172,7 +172,8 @@ class Explanation:
         return "\n".join(lines)
 
     def _summary(self):
-        if self.guarantee == "class":
+        other = self.label != self.predicted and not self.rejected
+        if self.guarantee == "class" or other:
             if self.rejected:
                 return (
                     f"{self.label!r}: rejected, since every class rejects it;\n"

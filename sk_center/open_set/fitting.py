@@ -275,8 +275,7 @@ def set_thresholds(
     if not by_class:
         kept = {"tolerance": found.tolerance(found.own)}
         model.class_calibration_ = clone(calibration).fit(found.own, found.y, rates, **kept)
-    model.thresholds_ = calibration.thresholds_[groups]
-    model.score_thresholds_ = calibration.score_thresholds_[groups]
+    set_class_thresholds(model)
     rejected, y = judged(model, found, groups, group_rates)
     counts = np.bincount(y, weights=rejected, minlength=n_classes)
     n_judged = np.bincount(y, minlength=n_classes)
@@ -295,6 +294,13 @@ def set_thresholds(
     )
 
 
+def set_class_thresholds(model: Any) -> None:
+    """Set the thresholds of each class from those of its group."""
+    calibration, groups = model.calibration_, model.groups_
+    model.thresholds_ = calibration.thresholds_[groups]
+    model.score_thresholds_ = calibration.score_thresholds_[groups]
+
+
 def judged(
     model: Any,
     found: Calibrated,
@@ -307,13 +313,16 @@ def judged(
     rejected = rejected_by_others(
         model.calibration_, scores, groups[class_], rates, model.confidence
     )
-    if not by_class:
+    if not by_class and not model._has_added_classes:
         return rejected, found.y
-    # Every other class must reject a sample, too.
+    # Every other class must reject a sample, or the classes of every other group, too.
     some = found.compared
     every = np.where(np.isnan(found.by_class), -np.inf, found.by_class)
     others = model.calibration_.p_values(every, groups) <= model.thresholds_
-    others[np.arange(len(some)), found.y[some]] = True
+    if by_class:
+        others[np.arange(len(some)), found.y[some]] = True
+    else:
+        others |= groups == groups[class_[some]][:, None]
     return rejected[some] & others.all(axis=1), found.y[some]
 
 

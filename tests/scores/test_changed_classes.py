@@ -135,7 +135,10 @@ def test_probabilities_of_later_classes_do_not_count(score):
 def test_scores_that_are_the_same_for_all_classes_stay():
     """Check that directions and functions of a sample alone know nothing of classes."""
     (X, y), (X_new, y_new), tests = problem()
-    for score in (PrincipalDistance(space="features"), FunctionScore(lambda X: X.sum(axis=1))):
+    for score in (
+        PrincipalDistance(space="features"),
+        FunctionScore(lambda X: X.sum(axis=1)),
+    ):
         former = score.fit(X, y)
         more = former.with_classes(np.arange(4), KEPT, {"features": X_new}, y_new)
         expected = former.score_samples(tests)

@@ -1,0 +1,134 @@
+"""Calibration samples of added classes, as groups beside those of the former classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sk_center._utils.labels import shortened
+from sk_center._utils.user_warning import warn_user
+from sk_center.calibration import ConformalCalibration, WeibullCalibration
+from sk_center.calibration.groups import rates_of_groups
+from sk_center.calibration.tails import conformal_with_tails
+from sk_center.open_set.fitting import calibration_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sk_center.calibration.base import BaseCalibration
+    from sk_center.open_set.fitted_part import Calibrated
+
+
+def add_groups(
+    model: Any,
+    found: Calibrated,
+    kept: NDArray[np.intp],
+    rates: NDArray[np.float64],
+    needed: NDArray[np.intp],
+) -> None:
+    """Give the calibrations of a model the groups of its added classes."""
+    by_class, marginal = model.guarantee == "class", model.guarantee == "marginal"
+    class_ = found.predicted if model.guarantee == "predicted" else found.y
+    scores = found.own if by_class else found.scores
+    if marginal:  # a sample that is predicted as a former class comes to this group, too
+        scores = np.where((kept < 0)[found.predicted], found.scores, found.own)
+    samples = samples_of(found, scores)
+    counts, new = np.bincount(class_, minlength=len(kept)), kept < 0
+    former: BaseCalibration = model.calibration_
+    groups = np.where(new, 0, model.groups_[np.maximum(kept, 0)])
+    # Classes with a group of their own, those that share one, those without samples.
+    alone = new & (counts >= needed) & (not marginal)
+    shared = new & (counts > 0) & ~alone
+    lone = new & (counts == 0)
+    pooled, n_pooled = samples[shared[class_]], len(former.n_samples_)
+    if marginal and n_pooled > 1 and shared.any():  # with classes that were added before
+        pooled = np.concatenate([former._samples()[1], pooled])
+        shared |= groups == 1
+    few = bool(shared.any()) and len(pooled) < needed[shared].max()
+    if few and model.confidence is not None:  # which a tail does not know
+        shared, lone, few = shared & ~new, lone | (shared & new), False
+    # The scores of each further group, its classes, and whether a tail continues them.
+    further = [
+        (samples[class_ == k], np.arange(len(kept)) == k, False) for k in alone.nonzero()[0]
+    ]
+    if shared[new].any():
+        further.append((pooled, shared, few))
+    if lone.any() and not marginal:
+        further.append((np.concatenate(former._samples()), lone, False))
+    calibration = former
+    for part, own, tail in further:
+        groups[own] = len(calibration.n_samples_)
+        rate = rates_of_groups(np.zeros(own.sum(), dtype=np.intp), rates[own])[0]
+        calibration = with_group(model, calibration, part, rate, tail)
+    used, model.groups_ = np.unique(groups, return_inverse=True)
+    model.calibration_ = calibration.take(used)
+    if by_class:
+        model.class_calibration_ = model.calibration_
+    else:
+        own_samples = samples_of(found, found.own)
+        places = np.flatnonzero(new)
+        order = np.where(new, len(model.class_calibration_.n_samples_), kept)
+        order[places] += np.arange(len(places))
+        model.class_calibration_ = model.class_calibration_.with_groups(
+            [own_samples[found.y == k] for k in places], rates[places].tolist()
+        ).take(order)
+    n_few = len(pooled) if few else 0
+    warn_of_few(model.classes_, shared & new, n_few, lone, needed.max())
+
+
+def with_group(
+    model: Any,
+    former: BaseCalibration,
+    samples: NDArray[np.float64],
+    rate: float,
+    tail: bool,
+) -> BaseCalibration:
+    """Return a calibration with a further group, continued by a tail or as ``fit`` does."""
+    conformal = calibration_of(model.calibration, model.confidence)
+    if isinstance(conformal, ConformalCalibration) and (
+        tail or isinstance(former, WeibullCalibration)
+    ):
+        former = conformal_with_tails(former)
+        if not tail:
+            index, rates = np.zeros(len(samples), dtype=np.intp), np.array([rate])
+            lowered, tolerance = samples.T
+            conformal._learn(lowered, tolerance, index, rates, model.confidence)
+            return former._joined(conformal_with_tails(conformal))
+    return former.with_groups([samples], [rate], model.confidence)
+
+
+def samples_of(found: Calibrated, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return calibration samples as ``with_groups`` takes them."""
+    tolerance = found.tolerance(scores)
+    return np.column_stack([scores - tolerance, tolerance])
+
+
+def warn_of_few(
+    classes: NDArray[Any],
+    shared: NDArray[np.bool_],
+    n_few: int,
+    lone: NDArray[np.bool_],
+    needed: int,
+) -> None:
+    """Warn once of added classes whose bound has too few samples."""
+
+    def named(some):
+        return shortened([repr(label) for label in classes[some].tolist()])
+
+    said = []
+    if n_few:
+        said.append(
+            f"The added classes [{named(shared)}] have {n_few} calibration samples "
+            f"together, where the bound takes {needed}: it is as good as the Weibull tail "
+            "that continues them."
+        )
+    if lone.any() and needed:
+        said.append(
+            f"The added classes [{named(lone)}] have too few samples to calibrate with, "
+            "and are compared with the former calibration samples: nothing bounds how "
+            "often their samples are rejected."
+        )
+    if said:
+        said.append("Give more samples, or call recalibrate when there are some.")
+        warn_user(" ".join(said))

@@ -1,0 +1,454 @@
+"""Classes added, classes removed and thresholds set anew, without training.
+
+The features and all that was learned stay. An added class gets what stands for a class: a
+center, or its samples for neighbors, in the estimator, and the same or a density in the
+score, on the scales that the score has. A score that asks for one class is then what it was
+for the others; one that is the same for every class, such as the distance to the nearest
+sample of any, can only rise. Further samples calibrate:
+
+- Held out, the share ``cv`` of each class, where these are enough for the bound: then it is
+  exact.
+- Else in five folds, which for a class of two to five samples are leave-one-out: each
+  sample is scored by what the others of its class tell, and all of them then teach the
+  class. A later sample meets a class that learned from a few more samples, so the bound is
+  approximate.
+- Where even these are too few for the bound, but two or more, the lowest of them are
+  continued by a Weibull tail, whose shape is that of the former classes and whose scale is
+  that of the new samples. The bound is as good as this assumption.
+- A class of one sample has nothing to calibrate with. It is compared with all former
+  calibration samples, which bounds nothing.
+
+These hold then, if the score of a former class stays as it was:
+
+``"class"``
+    The calibration of the former classes is as it was, to the bit. A sample is rejected
+    only if every class rejects it, so one of a former class is rejected no more often than
+    before, and one of an added class with probability at most the rate.
+
+``"predicted"``
+    The groups of the former classes are as they were, to the bit, and each added class is
+    a further group. A former group still holds calibration samples that would be predicted
+    as an added class now; in so far its bound is approximate.
+
+``"marginal"``
+    Calibration samples of former and of added classes together would be exchangeable with
+    no mixture of known samples, since those added are as many as somebody labelled. So they
+    are two groups, and as under "class" both must reject a sample. In the group of its
+    predicted class a sample has the score of that class, as before, and in the other the
+    largest score of the classes there. It follows, by the same argument, that
+
+    - a former known sample is rejected with probability at most the rate, over the same
+      mixture as before; its ``p_known`` can only rise;
+    - a known sample of the added classes is rejected with probability at most the rate,
+      over the mixture of the samples that were given.
+
+    A sample that its predicted class rejects and the other group accepts gets the class of
+    the largest score there.
+
+Removing a class takes its center, samples, density and calibration group away. Under
+"marginal" the first group and its threshold stay as they are, since they do not tell
+classes apart: the bound is over the mixture with the class that is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sk_center._utils.labels import shortened
+from sk_center._utils.user_warning import warn_user
+from sk_center.calibration.groups import rates_of_groups
+from sk_center.open_set.added_groups import add_groups
+from sk_center.open_set.changing_estimators import with_classes
+from sk_center.open_set.decision import answers_of
+from sk_center.open_set.fitted_part import calibrate, joined
+from sk_center.open_set.fitting import (
+    calibration_of,
+    checked,
+    judged,
+    rates_of,
+    set_class_thresholds,
+    set_thresholds,
+)
+from sk_center.open_set.outputs import negative_label_of, outputs_of, rows_of
+from sk_center.open_set.report import concerns_of
+from sk_center.open_set.splits import is_share, split_classes
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from sk_center._utils.types import Samples
+    from sk_center.open_set.fitted_part import Calibrated
+
+# Folds in which the samples of added classes score each other.
+N_FOLDS = 5
+
+
+class ChangingMixin:
+    """Methods that change a fitted open-set classifier without training."""
+
+    def add_classes(self, X: Samples, y: ArrayLike) -> Self:
+        """Add classes by a few samples of each, without training.
+
+        The features stay, so the classifier must be one whose classes stand for themselves:
+        a :class:`~sk_center.CenterLossClassifier` that predicts by its centers, a
+        :class:`sklearn.neighbors.NearestCentroid` or
+        :class:`sklearn.neighbors.KNeighborsClassifier`, also at the end of a Pipeline or
+        frozen. A KNeighborsClassifier of k neighbors takes more than k / 2 samples to
+        predict a class. The score must be one of classes or of samples, as the default is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples of the new classes alone, of the form seen in ``fit``.
+
+        y : array-like of shape (n_samples,)
+            Their labels, none of them a known class.
+
+        Returns
+        -------
+        self : OpenSetClassifier
+            The classifier, which knows the classes now.
+
+        Raises
+        ------
+        ValueError
+            If a label is known already, or of another kind than the known ones, the
+            estimator or the score cannot add classes, or the data are invalid. The
+            classifier is then as it was.
+
+        sklearn.exceptions.NotFittedError
+            If this classifier is not fitted.
+
+        Warns
+        -----
+        UserWarning
+            Once, where the samples are too few for the bound: it names the classes.
+
+        See Also
+        --------
+        OpenSetClassifier.remove_classes : The opposite.
+        OpenSetClassifier.recalibrate : Makes former and added classes one group again.
+        sk_center.open_set.group_rejected : Finds candidates among rejected samples.
+
+        Notes
+        -----
+        Where they are enough for the bound, the share ``cv`` of the samples of each class
+        calibrates and the others teach; else all do both, in five folds, and the bound is
+        approximate.
+
+        The bound for former classes stays. Under the guarantee "class" their calibration is
+        the same to the last bit, and no sample of theirs is rejected that was accepted.
+        Under "marginal" former and added classes are two groups, each with its threshold,
+        and a sample is rejected where both reject it: the bound then holds over the former
+        classes as before, and over the added ones as their samples were given. A sample
+        that only the group of its predicted class rejects gets the best class of the other.
+        Under "predicted" each added class is a further group.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.neighbors import NearestCentroid
+        >>> from sk_center import OpenSetClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> known = y < 2
+        >>> model = OpenSetClassifier(NearestCentroid(), conformity_score="mahalanobis")
+        >>> model = model.fit(X[known], y[known])
+        >>> model.predict(X[[0, 60, 110]])
+        array([ 0,  1, -1])
+        >>> model.add_classes(X[120:], y[120:]).predict(X[[0, 60, 110]])
+        array([0, 1, 2])
+        """
+        check_is_fitted(self)
+        vars(self).update(vars(grown(self, X, y)))
+        return self
+
+    def remove_classes(self, classes: ArrayLike) -> Self:
+        """Remove classes, without training; their samples are outsiders from then on.
+
+        Parameters
+        ----------
+        classes : array-like of shape (n_removed,)
+            Labels of known classes. At least two others must remain.
+
+        Returns
+        -------
+        self : OpenSetClassifier
+            The classifier, which does not know the classes any more.
+
+        Raises
+        ------
+        ValueError
+            If a label is not known, fewer than two classes remain, or the estimator or the
+            score cannot remove classes. The classifier is then as it was.
+
+        sklearn.exceptions.NotFittedError
+            If this classifier is not fitted.
+
+        See Also
+        --------
+        OpenSetClassifier.add_classes : The opposite, with the classifiers it takes.
+
+        Notes
+        -----
+        Under the guarantees "predicted" and "class" the calibration of the other classes
+        stays as it is. Under "marginal" the threshold stays, which bounds the rate over the
+        mixture with the removed classes; :meth:`recalibrate` bounds it over the others
+        alone. Scores that are the same for every class may fall where a removed class was
+        the nearest.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.neighbors import NearestCentroid
+        >>> from sk_center import OpenSetClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = OpenSetClassifier(NearestCentroid(), conformity_score="mahalanobis")
+        >>> model.fit(X, y).remove_classes([2]).predict(X[[0, 60, 110]])
+        array([ 0,  1, -1])
+        """
+        check_is_fitted(self)
+        vars(self).update(vars(without(self, classes)))
+        return self
+
+    def recalibrate(self, X: Samples, y: ArrayLike) -> Self:
+        """Set thresholds anew by new samples; estimator and score stay as they are.
+
+        For known samples that have drifted, and after classes were added or removed: all
+        known classes then are one group again under the guarantee "marginal".
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples that trained neither the estimator nor the score, drawn as later ones
+            will be: the bound is over such. All of them calibrate, and the former
+            calibration samples do not any more.
+
+        y : array-like of shape (n_samples,)
+            Their labels, known classes. Under the guarantees "predicted" and "class",
+            classes of too few samples share a threshold, as in ``fit``.
+
+        Returns
+        -------
+        self : OpenSetClassifier
+            The classifier with other thresholds.
+
+        Raises
+        ------
+        ValueError
+            If a label is not known, or the samples are too few for
+            ``false_rejection_rate``. The classifier is then as it was.
+
+        sklearn.exceptions.NotFittedError
+            If this classifier is not fitted.
+
+        Warns
+        -----
+        UserWarning
+            Once, if y lacks known classes, and as ``fit`` does of thresholds and rates.
+
+        See Also
+        --------
+        OpenSetClassifier.calibration_report_ : The rates that the new samples keep.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.neighbors import NearestCentroid
+        >>> from sk_center import OpenSetClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = OpenSetClassifier(NearestCentroid(), conformity_score="mahalanobis")
+        >>> model = model.fit(X[::2], y[::2])
+        >>> model.recalibrate(X[1::2], y[1::2]).calibration_report_.n_samples
+        array([25, 25, 25])
+        """
+        check_is_fitted(self)
+        vars(self).update(vars(recalibrated(self, X, y)))
+        return self
+
+
+def grown(model: Any, X: Any, y: Any) -> Any:
+    """Return a copy of a fitted model that knows the classes of further samples, too."""
+    X, labels = checked(X, y)
+    classes = joined_classes(model, labels)
+    kept = places_of(classes, model.classes_)
+    index = np.searchsorted(classes, labels)
+    found = copy_of(model, classes)
+    rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
+    calibration, confidence = (
+        calibration_of(model.calibration, model.confidence),
+        model.confidence,
+    )
+    needed = np.array([calibration._samples_needed(rate, confidence) for rate in rates])
+    parts = []
+    for train, test in splits_of(model, index, kept, needed):
+        some = rows_of(X, train)
+        found.estimator_ = with_classes(model.estimator_, classes, kept, some, index[train])
+        outputs = outputs_of(found.estimator_, some, model.score_.needs)
+        everything = np.arange(len(classes))
+        found.score_ = model.score_.with_classes(everything, kept, outputs, index[train])
+        if test is not None and len(test):
+            part = found.estimator_, found.score_, rows_of(X, test), index[test]
+            parts.append(calibrate(*part, everything, classes))
+    calibrated = joined(parts, len(classes))
+    add_groups(found, calibrated, kept, rates, needed)
+    set_class_thresholds(found)
+    extend_report(found, calibrated, kept, rates)
+    return found
+
+
+def without(model: Any, classes: Any) -> Any:
+    """Return a copy of a fitted model that does not know some classes."""
+    gone = np.unique(np.asarray(classes))
+    unknown = [label for label in gone.tolist() if label not in model.classes_.tolist()]
+    if unknown:
+        raise ValueError(
+            f"classes must be known ones; got {unknown}, and the known ones are "
+            f"{shortened([*map(repr, model.classes_.tolist())])}."
+        )
+    left = model.classes_[~np.isin(model.classes_, gone)]
+    if len(left) < 2:
+        raise ValueError(
+            "At least two classes must remain; without "
+            f"classes={gone.tolist()} it would be {left.tolist()}."
+        )
+    kept, found = places_of(left, model.classes_), copy_of(model, left)
+    found.estimator_ = with_classes(model.estimator_, left, kept)
+    found.score_ = model.score_.with_classes(np.arange(len(left)), kept)
+    groups = model.groups_[kept]
+    used, found.groups_ = np.unique(groups, return_inverse=True)
+    found.calibration_ = found.class_calibration_ = model.calibration_.take(used)
+    if model.guarantee != "class":
+        found.class_calibration_ = model.class_calibration_.take(kept)
+    set_class_thresholds(found)
+    found.calibration_report_ = report_of(found, kept)
+    return found
+
+
+def recalibrated(model: Any, X: Any, y: Any) -> Any:
+    """Return a copy of a fitted model with thresholds by other samples."""
+    X, labels = checked(X, y)
+    classes, found = model.classes_, copy_of(model, model.classes_)
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y must hold known classes; got {shortened([*map(repr, unknown.tolist())])}. "
+            "add_classes adds classes."
+        )
+    everything, index = np.arange(len(classes)), np.searchsorted(classes, labels)
+    rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
+    calibrated = calibrate(model.estimator_, model.score_, X, index, everything, classes)
+    set_thresholds(
+        found, calibration_of(model.calibration, model.confidence), calibrated, rates
+    )
+    concerns = concerns_of(
+        found.calibration_report_, calibrated, None, model.confidence, model.score_
+    )
+    absent = classes[np.setdiff1d(everything, index)].tolist()
+    if absent:
+        concerns.append(
+            f"y holds no sample of the classes [{shortened([*map(repr, absent)])}]: "
+            "nothing bounds how often their samples are rejected."
+        )
+    if concerns:
+        warn_user(" ".join(concerns))
+    return found
+
+
+def joined_classes(model: Any, labels: NDArray[Any]) -> NDArray[Any]:
+    """Return the known classes and those of further labels, or raise ValueError."""
+    known, new = model.classes_.tolist(), np.unique(labels).tolist()
+    kinds = {isinstance(label, str) for label in (*known, *new)}
+    if len(kinds) > 1:
+        raise ValueError(
+            "y must hold labels of the kind of the known classes, such as "
+            f"{known[0]!r}; got {new[0]!r}."
+        )
+    others = model.outlier_label_, negative_label_of(model.estimator_)
+    taken = [label for label in new if label in known or label in others]
+    if taken:
+        raise ValueError(
+            f"y must hold new classes alone; {shortened([*map(repr, taken)])} are known "
+            "classes, the outlier label or that of negatives. recalibrate takes samples of "
+            "known classes."
+        )
+    return np.unique(np.concatenate([model.classes_, np.unique(labels)]))
+
+
+def places_of(classes: NDArray[Any], former: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the index of each class among the former ones, -1 where it is none."""
+    place = np.minimum(np.searchsorted(former, classes), len(former) - 1)
+    return np.where(former[place] == classes, place, -1)
+
+
+def copy_of(model: Any, classes: NDArray[Any]) -> Any:
+    """Return a copy of a model, of which attributes can be set, with other classes."""
+    found = object.__new__(type(model))  # copy.copy would make what a pickle holds
+    vars(found).update(vars(model))
+    found.classes_ = classes
+    found._answers = answers_of(classes, model.outlier_label_)
+    return found
+
+
+def splits_of(
+    model: Any, y: NDArray[np.intp], kept: NDArray[np.intp], needed: NDArray[np.intp]
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp] | None]]:
+    """Return which samples of added classes teach, and which calibrate."""
+    rows = np.arange(len(y))
+    if is_share(model.cv):
+        train, test = split_classes(y, rows, model.cv, np.random.RandomState(0))
+        counts, new = np.bincount(y[test], minlength=len(kept)), kept < 0
+        if model.guarantee == "marginal":
+            enough = len(test) >= needed.max()
+        else:
+            enough = (counts >= needed)[new].all()
+        if enough:
+            return [(train, test)]
+    order, sizes = np.argsort(y, kind="stable"), np.bincount(y)
+    place = np.empty(len(y), dtype=np.intp)
+    place[order] = rows - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    fold = np.where(sizes[y] > 1, place % N_FOLDS, -1)
+    folds: list[Any] = [np.flatnonzero(fold == i) for i in range(fold.max() + 1)]
+    return [*((np.setdiff1d(rows, test), test) for test in folds), (rows, None)]
+
+
+def extend_report(
+    model: Any, found: Calibrated, kept: NDArray[np.intp], rates: NDArray[np.float64]
+) -> None:
+    """Add the added classes to the report of a model."""
+    n_classes = len(kept)
+    group_rates = rates_of_groups(model.groups_, rates)
+    rejected, y = judged(model, found, model.groups_, group_rates)
+    counts = np.bincount(y, minlength=n_classes)
+    with np.errstate(invalid="ignore"):
+        rate_kept = np.bincount(y, weights=rejected, minlength=n_classes) / counts
+    model.calibration_report_ = report_of(
+        model, kept, np.bincount(found.y, minlength=n_classes), rates, rate_kept
+    )
+
+
+def report_of(model, kept, n_samples=None, rates=None, rate_kept=None):
+    """Return the report of a model whose former report has the kept classes."""
+    former, at = model.calibration_report_, np.maximum(kept, 0)
+    parts = {
+        name: np.where(kept >= 0, getattr(former, name)[at], new)
+        for name, new in (
+            ("n_samples", 0 if n_samples is None else n_samples),
+            ("rate_allowed", 0.0 if rates is None else rates),
+            ("rate_kept", np.nan if rate_kept is None else rate_kept),
+        )
+    }
+    n = parts["n_samples"]
+    total = max(n.sum(), 1)
+    return replace(
+        former,
+        classes=model.classes_,
+        score_threshold=model.score_thresholds_,
+        rejects=np.isfinite(model.score_thresholds_),
+        overall_allowed=float((n * parts["rate_allowed"]).sum() / total),
+        overall_kept=float((n * np.nan_to_num(parts["rate_kept"])).sum() / total),
+        **parts,
+    )
