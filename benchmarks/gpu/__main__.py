@@ -34,7 +34,7 @@ def main(argv=None):
     parser.add_argument("--device", default="auto", help="a device of torch")
     parser.add_argument("--out", default="benchmarks/results", help="folder of the results")
     parser.add_argument("--groups", default="*", help=f"which, of {names}")
-    parser.add_argument("--minutes", type=float, default=8, help="after that no row begins")
+    parser.add_argument("--minutes", type=float, default=7, help="after that no row begins")
     parser.add_argument("--quick", action="store_true", help="only try that all runs")
     args = parser.parse_args(argv)
     device = find_device(args.device)

@@ -101,7 +101,7 @@ def fits(size):
     """Time training, at batch sizes that leave a GPU idle up to such that fill it."""
     for name, body, width, (X, y) in problems(size):
         for batch in size.batches:
-            epochs = size.epochs(len(X), batch)
+            epochs = size.epochs(X, batch)
             what = f"fit, {name}, batch {batch}"
 
             def ours(body=body, X=X, y=y, epochs=epochs, batch=batch):
@@ -120,7 +120,7 @@ def fits(size):
                 yield f"memory, {what}", partial(peak, size, what, ours, hand)
         if body is narrow:
             for batch in size.batches[:2]:
-                epochs = size.epochs(len(X), batch)
+                epochs = size.epochs(X, batch)
                 what = f"fit, {name}, batch {batch}"
                 sides = (
                     size.waited(partial(ours, epochs=epochs, batch=batch)),
@@ -165,7 +165,7 @@ def variants(size):
     """Time what may make a training faster, against the training as it comes."""
     X, y = table(size.n_samples)
     batch = size.batches[len(size.batches) // 2]
-    epochs = size.epochs(len(X), batch)
+    epochs = size.epochs(X, batch)
     compiled = {"compile": True, "compile__backend": size.backend}
     graphs = dict(compiled)
     if size.backend == "inductor":
@@ -253,7 +253,7 @@ def searches(size):
     """Time a search over samples of the host, those of the device, and by two processes."""
     X, y = table(size.n_samples)
     batch = size.batches[-1]
-    epochs = size.epochs(len(X), batch)
+    epochs = size.epochs(X, batch)
 
     def search(X, n_jobs=None):
         classifier = CenterLossClassifier(
@@ -277,4 +277,4 @@ def searches(size):
         yield name, partial(compare, f"{what}, {name}", as_it_comes, None, *sides, 1)
 
 
-GROUPS = (correctness, fits, predictions, variants, steps, searches)
+GROUPS = (correctness, fits, predictions, steps, variants, searches)

@@ -18,6 +18,7 @@ class Size:
     # Steps of a fit, at least one epoch and at most so many.
     steps: int = 256
     most_epochs: int = 32
+    most_image_epochs: int = 4
     classes: tuple = (1_000, 100_000, 1_000_000, 10_000_000)
     feature_dim: int = 512
     step_batch: int = 8192
@@ -25,9 +26,10 @@ class Size:
     repeats: int = 5
     backend: str = "inductor"
 
-    def epochs(self, n_samples, batch):
+    def epochs(self, X, batch):
         """Return how many epochs make enough steps."""
-        return min(max(self.steps * batch // n_samples, 1), self.most_epochs)
+        most = self.most_epochs if X.ndim == 2 else self.most_image_epochs
+        return min(max(self.steps * batch // len(X), 1), most)
 
     def waited(self, function):
         """Return a function that returns when the device has done what another asks."""
