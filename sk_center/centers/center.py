@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -320,10 +320,9 @@ class Center(torch.nn.Module):
         if sample_weight is not None:
             sample_weight = sample_weight.detach()
         deviation = deviations(features, self.center, labels)
-        total = sum_of_squares(deviation, sample_weight)
         together = self.training and self.process_group is not None
         if self.update == "fixed" or not (len(labels) or together):
-            return deviation, total
+            return deviation, sum_of_squares(deviation, sample_weight)
         seen = self.count.index_select(0, labels)
         if together:
             unseen = (seen == 0) & ~self.informed
@@ -332,8 +331,10 @@ class Center(torch.nn.Module):
             return deviation, sum_of_squares(deviation, sample_weight)
         # Where a look at a value costs no wait for a device, it saves much arithmetic.
         looks = not hidden(labels)
+        total: Any = sum_of_squares(deviation, sample_weight) if looks else None
         least = int(seen.min()) if looks else 0
-        unseen = None if least else (seen == 0) & ~self.informed
+        # "and not informed" as a comparison: one kernel less.
+        unseen = None if least else (seen == 0) > self.informed
         if self.training:
             clean = looks and total.item() <= torch.finfo(torch.float32).max
             self._update(deviation, labels, seen, least, sample_weight, unseen, clean)
@@ -382,22 +383,20 @@ class Center(torch.nn.Module):
             weight = weight / weight.amax().clamp(min=torch.finfo(torch.float32).tiny)
             counted = weight > 0
         n = self._class_totals(labels, counted)
+        some = n if counted is None else n.clamp(min=1)  # where none counts, none moves
         # A class goes to its batch mean in one step, or in so many.
-        steps = self._steps(n, seen, least)
+        steps = self._steps(some, seen, least)
         if unseen is not None:
-            steps = torch.where(unseen, 1.0, steps)
-        divisor = n * steps
-        moves = deviation
-        if counted is not None:
-            share = counted.to(torch.float32)
-            if weight is not None:
-                totals = self._class_totals(labels, weight)
-                share = n * (weight / torch.where(counted, totals, 1.0))
-            moves = moves * share[:, None]
-            if finite is not None:
-                moves.masked_fill_(~finite[:, None], 0.0)
-            divisor = torch.where(divisor > 0, divisor, 1.0)
-        moves = moves / divisor[:, None]
+            steps.masked_fill_(unseen, 1.0)
+        divisor = some * steps
+        if weight is None:
+            moves = deviation / divisor[:, None]
+        else:
+            totals = self._class_totals(labels, weight)
+            share = n * (weight / torch.where(counted, totals, 1.0))
+            moves = deviation * (share / divisor)[:, None]
+        if finite is not None:
+            moves.masked_fill_(~finite[:, None], 0.0)
         self.center.index_add_(0, labels, moves.to(torch.float32))
         if self.update == "cumulative":
             one = torch.ones_like(labels) if counted is None else counted.to(torch.int64)

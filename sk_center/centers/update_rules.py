@@ -33,4 +33,4 @@ def steps_to_mean(
     log_power = log_alpha * (seen + 1).to(torch.float32)
     first = torch.expm1(torch.full_like(log_power, log_alpha))
     debiased = torch.expm1(log_power) / first
-    return torch.where(informed, 1 / (1 - alpha), debiased)
+    return debiased.masked_fill_(informed, 1 / (1 - alpha))
