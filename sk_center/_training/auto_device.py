@@ -37,12 +37,19 @@ def what_is_missing(module, example, device):
     if device.type == "cuda" or example is None:
         return None
     try:
+        trial = deepcopy(module).train()
+    except Exception:  # not to be tried
+        return None
+    try:
+        trial.to(device)
+    except (RuntimeError, TypeError) as error:  # by device, for want of a dtype
+        return error
+    try:
         with torch.enable_grad(), kept_generators(device):
-            module = deepcopy(module).train().to(device)
-            logits, features = module(copied(example, device))
+            logits, features = trial(copied(example, device))
             labels = torch.zeros(len(features), dtype=torch.int64, device=device)
             loss = cross_entropy(logits, labels)
-            (loss + center_loss(features, labels, module.center)).backward()
+            (loss + center_loss(features, labels, trial.center)).backward()
     except (NotImplementedError, TypeError) as error:
         return error
     except Exception:  # not for want of something: what it is, the training will say
