@@ -363,14 +363,14 @@ def too_few(
 ) -> str:
     """Return the message of too few calibration samples."""
     at = "" if confidence is None else f" at confidence={confidence:g}"
-    advice = "Give more data, or let more of it calibrate (cv=5: all of it)."
+    advice = "Give more data, or let all of it calibrate by cv=5 if it is as much."
     smallest = None
     if isinstance(calibration, ConformalCalibration):
         smallest = smallest_rate(n_samples, confidence)
     if smallest is not None:
         advice = (
             f"With {n_samples} in all the smallest rate is {smallest}. Give more data, let "
-            "more of it calibrate (cv=5: all of it), or allow a larger "
+            "all of it calibrate by cv=5 if it is as much, or allow a larger "
             "false_rejection_rate, which does no harm in a search by OSCR or AUROC."
         )
     return (
