@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
 from sklearn.utils import check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
@@ -12,6 +11,7 @@ from skorch.helper import SliceDict
 from torch.utils.data import Dataset, Subset
 
 from sk_center._utils.labels import check_no_label_missing, equals_label
+from sk_center._utils.samples import as_array, check_no_tuple, check_values, holds_inputs
 from sk_center.batches.datasets import (
     LabelledDataset,
     check_dataset,
@@ -48,6 +48,7 @@ def check_inputs(estimator, X):
     plain = plain_inputs(estimator, X)
     if plain is not None:
         return plain
+    check_values(X)
     X = validate_data(estimator, as_array(X), reset=False, **conversion(X, estimator))
     check_sample_shape(estimator, X.shape[1:])
     return X
@@ -67,6 +68,8 @@ def check_training_inputs(estimator, X, y, reset):
         X = checked_tensor(X)
         shape = tuple(X.shape[1:])
     else:
+        check_no_tuple(X, y)
+        check_values(X)
         X, y = validate_data(
             estimator, as_array(X), y, reset=reset, **conversion(X, estimator)
         )
@@ -75,11 +78,6 @@ def check_training_inputs(estimator, X, y, reset):
         estimator._sample_shape = shape
     check_sample_shape(estimator, shape)
     return X, y
-
-
-def holds_inputs(X):
-    """Return whether X holds several inputs by name."""
-    return isinstance(X, Mapping) and not issparse(X)  # one sparse format is a dict
 
 
 def lies_elsewhere(X):
@@ -131,14 +129,6 @@ def dataset_shape(dataset):
     if isinstance(sample, Mapping):
         return {name: tuple(np.shape(part)) for name, part in sample.items()}
     return tuple(np.shape(sample))
-
-
-def as_array(X):
-    """Return what is a tensor as an array, also of a dtype that numpy does not have."""
-    if not isinstance(X, torch.Tensor):
-        return X
-    X = X.detach().cpu()
-    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
 
 
 def conversion(X, estimator):

@@ -16,7 +16,9 @@ def equals_label(y, label):
 
 
 def check_no_label_missing(y, name="y"):
-    """Raise ValueError if a label is None, NaN or the NA of pandas."""
+    """Raise ValueError if a label is masked, None, NaN or the NA of pandas."""
+    if np.ma.is_masked(y):
+        raise ValueError(f"{name} has masked entries; drop those samples.")
     # In a list of strings, numpy would make a NaN the string "nan".
     y = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
     if y.ndim == 0 or y.dtype.kind not in "fOmM":

@@ -128,11 +128,16 @@ def answers_of(classes: NDArray[Any], outlier_label: Any) -> NDArray[Any]:
     """Return the classes and then the outlier label, in a dtype that holds all exactly."""
     label = np.asarray(outlier_label)
     kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
+    if kind.kind == "O":  # an integer beyond all dtypes
+        kind = np.dtype(np.float64)
     if classes.dtype.kind != "b":  # beside which nothing is its like
         wider = np.result_type(classes.dtype, kind)
         for dtype in (classes.dtype, wider, np.int64, np.float64):
-            with np.errstate(invalid="ignore"):  # infinity is no integer
-                answers = np.append(classes.astype(dtype), label.astype(dtype))
+            try:
+                with np.errstate(invalid="ignore"):  # infinity is no integer
+                    answers = np.append(classes.astype(dtype), label.astype(dtype))
+            except OverflowError:
+                continue
             # As numbers of Python, which compare exactly.
             if answers.tolist() == [*classes.tolist(), label.item()]:
                 return answers

@@ -17,6 +17,7 @@ from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_
 
 from sk_center._utils.callbacks import Task
 from sk_center._utils.labels import check_no_label_missing, equals_label, shortened
+from sk_center._utils.samples import check_no_tuple, indexable_samples
 from sk_center._utils.user_warning import warn_of_fit, warn_user
 from sk_center.calibration import CALIBRATIONS, ConformalCalibration, GaussianCalibration
 from sk_center.calibration.conformal import smallest_rate
@@ -149,7 +150,8 @@ def score_for(score: Any, calibration: BaseCalibration) -> Any:
 def checked(X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
     """Return samples that can be indexed by rows, and labels of classes."""
     check_no_label_missing(y)
-    X, labels = indexable(X, column_or_1d(y, warn=True))
+    check_no_tuple(X, y)
+    X, labels = indexable(indexable_samples(X), column_or_1d(y, warn=True))
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return X, labels
@@ -210,9 +212,15 @@ def outlier_label_of(label: Any, classes: NDArray[Any], rates: NDArray[np.float6
     strings = booleans or all(isinstance(class_, str) for class_ in labels)
     if isinstance(label, str) and label == "auto":
         label = "outsider" if strings else -1
-    fits = isinstance(label, str) if strings else numbers and isinstance(label, Real)
+    number = isinstance(label, Real) and not isinstance(label, bool | np.bool_)
+    fits = isinstance(label, str) if strings else numbers and number
+    if not (strings or numbers):
+        raise ValueError(
+            f"y must hold numbers, strings or booleans; got {labels[0]!r} of dtype "
+            f"{classes.dtype}."
+        )
     if not fits or label != label:
-        kind = "a string" if strings else "a number" if numbers else "of their kind"
+        kind = "a string" if strings else "a number"
         raise ValueError(
             f"outlier_label must be {kind} beside classes such as {labels[0]!r}, and not "
             f"NaN; got {given!r}."

@@ -23,6 +23,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.utils import _safe_indexing, indexable
 
 from sk_center._utils.nested import last_step, transformed
+from sk_center._utils.samples import as_array, indexable_samples
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,7 +45,7 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
     "probabilities", a column for each class.
     """
     last, before = last_step(estimator, searches=True)
-    found = {}
+    X, found = indexable_samples(X), {}
     if "raw_inputs" in needed:
         before, scalers = without_scalers(before)
         X = transformed(before, X)
@@ -132,9 +133,7 @@ def numbers_of(X: Any) -> Any:
         return X.tocsr().astype(float_type(X.dtype), copy=False)
     if is_dataset(X):
         X = stacked(X)
-    if hasattr(X, "detach"):  # a torch tensor
-        X = X.detach().cpu()
-        X = (X.float() if X.dtype.itemsize < 4 and X.is_floating_point() else X).numpy()
+    X = as_array(X)
     if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
         X = numbers_of_frame(X)
     if type(X) is not np.ndarray:
@@ -185,7 +184,9 @@ def rows_of(X: Any, rows: Any) -> Any:
     """Return some rows of X, of a torch Dataset as a Subset."""
     if is_dataset(X):
         return sys.modules["torch.utils.data"].Subset(X, rows)
-    (X,) = indexable(X)  # some sparse formats have no rows, nor have array-likes
+    (X,) = indexable(
+        indexable_samples(X)
+    )  # some sparse formats have no rows, nor have array-likes
     return _safe_indexing(X, rows)
 
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from sk_center._utils.fitting import fit_context
+from sk_center._utils.labels import check_no_label_missing
 from sk_center._utils.schema import labels, sizes_of
 from sk_center._utils.state import restored_on_error
 from sk_center.scores.parts import PARTS, check_columns, check_sizes, checked_parts
@@ -165,6 +166,7 @@ class BaseScore(BaseEstimator):
             needs.
         """
         with restored_on_error(self):
+            check_no_label_missing(y)
             y = column_or_1d(y)
             assert_all_finite(y, input_name="y")
             check_classification_targets(y)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length
+
+from sk_center._utils.samples import as_array, check_values, holds_inputs
 
 # Those that are vectors of any width, in which distances and densities are measured.
 SPACES = ("features", "inputs", "raw_inputs")
@@ -18,8 +19,7 @@ LARGEST = 1e150
 
 def checked_parts(score: Any, X: Any) -> dict[str, Any]:
     """Return the parts that a score needs of X, an array or a mapping of parts by name."""
-    # One format of sparse matrices is a dict.
-    if isinstance(X, Mapping) and not (hasattr(X, "to_numpy") or issparse(X)):
+    if holds_inputs(X) and not hasattr(X, "to_numpy"):
         missing = [name for name in score.needs if name not in X]
         if missing:
             raise ValueError(
@@ -85,9 +85,8 @@ def _checked(score, X, what):
 
 def _numbers(X, what):
     """Return X in a form that numpy reads as numbers, or say that it holds none."""
-    if hasattr(X, "detach"):  # a tensor of torch, which need not be imported here
-        X = X.detach().cpu()
-        return (X.float() if str(X.dtype) == "torch.bfloat16" else X).numpy()
+    check_values(X, what)
+    X = as_array(X)
     if issparse(X) or hasattr(X, "dtypes"):  # a frame, of columns of any kind
         return X
     found = np.asarray(X)

@@ -222,3 +222,19 @@ def test_feature_names_and_pandas_output():
     out = model.set_output(transform="pandas").transform(frame)
     assert list(out.columns) == expected
     assert_array_equal(out, fitted().transform(X))
+
+
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (lambda X: np.ma.array(X, mask=X > 1), "X has masked entries"),
+        (lambda X: X.astype("M8[D]"), "X holds dates or durations"),
+        (lambda X: pd.DataFrame(X).astype({0: "datetime64[s]"}), "X holds dates or durati"),
+    ],
+)
+def test_values_that_would_be_lost_are_refused(convert, message):
+    """Check that masks are not dropped, and dates do not become numbers."""
+    model = CenterLossClassifier(max_epochs=1).fit(X, y)
+    for call in (lambda X: model.fit(X, y), model.predict):
+        with pytest.raises(ValueError, match=message):
+            call(convert(X))

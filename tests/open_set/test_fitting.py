@@ -193,7 +193,6 @@ def test_bad_parameters_raise(parameter, value):
         ([-1, 0, 1], "auto"),
         ([0, 1, 2], 1.0),
         ([0.0, 1.0, 2.0], 2),
-        ([0, 1, 2], True),
         (["a", "b", "outsider"], "auto"),
         (["a", "b", "c"], "a"),
     ],
@@ -215,6 +214,7 @@ def test_outlier_label_that_is_a_class(classes, outlier_label, freeze):
     ("classes", "outlier_label", "kind"),
     [
         ([False, True, True], -1, "a string beside classes such as False"),
+        ([3, 4, 5], True, "a number beside classes such as 3"),
         (["a", "b", "c"], -1, "a string beside classes such as 'a'"),
         ([0, 1, 2], "outsider", "a number beside classes such as 0"),
         ([0, 1, 2], np.nan, "a number beside classes such as 0, and not NaN"),

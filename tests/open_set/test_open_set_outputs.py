@@ -186,8 +186,12 @@ def test_tensors(form):
         "bfloat16": lambda A: torch.from_numpy(A).bfloat16(),
         "with gradients": lambda A: torch.from_numpy(A).requires_grad_(),
     }[form]
-    for score in ("auto", "mahalanobis", "input_density"):
-        twin = model_of(net(max_epochs=3), conformity_score=score).fit(X, y)
+    for estimator, score in (
+        (net(max_epochs=3), "auto"),
+        (net(max_epochs=3), "input_density"),
+        (LogisticRegression(), "mahalanobis"),
+    ):
+        twin = model_of(estimator, conformity_score=score).fit(X, y)
         model = clone(twin).fit(make(X), y)
         check_same(model, make(new), twin, new, rtol=1e-4)
 

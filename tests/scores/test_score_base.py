@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from score_problems import (
@@ -304,7 +305,7 @@ def test_wrong_shapes_raise(name):
         score.score_classes(new[:0])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         clone(score).fit(X, y[:-1])
-    with pytest.raises(ValueError, match="y contains NaN"):
+    with pytest.raises(ValueError, match="y holds a missing label, nan"):
         clone(score).fit(X, np.append(y[:-1], np.nan))
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         clone(score).fit(X, y + 0.5)
@@ -381,3 +382,18 @@ def test_bad_parameters_of_scores(score):
     bad = list(score.get_params(deep=False))
     with pytest.raises(ValueError, match=f"({'|'.join(bad)}).*(?i:got) "):
         score.fit(np.eye(4), [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.ma.array(np.eye(4), mask=np.eye(4)), [0, 0, 1, 1], "X has masked entries"),
+        (np.eye(4), np.ma.array([0, 0, 1, 1], mask=[0, 0, 0, 1]), "y has masked entries"),
+        (np.eye(4).astype("M8[D]"), [0, 0, 1, 1], "X holds dates or durations"),
+        (pd.DataFrame(np.eye(4).astype("m8[s]")), [0, 0, 1, 1], "X holds dates or durat"),
+    ],
+)
+def test_values_that_would_be_lost_are_refused(X, y, message):
+    """Check that masks are not dropped, and dates do not become numbers."""
+    with pytest.raises(ValueError, match=message):
+        Mahalanobis().fit(X, y)

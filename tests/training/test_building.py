@@ -165,7 +165,19 @@ def test_several_inputs_are_searched_and_rejected():
     assert search.best_score_ > 0.8
     model = OpenSetClassifier(encoder(), false_rejection_rate=0.1, random_state=0)
     model.fit(texts, labels)
-    assert set(model.predict(texts)) <= {0, 1, 2, model.outlier_label_}
+    expected = model.p_known(texts)
+    assert_array_equal(model.fit(TEXTS, labels).p_known(TEXTS), expected)
+    tensors = {name: torch.from_numpy(part) for name, part in TEXTS.items()}
+    assert_array_equal(model.fit(tensors, labels).p_known(tensors), expected)
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, OpenSetClassifier])
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_inputs_without_names_are_told(kind, wrap):
+    """Check that a tuple of arrays, or a list, is asked for as a dict."""
+    texts = kind(TEXTS.values())
+    with pytest.raises(ValueError, match=r"of 2 inputs; give several inputs as a dict"):
+        wrap(encoder()).fit(texts, labels)
 
 
 @pytest.mark.parametrize(
