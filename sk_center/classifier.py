@@ -283,14 +283,15 @@ class CenterLossClassifier(
 
     _parameter_constraints: dict = {
         "module": [StrOptions({"auto"}), torch.nn.Module, callable],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": ["array-like", StrOptions({"auto"})],
         "lambda_center": [Interval(Real, 0, None, closed="left")],
         "anchors": ["array-like", StrOptions({"simplex"}), callable, None],
         "negative_label": [Real, str, None],
         "predict_with": [StrOptions({"center", "softmax"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr_schedule": [StrOptions({"cosine"}), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "optimizer": [callable],
         "callbacks": [list, StrOptions({"disable"}), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -307,14 +308,17 @@ class CenterLossClassifier(
         self,
         module: Literal["auto"] | Module = "auto",
         *,
-        hidden_layer_sizes: Sequence[int] | NDArray[np.integer[Any]] = (512, 128),
+        hidden_layer_sizes: Literal["auto"]
+        | Sequence[int]
+        | NDArray[np.integer[Any]] = "auto",
         lambda_center: float = 0.1,
         anchors: FirstCenters | None = None,
         negative_label: Label | None = None,
         predict_with: Literal["center", "softmax"] = "center",
-        max_epochs: int = 100,
-        lr: float = 0.001,
-        batch_size: int = 64,
+        max_epochs: int = 40,
+        lr: float = 0.003,
+        lr_schedule: Literal["cosine"] | None = "cosine",
+        batch_size: int | Literal["auto"] = "auto",
         optimizer: Callable[..., Optimizer] = torch.optim.Adam,
         callbacks: list[Any] | Literal["disable"] | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
@@ -335,6 +339,7 @@ class CenterLossClassifier(
         self.predict_with = predict_with
         self.max_epochs = max_epochs
         self.lr = lr
+        self.lr_schedule = lr_schedule
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.callbacks = callbacks

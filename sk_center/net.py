@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from skorch import NeuralNetClassifier
@@ -147,6 +147,12 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         Learning rate, above 0. Larger learns in fewer epochs and ends less exact; far too
         large, the loss becomes infinite. Another optimizer takes another one.
 
+    lr_schedule : {"cosine"}, default=None
+        Course of the learning rate over a training of ``max_epochs`` epochs: ``"cosine"``
+        rises to ``lr`` in a tenth of the steps, and falls to zero like half a cosine. None
+        keeps ``lr``, as do ``partial_fit`` with ``epochs`` given, and a
+        :class:`skorch.callbacks.LRScheduler` among the callbacks, which sets its own.
+
     train_split : callable, default=None
         As in skorch, but by default all data train.
 
@@ -267,6 +273,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         criterion: Callable[..., torch.nn.Module] = torch.nn.CrossEntropyLoss,
         optimizer: Callable[..., Optimizer] = torch.optim.Adam,
         lr: float = 1e-3,
+        lr_schedule: Literal["cosine"] | None = None,
         train_split: Callable[..., Any] | None = None,
         iterator_train: Callable[..., Any] = TensorBatches,
         iterator_train__shuffle: bool = True,
@@ -293,6 +300,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
             verbose=verbose,
             **kwargs,
         )
+        self.lr_schedule = lr_schedule
         self.lambda_center = lambda_center
         self.alpha = alpha
         self.center_update = center_update

@@ -16,7 +16,9 @@ from sk_center.net import CenterLossNet
 from sk_center.networks import MLP, ConvNet
 
 # Parameters of the classifier that the net takes under the same name.
-SHARED = ("lambda_center", "max_epochs", "lr", "batch_size", "optimizer", "verbose")
+SHARED = ("lambda_center", "max_epochs", "lr", "optimizer", "verbose")
+# The smallest and the largest batch that is chosen by the number of samples.
+BATCH_SIZES = (32, 128)
 NET_DEFAULTS = {
     "iterator_train": TensorBatches,
     "iterator_valid": TensorBatches,
@@ -24,7 +26,7 @@ NET_DEFAULTS = {
 }
 
 
-def build_net(classifier, rng):
+def build_net(classifier, rng, n_samples):
     """Return a net that is not initialized yet."""
     find_device(classifier.device)  # or raise an error
     params = classifier._net_params()
@@ -57,8 +59,25 @@ def build_net(classifier, rng):
         callbacks=callbacks,
         device=classifier.device,
         **{name: getattr(classifier, name) for name in SHARED},
+        **resolved(classifier, n_samples),
         **params,
     )
+
+
+def resolved(classifier, n_samples):
+    """Return parameters of the net that depend on the data or on others."""
+    batch_size = classifier.batch_size
+    if batch_size == "auto":
+        batch_size = auto_batch_size(n_samples)
+    # Nobody knows when a training ends that may stop early.
+    lr_schedule = None if classifier.early_stopping else classifier.lr_schedule
+    return {"batch_size": batch_size, "lr_schedule": lr_schedule}
+
+
+def auto_batch_size(n_samples):
+    """Return about the square root of the number of samples, a power of two."""
+    exponent = round(np.log2(n_samples) / 2)
+    return int(np.clip(2**exponent, *BATCH_SIZES))
 
 
 def stopping(classifier):
@@ -89,17 +108,25 @@ def find_module(classifier, params):
 
 def default_module(shape, hidden_layer_sizes):
     """Return the class of the ``"auto"`` network and its parameters for the data."""
+    params = {}
     sizes = np.ravel(hidden_layer_sizes)
-    if not len(sizes) or not np.issubdtype(sizes.dtype, np.integer) or sizes.min() < 1:
+    if isinstance(hidden_layer_sizes, str):  # "auto"
+        pass
+    elif not len(sizes) or not np.issubdtype(sizes.dtype, np.integer) or sizes.min() < 1:
         raise ValueError(
             "hidden_layer_sizes must hold at least one integer, all >= 1; got "
             f"{hidden_layer_sizes!r}."
         )
-    params = {"module__hidden_layer_sizes": tuple(sizes.tolist())}
+    else:
+        params["module__hidden_layer_sizes"] = tuple(sizes.tolist())
     if len(shape) == 1:
-        return MLP, {**params, "module__in_features": shape[0]}
+        return MLP, {
+            "module__in_features": shape[0],
+            "module__standardize": True,
+            **params,
+        }
     if len(shape) == 3:
-        return ConvNet, {**params, "module__image_shape": tuple(shape)}
+        return ConvNet, {"module__image_shape": tuple(shape), **params}
     hint = " Gray images are X[:, None]." if len(shape) == 2 else ""
     raise ValueError(
         "module='auto' takes X of shape (n_samples, n_features) or (n_samples, channels, "

@@ -7,7 +7,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch.utils.data import Dataset
 
-from sk_center._classifier.build import build_net
+from sk_center._classifier.build import build_net, resolved
 from sk_center._training.after_training import centers_and_temperature
 from sk_center._training.sklearn_callbacks import EpochTasks, snapshot, telling
 from sk_center._training.state import WARM_PARAMETERS, seeded, unchanged_on_error
@@ -25,7 +25,7 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
     check_agreement(classes=classifier.classes_.tolist())
     seed = classifier._seed if goes_on else classifier.random_state
     rng = from_rank_0(lambda: check_random_state(seed))
-    net = classifier.net_ if goes_on else build_net(classifier, rng)
+    net = classifier.net_ if goes_on else build_net(classifier, rng, len(y))
     if isinstance(X, Dataset):
         dataset = LabelledDataset(X, y, weight)
     else:
@@ -54,7 +54,7 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
         seeded(seed, device_of(net)),
         unchanged_on_error(net, goes_on),
     ):
-        update_net(net, classifier, streams)
+        update_net(net, classifier, len(y), streams)
         if not goes_on:
             net.measure(dataset, y)
             net.initialize()
@@ -75,12 +75,13 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
         )
 
 
-def update_net(net, classifier, streams):
+def update_net(net, classifier, n_samples, streams):
     """Set the parameters of a net that may change between two fits."""
     # Class means will be at hand after training, but of a stream, and these need the
     # moving averages earlier.
     track = streams or net.head == "distance" or net.center_update == "cumulative"
-    wanted = {"lambda_norm": 0.0, **vars(classifier), "track_centers": track}
+    wanted = {"lambda_norm": 0.0, **vars(classifier), **resolved(classifier, n_samples)}
+    wanted["track_centers"] = track
     changed = {
         name: wanted[name] for name in WARM_PARAMETERS if wanted[name] != getattr(net, name)
     }

@@ -11,6 +11,7 @@ from skorch.dataset import unpack_data
 from torch import Tensor
 
 from sk_center._training.distributed import Alone
+from sk_center._training.schedule import Constant
 from sk_center._utils.devices import device_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class StepNet(NeuralNetClassifier):
 
     _workers = Alone()
     _waiting = Waiting()
+    _schedule: Any = Constant()
 
     def train_step_single(
         self, batch: tuple[Batch, Tensor], **fit_params: Any
@@ -114,6 +116,11 @@ class StepNet(NeuralNetClassifier):
         if n_batches + 1 == self.gradient_accumulation_steps:
             self._step_on_waiting()
         return step
+
+    def _step_optimizer(self, step_fn):
+        """Let the optimizers step at the learning rate that is due."""
+        self._schedule.before_step()
+        super()._step_optimizer(step_fn)
 
     def _step_on_waiting(self):
         """Let the optimizer step on the mean gradient over the batches that wait."""

@@ -19,8 +19,9 @@ from sk_center._training.compiled import CompiledMethods
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
 from sk_center._training.names import did_you_mean_of_net
 from sk_center._training.params import params_of
-from sk_center.batches.datasets import parts_of
-from sk_center.networks import CenterModule
+from sk_center.batches import ArrayDataset, TensorBatches
+from sk_center.batches.datasets import parts_of, source_of
+from sk_center.networks import MLP, CenterModule
 from sk_center.networks.dry_run import find_feature_dim, widest_output
 from sk_center.networks.extractors import Function
 
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from sk_center._utils.torch_types import NetInput
 
 
+# Samples by which a first layer learns means and scales: those at a time, and the most that
+# are asked for one by one.
+BLOCK, MOST_CALLS = 4096, 1000
+
+
 class PartsNet(NeuralNetClassifier):
     """A net whose module is a feature extractor with a head and centers."""
 
@@ -40,6 +46,8 @@ class PartsNet(NeuralNetClassifier):
     n_classes_: int
     # Weights and width of a module that is not to be run before it has them.
     _given: tuple[dict[str, Tensor], int] | None = None
+    # The samples, between the time they are measured and the time the parts are built.
+    _dataset: Any = None
 
     def measure(self, X: NetInput, y: ArrayLike | Tensor | None = None) -> None:
         """Find what ``initialize`` must know of the data: its form, the classes.
@@ -59,7 +67,8 @@ class PartsNet(NeuralNetClassifier):
             or ``y`` holds what is no class index.
         """
         indices = None if y is None else as_indices(y)
-        sample, _ = parts_of(unpack_data(self.get_dataset(X, y)[0])[0])
+        self._dataset = self.get_dataset(X, y)
+        sample, _ = parts_of(unpack_data(self._dataset[0])[0])
         self.example_ = zeros_like(sample)
         self.n_classes_ = self.n_classes
         if self.n_classes_ is None:
@@ -146,6 +155,9 @@ class PartsNet(NeuralNetClassifier):
             feature_dim, self.example_ = settled(body, self.example_)
         else:
             feature_dim = self._given[0]["center.center"].shape[1]
+        dataset = vars(self).pop("_dataset", None)
+        if dataset is not None and isinstance(body, MLP):
+            body.learn(blocks_of(dataset))
         self.module_ = CenterModule(
             body,
             feature_dim,
@@ -336,6 +348,16 @@ def zeros_like(sample):
 def shape_of(example):
     """Return the shape of a sample, or by name those of its inputs."""
     return of_inputs(lambda part: tuple(part.shape[1:]), example)
+
+
+def blocks_of(dataset):
+    """Yield the samples of a dataset in blocks: a part of those that cost a call each."""
+    if isinstance(source_of(dataset)[0], ArrayDataset):
+        for X, _ in TensorBatches(dataset, BLOCK):
+            yield parts_of(X)[0].cpu()
+        return
+    rows = np.linspace(0, len(dataset) - 1, min(len(dataset), MOST_CALLS)).astype(int)
+    yield np.stack([np.asarray(parts_of(unpack_data(dataset[i])[0])[0]) for i in rows.tolist()])
 
 
 def is_floating(example):

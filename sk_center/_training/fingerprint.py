@@ -27,6 +27,8 @@ def fingerprint(net, dataset):
         for name, value in sorted(params_of(net).items())
         if name not in FREE_PARAMETERS
     }
+    if net.lr_schedule is not None:  # each step depends on where the training will end
+        params["max_epochs"] = net.max_epochs
     callbacks = [
         (name, type(part).__qualname__, described(params_of(part)))
         for name, part in net.callbacks_

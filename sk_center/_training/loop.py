@@ -17,6 +17,7 @@ from sk_center._training.checkpoints import checkpoints_of
 from sk_center._training.distributed import trained_together
 from sk_center._training.interrupts import ctrl_c_as_flag
 from sk_center._training.log import EpochLog
+from sk_center._training.schedule import scheduled
 from sk_center._training.state import deterministic_algorithms
 from sk_center._utils.devices import device_of
 from sk_center.batches import TensorBatches
@@ -79,13 +80,14 @@ class LoopNet(StepNet):
             with (
                 deterministic_algorithms(self.deterministic),
                 trained_together(self, X, y, n_epochs) as self._workers,
+                scheduled(self, n_epochs, epochs is None) as self._schedule,
                 checkpoints_of(self, X, y, n_epochs) as checkpoints,
             ):
                 self._run_epochs(X, y, n_epochs, checkpoints, params, method)
                 if not self.interrupted_:
                     checkpoints.on_train_end(self)
         finally:
-            for of_training in {"_workers", "_waiting"} & {*vars(self)}:
+            for of_training in {"_workers", "_waiting", "_schedule"} & {*vars(self)}:
                 delattr(self, of_training)
         return self
 
@@ -180,6 +182,7 @@ class LoopNet(StepNet):
             return
         if training:
             self._set_training(True)
+            self._schedule.begin_epoch(iterator)
         forget_casts(self)
         self._waiting = Waiting()
         n_before = len(self.history[-1]["batches"])

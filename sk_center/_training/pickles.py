@@ -27,7 +27,7 @@ class PickleNet(NeuralNetClassifier):
         parts = self.module_.modules() if self.initialized_ else ()
         required = Required.by(self, *parts)
         state = {"_required": required, "_versions": versions(), **state}
-        for of_training in ("_workers", "_waiting"):
+        for of_training in ("_workers", "_waiting", "_schedule"):
             state.pop(of_training, None)
         rows = without_batches(state.get("history_") or ())  # None before it is initialized
         if rows:

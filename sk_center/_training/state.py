@@ -15,6 +15,7 @@ WARM_PARAMETERS = (
     "lambda_center",
     "lambda_norm",
     "lr",
+    "lr_schedule",
     "max_epochs",
     "track_centers",
     "verbose",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
-from sk_center.networks.augmentation import TrainingOnly
+from sk_center.networks.augmentation import RandomAffine, TrainingOnly
+from sk_center.networks.standardize import Standardize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import Tensor
+
+
+# Part of the size of an image by which it is shifted at most.
+SHIFTS = 12
 
 
 class MLP(nn.Sequential):
@@ -30,6 +35,13 @@ class MLP(nn.Sequential):
     dropout : float, default=0.0
         Share of the units before the feature layer that a training step switches off, in
         [0, 1]. There are none where ``hidden_layer_sizes`` is a single layer.
+
+    standardize : bool, default=False
+        Whether a first layer subtracts the mean of each column and divides by its standard
+        deviation, as learnt by :meth:`learn`; a :class:`~sk_center.CenterLossNet` calls it
+        before training. A column that is nearly always the same is divided by a tenth of
+        its largest distance from the mean, so that it is not blown up, and a constant one
+        is only shifted.
 
     Raises
     ------
@@ -55,6 +67,7 @@ class MLP(nn.Sequential):
         in_features: int,
         hidden_layer_sizes: Sequence[int] = (512, 128),
         dropout: float = 0.0,
+        standardize: bool = False,
     ) -> None:
         sizes = list(hidden_layer_sizes)
         if not sizes or any(not isinstance(n, Integral) or n < 1 for n in sizes):
@@ -62,14 +75,26 @@ class MLP(nn.Sequential):
                 "hidden_layer_sizes must hold at least one integer, all >= 1; got "
                 f"{hidden_layer_sizes!r}."
             )
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [Standardize(in_features)] if standardize else []
         for size in sizes:
             layers += [nn.Linear(in_features, size), nn.ReLU()]
             in_features = size
         layers.pop()  # the features themselves are not rectified: clouds may lie anywhere
-        if dropout and len(layers) > 1:
+        if dropout and len(sizes) > 1:
             layers.insert(-1, nn.Dropout(dropout))
         super().__init__(*layers)
+
+    def learn(self, blocks: Iterable[Any]) -> None:
+        """Learn the means and scales of the first layer, where it standardizes.
+
+        Parameters
+        ----------
+        blocks : iterable of array-like of shape (n_rows, in_features)
+            The samples, some rows at a time.
+        """
+        first = next(iter(self))
+        if isinstance(first, Standardize):
+            first.learn(blocks)
 
 
 class ConvNet(nn.Sequential):
@@ -87,16 +112,20 @@ class ConvNet(nn.Sequential):
     channels : sequence of int, default=(32, 64, 128)
         Number of channels of each block. More blocks see larger parts of an image.
 
-    hidden_layer_sizes : sequence of int, default=(512, 128)
+    hidden_layer_sizes : sequence of int, default=(128,)
         Size of each dense layer, at least one; the last one is the number of features D.
+        One layer alone, so that features are sums of what the convolutions see, rejects
+        images of another kind better than two.
 
     dropout : float, default=0.0
         Share of the units before the feature layer that a training step switches off, in
-        [0, 1].
+        [0, 1]. There are none where ``hidden_layer_sizes`` is a single layer.
 
-    augment : torch.nn.Module, default=None
+    augment : "shift", torch.nn.Module or None, default="shift"
         A random change of each batch of images in training, and only there, such as
-        :class:`RandomAffine` or a transform of torchvision.
+        :class:`RandomAffine` or a transform of torchvision. ``"shift"`` moves each image
+        by up to a twelfth of its size, and at least a pixel, in each direction. None
+        changes nothing.
 
     Raises
     ------
@@ -120,11 +149,17 @@ class ConvNet(nn.Sequential):
         self,
         image_shape: tuple[int, int, int],
         channels: Sequence[int] = (32, 64, 128),
-        hidden_layer_sizes: Sequence[int] = (512, 128),
+        hidden_layer_sizes: Sequence[int] = (128,),
         dropout: float = 0.0,
-        augment: nn.Module | None = None,
+        augment: Literal["shift"] | nn.Module | None = "shift",
     ) -> None:
         previous, height, width = image_shape
+        if isinstance(augment, str):
+            if augment != "shift":
+                raise ValueError(
+                    f"augment must be 'shift', a torch module or None; got {augment!r}."
+                )
+            augment = RandomAffine(shift=max(1, min(height, width) // SHIFTS))
         layers: list[nn.Module] = [] if augment is None else [TrainingOnly(augment)]
         layers.append(nn.BatchNorm2d(previous, affine=False))
         for n_channels in channels:

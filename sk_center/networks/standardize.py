@@ -1,0 +1,68 @@
+"""A first layer that brings columns of any unit to one scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Scales by which a training value is at most away from the mean of its column. A column that
+# is nearly always the same, as one of a rare word, would else become the largest of all.
+FARTHEST = 10.0
+# Share of the mean that rounding may make of a column that is constant.
+ROUNDING = 1e-6
+
+
+class Standardize(nn.Module):
+    """Subtract the mean of each column, and divide by its standard deviation.
+
+    Both are learnt before training, see :meth:`learn`; a constant column is only shifted.
+
+    Parameters
+    ----------
+    in_features : int
+        Number of columns.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(in_features))
+        self.register_buffer("scale", torch.ones(in_features))
+
+    def forward(self, X: Tensor) -> Tensor:
+        return (X - self.mean) / self.scale
+
+    def learn(self, blocks: Iterable[Any]) -> None:
+        """Learn means and scales from the samples, which come in blocks of rows."""
+        mean, scale = means_and_scales(blocks)
+        with torch.no_grad():
+            self.mean.copy_(torch.from_numpy(mean))
+            self.scale.copy_(torch.from_numpy(scale))
+
+
+def means_and_scales(blocks: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the scale of each column, by one pass over blocks of rows."""
+    n, mean, squares = 0, 0.0, 0.0
+    least, most = np.inf, -np.inf
+    for block in blocks:
+        rows = np.asarray(block, dtype=np.float64)
+        n += len(rows)
+        away = rows.mean(axis=0) - mean
+        # Sums of squares around the mean of all rows so far (Chan et al. 1979).
+        squares = squares + ((rows - rows.mean(axis=0)) ** 2).sum(axis=0)
+        squares = squares + away**2 * len(rows) * (n - len(rows)) / n
+        mean = mean + away * len(rows) / n
+        least = np.minimum(least, rows.min(axis=0))
+        most = np.maximum(most, rows.max(axis=0))
+    farthest = np.maximum(most - mean, mean - least)
+    scale = np.maximum(np.sqrt(squares / n), farthest / FARTHEST)
+    scale[farthest <= ROUNDING * np.abs(mean)] = 1
+    return mean, scale
