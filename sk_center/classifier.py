@@ -68,9 +68,9 @@ class CenterLossClassifier(
         function is used as it is, or, where there are ``module__`` parameters, called with
         them to make the module. Modules get float32.
 
-    hidden_layer_sizes : sequence of int, default=(512, 128)
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Sizes of the dense layers of the ``"auto"`` networks; the last is the number of
-        features D. Wider and more layers learn more and take more time: (2048, 128) and
+        features D. ``"auto"`` is the default of the network, (512, 128) for tables. Wider and more layers learn more and take more time: (2048, 128) and
         (512, 512, 128) take 2.5 times as long as the default on 16 columns. One layer alone
         is a linear map of a table. D of 2 can be drawn, and costs much accuracy with many
         classes; from 16 on D hardly matters.
@@ -102,21 +102,29 @@ class CenterLossClassifier(
         head. With center loss both are about as accurate; at ``lambda_center=0`` centers
         are not, and the softmax head is the honest baseline.
 
-    max_epochs : int, default=100
+    max_epochs : int, default=40
         Passes over the data, at least 1; time grows with them. Too few cost accuracy and
-        leave clouds wide, more gain ever less: OSCR on LETTER was 88.3 % after 5 epochs,
-        94.5 after 40, 95.1 after 100 and 95.5 after 200. See ``early_stopping``.
+        leave clouds wide, more gain ever less. See ``early_stopping``.
 
-    lr : float, default=0.001
-        Learning rate of the optimizer, above 0. Larger learns faster and ends less exact,
-        or in a loss that is not finite, which is an error; smaller takes more epochs. Both
-        0.0001 and 0.01 lost 6 points of OSCR on LETTER after 40 epochs: tune it first.
+    lr : float, default=0.003
+        Largest learning rate of the optimizer, above 0. Larger learns faster and ends less
+        exact, or in a loss that is not finite, which is an error; smaller takes more
+        epochs. Tune it first.
 
-    batch_size : int, default=64
-        Samples of a training step, at least 1. Larger makes fewer and faster steps of an
-        epoch, and so takes more epochs or a larger ``lr``: 256 took 0.6 of the time and
-        lost a point of accuracy on LETTER, but nothing with ``lr=0.004``; 16 took 2.6 times
-        as long. Prediction chooses a size of its own.
+    lr_schedule : {"cosine"} or None, default="cosine"
+        Course of the learning rate over the steps of a ``fit``: ``"cosine"`` rises to
+        ``lr`` in the first tenth of them and falls to zero like half a cosine, so that a
+        training ends calmly. None keeps ``lr``, which takes about three times as many
+        epochs, at a smaller ``lr``, for the same accuracy. The rate is ``lr`` as well in
+        ``partial_fit`` and with ``early_stopping``, where nobody knows how many steps will
+        follow, and a :class:`skorch.callbacks.LRScheduler` among ``callbacks`` sets its
+        own instead.
+
+    batch_size : "auto" or int, default="auto"
+        Samples of a training step, at least 1. ``"auto"`` is the power of two that is next
+        to the square root of the number of samples, from 32 to 128. Larger makes fewer and
+        faster steps of an epoch, and so takes more epochs or a larger ``lr``. Prediction
+        chooses a size of its own.
 
     optimizer : torch optimizer class, default=torch.optim.Adam
         Takes the ``optimizer__`` parameters, such as ``optimizer__weight_decay``. Another
@@ -134,8 +142,9 @@ class CenterLossClassifier(
 
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the data, stop when their loss no
-        longer falls, and return to the best epoch. It ends ``max_epochs`` early where fewer
-        do, and costs that share of the training data. Otherwise all data train.
+        longer falls, and return to the best epoch. It costs that share of the training
+        data, and the learning rate stays ``lr``: take it where ``max_epochs`` are more than
+        needed. Otherwise all data train.
 
     validation_fraction : float, default=0.1
         Share of the data held out, in (0, 1), stratified by class, with
@@ -148,9 +157,9 @@ class CenterLossClassifier(
         86 and 148 epochs of digits, and 10 and 30 did alike.
 
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit instead of starting anew. ``lr``,
-        ``max_epochs``, ``batch_size``, ``lambda_center``, ``lambda_norm`` and ``verbose``
-        may change in between, and so may what is no parameter of the network:
+        Whether ``fit`` goes on from the last fit instead of starting anew, with a schedule
+        of its own. ``lr``, ``lr_schedule``, ``max_epochs``, ``batch_size``,
+        ``lambda_center``, ``lambda_norm`` and ``verbose`` may change in between, and so may what is no parameter of the network:
         ``class_weight``, ``predict_with``, and ``negative_label`` where there was one.
         Changes of others, such as ``alpha``, wait for a fit that starts anew.
         Copies and pickles keep the optimizer only with it, or after ``partial_fit``.

@@ -34,9 +34,7 @@ class Schedule:
     def __init__(self, net: Any, n_epochs: int) -> None:
         self.net, self.n_epochs = net, n_epochs
         self.n_before = len(net.history)
-        optimizers = [getattr(net, f"{name}_") for name in net._optimizers]
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self.rates = [(group, group["lr"]) for group in groups]
+        self.rates = [group["lr"] for group in groups_of(net)]
 
     def begin_epoch(self, iterator: Any) -> None:
         """Find where in the training an epoch begins."""
@@ -55,8 +53,14 @@ class Schedule:
         self._set(1)
 
     def _set(self, share):
-        for group, rate in self.rates:
+        for group, rate in zip(groups_of(self.net), self.rates):
             group["lr"] = share * rate
+
+
+def groups_of(net: Any) -> list[dict[str, Any]]:
+    """Return the groups of parameters that a net trains; a checkpoint brings others."""
+    optimizers = [getattr(net, f"{name}_") for name in net._optimizers]
+    return [group for optimizer in optimizers for group in optimizer.param_groups]
 
 
 class Constant:

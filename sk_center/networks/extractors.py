@@ -39,7 +39,7 @@ class MLP(nn.Sequential):
     standardize : bool, default=False
         Whether a first layer subtracts the mean of each column and divides by its standard
         deviation, as learnt by :meth:`learn`; a :class:`~sk_center.CenterLossNet` calls it
-        before training. A column that is nearly always the same is divided by a tenth of
+        before training. A column that is nearly always the same is divided by a quarter of
         its largest distance from the mean, so that it is not blown up, and a constant one
         is only shifted.
 

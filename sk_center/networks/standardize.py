@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Scales by which a training value is at most away from the mean of its column. A column that
 # is nearly always the same, as one of a rare word, would else become the largest of all.
-FARTHEST = 10.0
+FARTHEST = 4.0
 # Share of the mean that rounding may make of a column that is constant.
 ROUNDING = 1e-6
 

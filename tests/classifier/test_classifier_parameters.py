@@ -90,7 +90,7 @@ def test_attributes_are_no_parameters():
     model.remark = "best so far"
     assert "remark" not in clone(model).get_params()
     subclass = clone(Note(width=8)).fit(X, y)
-    assert subclass.module_.body[0].out_features == 8
+    assert subclass.module_.body[1].out_features == 8
 
 
 @pytest.mark.parametrize("update", ["ema", "sum", "wen", "cumulative", "fixed"])

@@ -61,6 +61,7 @@ def schedule(policy="CosineAnnealingLR", **kwargs):
 
 TRAININGS = {
     "default": {},
+    "constant": {"lr_schedule": None},
     "dropout": {"module": Drift},
     "schedule": {"callbacks": [schedule(T_max=9)]},
     "schedule by batch": {
@@ -209,15 +210,24 @@ def test_other_data_or_parameters_start_anew(tmp_path, monkeypatch):
         (classifier("default", tmp_path), moved, {}),
         (classifier("default", tmp_path), X, {"sample_weight": weights}),
         (classifier("schedule", tmp_path), X, {}),
+        (classifier("default", tmp_path, max_epochs=12), X, {}),
     ]
     for model, data, params in others:
         expected = clone(model).set_params(checkpoint_dir=None).fit(data, y, **params)
         assert_same_training(model.fit(data, y, **params), expected)
         assert path.read_bytes() == content
-    # More epochs, another place to compute: the same training, and so is talking of it.
-    longer = classifier("default", tmp_path, max_epochs=12, device="cpu").fit(X, y)
-    assert_same_training(longer, classifier("default", max_epochs=12).fit(X, y))
+    # Another place to compute is the same training, and so is talking of it.
+    again = classifier("default", tmp_path, device="cpu", verbose=1).fit(X, y)
+    assert_same_training(again, classifier("default").fit(X, y))
     assert not path.exists()
+
+
+def test_a_training_at_a_constant_rate_may_go_on_for_longer(tmp_path, monkeypatch):
+    """Check that max_epochs may change where no step depends on it."""
+    fail(classifier("constant", tmp_path), monkeypatch, 5)
+    longer = classifier("constant", tmp_path, max_epochs=12)
+    assert_same_training(longer.fit(X, y), classifier("constant", max_epochs=12).fit(X, y))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_unseeded_training_keeps_its_validation_data(tmp_path, monkeypatch):
