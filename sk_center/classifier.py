@@ -70,7 +70,8 @@ class CenterLossClassifier(
 
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Sizes of the dense layers of the ``"auto"`` networks; the last is the number of
-        features D. ``"auto"`` is the default of the network, (512, 128) for tables. Wider and more layers learn more and take more time: (2048, 128) and
+        features D. ``"auto"`` is (512, 128) for tables and (128,), behind convolutions, for
+        images. Wider and more layers learn more and take more time: (2048, 128) and
         (512, 512, 128) take 2.5 times as long as the default on 16 columns. One layer alone
         is a linear map of a table. D of 2 can be drawn, and costs much accuracy with many
         classes; from 16 on D hardly matters.
@@ -159,8 +160,8 @@ class CenterLossClassifier(
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit instead of starting anew, with a schedule
         of its own. ``lr``, ``lr_schedule``, ``max_epochs``, ``batch_size``,
-        ``lambda_center``, ``lambda_norm`` and ``verbose`` may change in between, and so may what is no parameter of the network:
-        ``class_weight``, ``predict_with``, and ``negative_label`` where there was one.
+        ``lambda_center``, ``lambda_norm`` and ``verbose`` may change in between, and so may
+        what is no parameter of the network: ``class_weight``, ``predict_with``, and ``negative_label`` where there was one.
         Changes of others, such as ``alpha``, wait for a fit that starts anew.
         Copies and pickles keep the optimizer only with it, or after ``partial_fit``.
 

@@ -13,11 +13,18 @@ LENET = (("module__channels", (6, 16, 120)), ("hidden_layer_sizes", (84,)))
 
 
 def jobs(args):
-    """Return the jobs, by a network of LeNet's size."""
-    split = Split("MNIST against notMNIST", "0", "mnist, notmnist", (NOT_MNIST,))
-    budget = (*images(5), *LENET)
+    """Return the jobs, by the default network and by one of LeNet's size."""
+    name, data = "MNIST against notMNIST", "mnist, notmnist"
+    networks = {name: images(5), f"{name}, LeNet": (*images(5), *LENET)}
     return [
-        Job(split, seed, recipe, scores_for(recipe, images=True), budget=budget)
+        Job(
+            Split(case, "0", data, (NOT_MNIST,)),
+            seed,
+            recipe,
+            scores_for(recipe, images=True),
+            budget=budget,
+        )
+        for case, budget in networks.items()
         for seed in range(args.seeds or 3)
         for recipe in NETWORKS
     ]

@@ -1,8 +1,5 @@
 """Rows and trainings that several suites have."""
 
-from skorch.callbacks import LRScheduler
-from torch.optim.lr_scheduler import CosineAnnealingLR
-
 from benchmarks.detectors import CONFIDENCE, FIVE_LINES, OF_FEATURES, PYOD
 from benchmarks.recipes import NETWORKS
 from sk_center.networks import RandomAffine
@@ -45,12 +42,6 @@ def rivals_and_pyod(recipe):
 
 
 def images(max_epochs, **augment):
-    """Return what networks on images train by; the epochs end at a learning rate of 0."""
-    cosine = LRScheduler(CosineAnnealingLR, T_max=max_epochs)
-    return (
-        ("max_epochs", max_epochs),
-        ("batch_size", 128),
-        ("precision", "bf16"),
-        ("callbacks", [("lr", cosine)]),
-        ("module__augment", RandomAffine(**augment) if augment else None),
-    )
+    """Return what is set for images: epochs, and random changes other than the default."""
+    changes = (("module__augment", RandomAffine(**augment)),) if augment else ()
+    return (("max_epochs", max_epochs), *changes)

@@ -155,7 +155,7 @@ class PartsNet(NeuralNetClassifier):
             feature_dim, self.example_ = settled(body, self.example_)
         else:
             feature_dim = self._given[0]["center.center"].shape[1]
-        dataset = vars(self).pop("_dataset", None)
+        dataset, self._dataset = self._dataset, None
         if dataset is not None and isinstance(body, MLP):
             body.learn(blocks_of(dataset))
         self.module_ = CenterModule(

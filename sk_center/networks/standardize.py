@@ -11,8 +11,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Scales by which a training value is at most away from the mean of its column. A column that
-# is nearly always the same, as one of a rare word, would else become the largest of all.
+# Scales by which a training value is at most away from the mean of its column. One that is
+# nearly always the same, as that of a rare word, would else become the largest of all.
 FARTHEST = 4.0
 # Share of the mean that rounding may make of a column that is constant.
 ROUNDING = 1e-6
@@ -50,8 +50,8 @@ class Standardize(nn.Module):
 
 def means_and_scales(blocks: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the scale of each column, by one pass over blocks of rows."""
-    n, mean, squares = 0, 0.0, 0.0
-    least, most = np.inf, -np.inf
+    n, mean, squares = 0, np.zeros(()), np.zeros(())
+    least, most = np.full((), np.inf), np.full((), -np.inf)
     for block in blocks:
         rows = np.asarray(block, dtype=np.float64)
         n += len(rows)

@@ -15,7 +15,7 @@ def test_partial_fit_equals_epochs_of_fit():
     for _ in range(3):
         model.partial_fit(X, y, classes=[0, 1, 2])
     assert len(model.history_) == model.n_iter_ == 3
-    warm = small(max_epochs=1, warm_start=True)
+    warm = small(max_epochs=1, warm_start=True, lr_schedule=None)
     for _ in range(3):
         warm.fit(X, y)
     assert len(warm.history_) == 3
@@ -44,12 +44,14 @@ def test_partial_fit_on_a_stream():
 def test_partial_fit_sample_by_sample():
     """Check that one sample at a time is a batch like any other."""
     order = np.random.default_rng(0).permutation(len(y))[:20]
-    model = small(batch_size=1)
+    params = {"batch_size": 1, "module__standardize": False}
+    model = small(**params)
     for i in order[:18]:
         model.partial_fit(X[i : i + 1], y[i : i + 1], classes=[0, 1, 2])
     model.partial_fit(X[order[18:]], y[order[18:]])
     # An epoch ends with two samples at once, since a last batch of one joins another.
-    epoch = small(batch_size=1, iterator_train__shuffle=False, max_epochs=1)
+    params |= {"iterator_train__shuffle": False, "lr_schedule": None}
+    epoch = small(max_epochs=1, **params)
     epoch.fit(X[order], y[order])
     assert_array_equal(model.transform(X_new), epoch.transform(X_new))
     assert model.n_iter_ == 19

@@ -109,7 +109,8 @@ def test_conv_net_takes_images_of_every_size(shape):
 def test_conv_net_needs_no_scaled_pixels():
     """Check that in training raw pixels and scaled ones give the same features."""
     torch.manual_seed(0)
-    network = ConvNet((1, 8, 8), channels=(4,), hidden_layer_sizes=(16, 3))
+    sizes = {"channels": (4,), "hidden_layer_sizes": (16, 3)}
+    network = ConvNet((1, 8, 8), **sizes, augment=None)
     pixels = torch.randint(0, 256, (20, 1, 8, 8)).float()
     raw, scaled = network(pixels), network(pixels / 16 - 5)
     # The first normalization undoes the scale up to its eps of 1e-5.
@@ -331,6 +332,19 @@ def test_bad_parameters_of_random_affine(name, bad):
     """Check that the errors name the parameter and what it takes."""
     with pytest.raises(ValueError, match=f"{name} must be .*; got {bad!r}"):
         RandomAffine(**{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("shape", "shift"), [((1, 28, 28), 2), ((1, 8, 20), 1), ((3, 96, 96), 8)]
+)
+def test_images_are_shifted_by_default(shape, shift):
+    """Check that the shift is a twelfth of the image, at least a pixel, and can be off."""
+    augment = ConvNet(shape, channels=(2,))[0].module
+    assert isinstance(augment, RandomAffine)
+    assert augment.ranges == {"shift": shift, "rotation": 0, "scale": 0, "shear": 0}
+    assert isinstance(ConvNet(shape, channels=(2,), augment=None)[0], nn.BatchNorm2d)
+    with pytest.raises(ValueError, match=r"augment must be 'shift', .*; got 'flip'"):
+        ConvNet(shape, augment="flip")
 
 
 def test_augmented_conv_net():

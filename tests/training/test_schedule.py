@@ -57,7 +57,7 @@ def expected_rates(n_steps, lr):
 
 
 @pytest.mark.parametrize(
-    "max_epochs, batch_size, accumulated, n_steps",
+    ("max_epochs", "batch_size", "accumulated", "n_steps"),
     [(5, 32, 1, 25), (1, 150, 1, 1), (20, 40, 3, 40)],
 )
 def test_schedule_is_that_of_torch(max_epochs, batch_size, accumulated, n_steps):
@@ -112,7 +112,6 @@ def test_rate_is_given_back_after_an_error():
     """Check that a fit that fails leaves the rate of the fit before it."""
     model = classifier(lr=0.02, warm_start=True).fit(X, y)
 
-
     broken = X.copy()
     broken[0, 0] = 1e30
     with pytest.raises(ValueError, match="loss is"):
@@ -141,5 +140,5 @@ def test_a_net_keeps_its_rate_by_default():
     )
     data = X.astype(np.float32)
     assert set(rates_of(net, lambda net: net.fit(data, y)).ravel()) == {0.1}
-    with pytest.raises(ValueError, match="lr_schedule must be one of .*got 'linear'"):
+    with pytest.raises(ValueError, match=r"lr_schedule must be one of .*got 'linear'"):
         net.set_params(lr_schedule="linear").fit(data, y)
