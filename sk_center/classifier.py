@@ -161,7 +161,8 @@ class CenterLossClassifier(
         Whether ``fit`` goes on from the last fit instead of starting anew, with a schedule
         of its own. ``lr``, ``lr_schedule``, ``max_epochs``, ``batch_size``,
         ``lambda_center``, ``lambda_norm`` and ``verbose`` may change in between, and so may
-        what is no parameter of the network: ``class_weight``, ``predict_with``, and ``negative_label`` where there was one.
+        what is no parameter of the network: ``class_weight``, ``predict_with``, and
+        ``negative_label`` where there was one.
         Changes of others, such as ``alpha``, wait for a fit that starts anew.
         Copies and pickles keep the optimizer only with it, or after ``partial_fit``.
 
