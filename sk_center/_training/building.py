@@ -20,7 +20,8 @@ from sk_center._training.loss_terms import NEGATIVE_LOSSES
 from sk_center._training.names import did_you_mean_of_net
 from sk_center._training.params import params_of
 from sk_center.batches import ArrayDataset, TensorBatches
-from sk_center.batches.datasets import parts_of, source_of
+from sk_center.batches.datasets import parts_of
+from sk_center.batches.tensor_batches import source_of
 from sk_center.networks import MLP, CenterModule
 from sk_center.networks.dry_run import find_feature_dim, widest_output
 from sk_center.networks.extractors import Function
