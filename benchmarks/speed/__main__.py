@@ -15,6 +15,7 @@ import benchmarks.speed
 from benchmarks.results import environment
 from benchmarks.speed.growth import growth, profile
 from benchmarks.speed.memory import sizes
+from benchmarks.speed.quality import quality
 from benchmarks.speed.rejection import calls, fit_memory, rejection
 from benchmarks.speed.timing import QUICK, Size
 from benchmarks.speed.training import (
@@ -34,6 +35,7 @@ GROUPS = (
     large_label_sets,
     images,
     searches,
+    quality,
     sizes,
     rejection,
     calls,

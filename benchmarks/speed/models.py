@@ -10,12 +10,12 @@ from sk_center import CenterLossClassifier
 N_INPUTS, N_FEATURES, N_CLASSES = 64, 64, 10
 
 
-def table(n_samples, seed=0):
+def table(n_samples, seed=0, spread=1):
     """Return samples of ten clouds in 64 dimensions, float32, and their labels."""
     rng = np.random.default_rng(seed)
     y = rng.integers(N_CLASSES, size=n_samples)
     middles = 2 * rng.normal(size=(N_CLASSES, N_INPUTS))
-    X = middles[y] + rng.normal(size=(n_samples, N_INPUTS))
+    X = middles[y] + spread * rng.normal(size=(n_samples, N_INPUTS))
     return X.astype(np.float32), y
 
 
@@ -27,10 +27,10 @@ def hidden_layer():
 class Headed(nn.Module):
     """Any body with a dense layer on its features, as one would write it."""
 
-    def __init__(self, body=None, feature_dim=N_FEATURES):
+    def __init__(self, body=None, feature_dim=N_FEATURES, n_classes=N_CLASSES):
         super().__init__()
         self.body = hidden_layer() if body is None else body
-        self.head = nn.Linear(feature_dim, N_CLASSES)
+        self.head = nn.Linear(feature_dim, n_classes)
 
     def forward(self, X):
         """Return the logits."""
@@ -43,7 +43,8 @@ def handwritten_fit(X, y, max_epochs, batch_size, lambda_center, model=None, dev
     model = (Headed() if model is None else model).to(device)
     optimizer = torch.optim.Adam(model.parameters())
     X, y = torch.from_numpy(X).to(device), torch.from_numpy(y).to(device)
-    centers = torch.zeros(N_CLASSES, model.head.in_features, device=device)
+    n_classes = model.head.out_features
+    centers = torch.zeros(n_classes, model.head.in_features, device=device)
     for _ in range(max_epochs):
         order = torch.randperm(len(X), device=device)
         for start in range(0, len(X), batch_size):
@@ -55,7 +56,7 @@ def handwritten_fit(X, y, max_epochs, batch_size, lambda_center, model=None, dev
                 apart = features - centers[labels]
                 loss = loss + lambda_center * 0.5 * apart.square().sum(dim=1).mean()
                 with torch.no_grad():
-                    counts = torch.bincount(labels, minlength=N_CLASSES)[:, None]
+                    counts = torch.bincount(labels, minlength=n_classes)[:, None]
                     moves = torch.zeros_like(centers).index_add_(0, labels, apart.detach())
                     centers += 0.1 * moves / counts.clamp(min=1)
             optimizer.zero_grad()
@@ -77,10 +78,10 @@ def ours_fit(X, y, max_epochs, batch_size, lambda_center, **params):
     return classifier.fit(X, y)
 
 
-def skorch_fit(X, y, max_epochs, batch_size, device="cpu"):
+def skorch_fit(X, y, max_epochs, batch_size, device="cpu", model=Headed):
     """Train with skorch as it comes, but for the split that it makes by default."""
     net = NeuralNetClassifier(
-        Headed,
+        model,
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         lr=1e-3,

@@ -79,6 +79,7 @@ class Size:
     n_images: int = 3_200
     image_epochs: int = 10
     n_large: int = 1_000_000
+    n_quality: int = 500_000
     most_classes: int = 1_000_000
     epochs: int = 10
     search_epochs: int = 20
@@ -93,6 +94,7 @@ QUICK = Size(
     n_images=256,
     image_epochs=1,
     n_large=20_000,
+    n_quality=500,
     most_classes=100_000,
     epochs=1,
     search_epochs=2,
