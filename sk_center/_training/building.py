@@ -358,7 +358,9 @@ def blocks_of(dataset):
             yield parts_of(X)[0].cpu()
         return
     rows = np.linspace(0, len(dataset) - 1, min(len(dataset), MOST_CALLS)).astype(int)
-    yield np.stack([np.asarray(parts_of(unpack_data(dataset[i])[0])[0]) for i in rows.tolist()])
+    yield np.stack(
+        [np.asarray(parts_of(unpack_data(dataset[i])[0])[0]) for i in rows.tolist()]
+    )
 
 
 def is_floating(example):
