@@ -105,6 +105,7 @@ def test_images_and_half_precision(metric, counts):
     images = rng.integers(256, size=(60, 1, 8, 8)).astype(np.uint8)
     labels = rng.integers(2, size=60)
     params = {"module": ConvNet, "module__image_shape": (1, 8, 8), "metric": metric}
+    params["module__augment"] = None  # shifts that the device draws are others
     model, reference = (
         made(device, **params).fit(images, labels) for device in (NAME, "cpu")
     )
@@ -147,7 +148,7 @@ def test_open_set(counts):
         for device in (NAME, "cpu")
     )
     assert_allclose(model.score_samples(X), reference.score_samples(X), rtol=1e-3)
-    assert_allclose(model.p_values(X), reference.p_values(X), atol=0.05)
+    assert_allclose(model.p_values(X), reference.p_values(X), atol=0.1)  # one rank
 
 
 def test_callbacks(counts):
