@@ -154,8 +154,7 @@ class CenterLossClassifier(
 
     n_iter_no_change : int, default=10
         Epochs without a smaller validation loss after which early stopping stops, at least
-        1. Larger trains longer, smaller may stop by chance: 3, 10 and 30 stopped after 41,
-        86 and 148 epochs of digits, and 10 and 30 did alike.
+        1. Larger trains longer, smaller may stop by chance.
 
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit instead of starting anew, with a schedule
