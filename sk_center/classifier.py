@@ -122,10 +122,9 @@ class CenterLossClassifier(
         own instead.
 
     batch_size : "auto" or int, default="auto"
-        Samples of a training step, at least 1. ``"auto"`` is the power of two that is next
-        to the square root of the number of samples, from 32 to 128. Larger makes fewer and
-        faster steps of an epoch, and so takes more epochs or a larger ``lr``. Prediction
-        chooses a size of its own.
+        Samples of a training step, at least 1. ``"auto"`` is 32 up to 1024 samples, 64 up
+        to 4096, and 128 beyond. Larger makes fewer and faster steps of an epoch, and so
+        takes more epochs or a larger ``lr``. Prediction chooses a size of its own.
 
     optimizer : torch optimizer class, default=torch.optim.Adam
         Takes the ``optimizer__`` parameters, such as ``optimizer__weight_decay``. Another

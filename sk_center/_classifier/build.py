@@ -1,5 +1,6 @@
 """Build the skorch net of a classifier from the parameters of the classifier."""
 
+import math
 from copy import deepcopy
 
 import numpy as np
@@ -75,8 +76,8 @@ def resolved(classifier, n_samples):
 
 
 def auto_batch_size(n_samples):
-    """Return about the square root of the number of samples, a power of two."""
-    exponent = round(np.log2(n_samples) / 2)
+    """Return the power of two from the square root of the number of samples on."""
+    exponent = math.ceil(math.log2(n_samples) / 2)
     return int(np.clip(2**exponent, *BATCH_SIZES))
 
 

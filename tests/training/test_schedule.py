@@ -121,8 +121,8 @@ def test_rate_is_given_back_after_an_error():
 
 
 def test_batch_size_follows_the_number_of_samples():
-    """Check that batches are about as large as the square root of the samples."""
-    for n_samples, expected in ((40, 32), (2000, 32), (4000, 64), (40_000, 128)):
+    """Check that batches grow with the number of samples, as documented."""
+    for n_samples, expected in ((40, 32), (1024, 32), (1025, 64), (4096, 64), (9000, 128)):
         rows = 37 * np.arange(n_samples) % len(y)
         model = classifier(batch_size="auto", max_epochs=1).fit(X[rows], y[rows])
         assert model.net_.batch_size == expected
