@@ -1,14 +1,13 @@
 """Tests of what fit sets, splits off, hands on and refuses."""
 
 import threading
-import warnings
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-import torch
+from fit_cases import CENTERED, quiet
 from numpy.testing import assert_allclose, assert_array_equal
 from open_set_problems import (
     FAR,
@@ -26,23 +25,18 @@ from open_set_problems import (
 )
 from scipy.stats import binom
 from sklearn.base import clone
-from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from sk_center import CenterLossClassifier, OpenSetClassifier
+from sk_center import OpenSetClassifier
 from sk_center.scores import CenterDistance
-
-quiet = pytest.mark.filterwarnings("ignore::UserWarning")
-SHARE = "have too few calibration samples"
-CENTERED = CenterDistance(centers=MEANS)  # learns nothing: all samples calibrate
 
 
 def reference_rank(n, rate, confidence):
@@ -184,145 +178,6 @@ def test_bad_parameters_raise(parameter, value):
     model = OpenSetClassifier(GaussianNB()).set_params(**{parameter: value})
     with pytest.raises(ValueError, match=rf"The '{parameter}' parameter.*Got"):
         model.fit(*clouds())
-
-
-@pytest.mark.parametrize("freeze", [False, True])
-@pytest.mark.parametrize(
-    ("classes", "outlier_label"),
-    [
-        ([-1, 0, 1], "auto"),
-        ([0, 1, 2], 1.0),
-        ([0.0, 1.0, 2.0], 2),
-        (["a", "b", "outsider"], "auto"),
-        (["a", "b", "c"], "a"),
-    ],
-)
-@quiet
-def test_outlier_label_that_is_a_class(classes, outlier_label, freeze):
-    """Check that a class as outlier label is an error, unless nothing is rejected."""
-    X, y = clouds()
-    y = np.array(classes)[y]
-    estimator = FrozenEstimator(GaussianNB().fit(X, y)) if freeze else GaussianNB()
-    model = OpenSetClassifier(estimator, outlier_label=outlier_label, cv=0.5)
-    with pytest.raises(ValueError, match=r"outlier_label must not be a class.* another"):
-        model.fit(X, y)
-    model.set_params(false_rejection_rate=0).fit(X, y)
-    assert_array_equal(model.predict(queries()), model.estimator_.predict(queries()))
-
-
-@pytest.mark.parametrize(
-    ("classes", "outlier_label", "kind"),
-    [
-        ([False, True, True], -1, "a string beside classes such as False"),
-        ([3, 4, 5], True, "a number beside classes such as 3"),
-        (["a", "b", "c"], -1, "a string beside classes such as 'a'"),
-        ([0, 1, 2], "outsider", "a number beside classes such as 0"),
-        ([0, 1, 2], np.nan, "a number beside classes such as 0, and not NaN"),
-        ([0.0, 1.0, 2.0], float("nan"), "a number beside classes such as 0.0, and not NaN"),
-    ],
-)
-def test_outlier_label_of_another_kind_raises(classes, outlier_label, kind):
-    """Check that an outlier label of another kind, or NaN, is an error that shows both."""
-    X, y = clouds()
-    model = OpenSetClassifier(GaussianNB(), outlier_label=outlier_label, cv=0.5)
-    with pytest.raises(
-        ValueError, match=rf"outlier_label.*{kind}.*; got {outlier_label!r}"
-    ):
-        model.fit(X, np.array(classes)[y])
-
-
-def fit_and_warnings(model, X, y):
-    """Fit, and return the texts of the warnings, which all are at this file's lines."""
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        model.fit(X, y)
-    assert {warning.filename for warning in found} <= {__file__}
-    return [str(warning.message) for warning in found]
-
-
-def test_rare_classes_share_a_threshold():
-    """Check who joins, one warning that names the rare ones alone, and p-values."""
-    X, y = clouds((60, 40, 6))
-    labels = np.array(["first", "second", "third"])
-    estimator = FrozenEstimator(LogisticRegression().fit(X, labels[y]))
-    model = OpenSetClassifier(estimator, conformity_score=CENTERED, guarantee="class")
-    texts = [text for text in fit_and_warnings(model, X, labels[y]) if SHARE in text]
-    assert len(texts) == 1
-    # "second" has enough: it joins, since one rare class cannot be a group of its own.
-    assert (
-        "fewer than 19, and share one threshold with larger classes that join them: 'third'"
-        in texts[0]
-    )
-    assert "guarantee='marginal' takes no more than 19 samples in all" in texts[0]
-    assert "second" not in texts[0]
-    assert_array_equal(model.groups_, [0, 1, 1])
-    assert_array_equal(model.calibration_.n_samples_, [60, 46])
-    own = -np.linalg.norm(X - MEANS[y], axis=1)
-    scores = -np.linalg.norm(queries()[:, None] - MEANS, axis=2)
-    for k, members in enumerate((own[y == 0], own[y > 0], own[y > 0])):
-        p = [(1 + (members <= s).sum()) / (len(members) + 1) for s in scores[:, k]]
-        assert_array_equal(model.p_values(queries())[:, k], p)
-    assert model.is_outlier(FAR).all()
-    assert not model.is_outlier(MEANS).any()
-
-
-def test_rare_predicted_classes_share_a_threshold():
-    """Check that under guarantee="predicted" classes are counted as they are predicted."""
-    X, y = clouds((60, 40, 6))
-    estimator = frozen(GaussianNB())
-    model = OpenSetClassifier(estimator, conformity_score=CENTERED, guarantee="predicted")
-    counts = np.bincount(estimator.predict(X))
-    assert counts[2] < 19 <= counts[:2].min()
-    texts = [text for text in fit_and_warnings(model, X, y) if SHARE in text]
-    assert len(texts) == 1
-    assert texts[0].startswith("These predicted classes")
-    assert texts[0].split(": ")[1].startswith("2. ")
-    assert_array_equal(model.groups_, [0, 1, 1])
-    assert_array_equal(model.calibration_.n_samples_, [counts[0], counts[1] + counts[2]])
-
-
-def test_marginal_guarantee_pools_rare_classes_without_a_word():
-    """Check that one threshold for all takes no class of many samples."""
-    X, y = clouds((8, 7, 6))
-    model = OpenSetClassifier(frozen(GaussianNB()), conformity_score=CENTERED)
-    assert not any(SHARE in text for text in fit_and_warnings(model, X, y))
-    assert_array_equal(model.groups_, [0, 0, 0])
-    assert model.is_outlier(FAR).all()
-    model.set_params(guarantee="class")
-    texts = [text for text in fit_and_warnings(model, X, y) if SHARE in text]
-    assert len(texts) == 1
-    assert "share one threshold: 0, 1, 2" in texts[0]
-    assert_array_equal(model.groups_, [0, 0, 0])
-
-
-@quiet
-def test_least_rate_of_classes_that_share_a_threshold():
-    """Check that the least rate of classes that calibrate together holds."""
-    X, y = clouds((60, 40, 6))
-    model = OpenSetClassifier(
-        frozen(GaussianNB()),
-        conformity_score=CENTERED,
-        guarantee="class",
-        false_rejection_rate={0: 0.3, 1: 0.2, 2: 0.1},
-    )
-    with pytest.warns(UserWarning, match=r"fewer than 9, .*larger classes .*: 2\."):
-        model.fit(X, y)
-    assert_array_equal(model.thresholds_, [0.3, 0.1, 0.1])
-
-
-@pytest.mark.parametrize("guarantee", GUARANTEES)
-def test_too_few_samples_raise(guarantee):
-    """Check that too few samples in all are an error that says how many it takes."""
-    X, y = clouds((20, 20, 20))
-    model = OpenSetClassifier(GaussianNB(), cv=0.2, guarantee=guarantee)
-    message = r"12 .*too few.*=0.05 takes at least 19.*12 in all the smallest rate is 0.077"
-    with pytest.raises(ValueError, match=message):
-        model.fit(X, y)
-    with pytest.raises(ValueError, match=r"=0.01 takes at least 99"):
-        model.set_params(false_rejection_rate=0.01, cv=3).fit(X, y)
-    model.set_params(false_rejection_rate=0.05, confidence=0.9, cv=0.5)
-    with pytest.raises(ValueError, match=r"30 .*=0.05 at confidence=0.9 takes at least 45"):
-        model.fit(X, y)
 
 
 @pytest.mark.parametrize(
@@ -634,173 +489,6 @@ def test_rate_of_zero_of_one_sample_each():
     assert_array_equal(model.predict(X), y)
     assert_array_equal(model.p_values(queries()), 1)
     assert_array_equal(model.p_known(queries()), 1)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda y: y[:-1], r"inconsistent numbers of samples: \[150, 149\]"),
-        (lambda y: y + 0.5, "continuous"),
-        (lambda y: np.column_stack([y, y]), "1d array"),
-    ],
-    ids=["short", "continuous", "two columns"],
-)
-def test_bad_labels_raise(spoil, message):
-    """Check that labels of no use are an error that says why."""
-    X, y = clouds()
-    with pytest.raises(ValueError, match=message):
-        OpenSetClassifier(GaussianNB(), cv=0.5).fit(X, spoil(y))
-
-
-@quiet
-def test_column_of_labels():
-    """Check that one column of labels is taken, with scikit-learn's warning."""
-    X, y = clouds()
-    model = OpenSetClassifier(GaussianNB(), cv=0.5, random_state=0)
-    with pytest.warns(sklearn.exceptions.DataConversionWarning):
-        model.fit(X, y[:, None])
-    expected = clone(model).fit(X, y).p_values(queries())
-    assert_array_equal(model.p_values(queries()), expected)
-
-
-@pytest.mark.parametrize("cv", [0.5, 5])
-def test_label_that_a_frozen_estimator_does_not_know_raises(cv):
-    """Check that labels outside the classes of a frozen estimator are named."""
-    X, y = clouds()
-    model = OpenSetClassifier(FrozenEstimator(GaussianNB().fit(X, y)), cv=cv)
-    with pytest.raises(ValueError, match=r"\[7\].*not among the classes.*\[0, 1, 2\]"):
-        model.fit(X, np.where(y == 2, 7, y))
-    with pytest.raises(ValueError, match=r"\['0', '1', '2'\].*not among the classes"):
-        model.fit(X, y.astype(str))
-
-
-ABSENT = "no sample of the classes .1. of the frozen estimator"
-
-
-@quiet
-@pytest.mark.parametrize("guarantee", GUARANTEES)
-@pytest.mark.parametrize("score", ["max_softmax", "mahalanobis", "energy", "knn", "auto"])
-def test_class_of_a_frozen_estimator_without_samples(score, guarantee):
-    """Check that a class that nothing calibrates is named, and known by its logits."""
-    X, y = clouds((60, 41, 43))
-    estimator = FrozenEstimator(LogisticRegression().fit(X, y))
-    model = OpenSetClassifier(
-        estimator, conformity_score=score, guarantee=guarantee, random_state=0
-    )
-    with pytest.warns(UserWarning, match=ABSENT):
-        model.fit(X[y != 1], y[y != 1])
-    assert_array_equal(model.classes_, [0, 1, 2])
-    assert np.isnan(model.calibration_report_.rate_kept[1])
-    assert (model.predict(queries()) == 1).any() == (score in ("max_softmax", "energy"))
-
-
-@quiet
-def test_center_of_a_class_without_samples():
-    """Check that a frozen center-loss classifier needs no sample to know a center."""
-    X, y = clouds()
-    estimator = FrozenEstimator(net().fit(X, y))
-    score = CenterDistance(centers=estimator.centers_)
-    model = OpenSetClassifier(estimator, conformity_score=score, random_state=0)
-    with pytest.warns(UserWarning, match=ABSENT):
-        model.fit(X[y != 1], y[y != 1])
-    assert (model.predict(X[y == 1]) == 1).mean() > 0.5
-
-
-@quiet
-def test_classes_of_a_frozen_estimator():
-    """Check that the classes come from the frozen estimator, with their dtype."""
-    X, y = clouds()
-    labels = np.array(["a", "b", "c"], dtype=object)
-    estimator = FrozenEstimator(GaussianNB().fit(X, labels[y]))
-    model = OpenSetClassifier(estimator, cv=0.5).fit(X, labels[y].astype("<U5"))
-    assert_array_equal(model.classes_, estimator.classes_)
-    assert model.classes_.dtype == estimator.classes_.dtype
-    assert {*model.predict(X)} == {"a", "b", "c", "outsider"}
-
-
-@pytest.mark.parametrize("cv", [0.5, 3])
-def test_fit_is_quiet(cv, capfd):
-    """Check that nothing is printed and the global generators are left alone."""
-    X, y = load_iris(return_X_y=True)
-    model = OpenSetClassifier(net(max_epochs=3), cv=cv, random_state=0)
-    numpy_state = np.random.get_state()  # noqa: NPY002
-    torch_state = torch.get_rng_state()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model.fit(X, y)
-        for method in METHODS:
-            getattr(model, method)(X)
-    assert capfd.readouterr() == ("", "")
-    for before, after in zip(numpy_state, np.random.get_state()):  # noqa: NPY002
-        assert_array_equal(before, after)
-    assert torch.equal(torch.get_rng_state(), torch_state)
-
-
-def test_probes_that_the_estimator_cannot_take_do_no_harm():
-    """Check that fit looks far away only where the estimator goes."""
-    X, y = clouds()
-    for step in (FunctionTransformer(np.log1p), OneHotEncoder(sparse_output=False)):
-        shifted = (X - X.min()).round()
-        model = OpenSetClassifier(
-            make_pipeline(step, LogisticRegression(max_iter=500)),
-            conformity_score="max_softmax",
-            random_state=0,
-        )
-        shifted = np.minimum(shifted, 5)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
-            warnings.simplefilter("ignore", UserWarning)
-            assert model.fit(shifted, y).predict(shifted).shape == y.shape
-            assert model.fit(shifted.astype(int), y).predict(shifted).shape == y.shape
-
-
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
-@pytest.mark.parametrize("container", [np.asarray, list, pd.Series])
-@pytest.mark.parametrize("model", [OpenSetClassifier(GaussianNB()), CenterLossClassifier()])
-def test_missing_labels(model, container, missing):
-    """Check that a label that is missing is named, with where it is and what to do."""
-    X, y = load_iris(return_X_y=True)
-    for names in (["a", "b", "c"], [0, 1, 2]):
-        labels = np.array(names, dtype=object)[y]
-        labels[[3, 5]] = missing
-        found = f"y holds a missing label, ({missing}|nan) at sample 3, the first of 2."
-        with pytest.raises(ValueError, match=found):
-            model.fit(X, container(labels))
-
-
-@pytest.mark.parametrize("dtype", ["string", "category", "Int64", float])
-def test_missing_labels_by_dtype(dtype):
-    """Check that a label that is missing is named, whatever holds the labels."""
-    X, y = load_iris(return_X_y=True)
-    labels = pd.Series(np.where(np.arange(150) == 3, np.nan, y))
-    if dtype == "string":
-        labels = labels.map({0: "a", 1: "b", 2: "c"})
-    with pytest.raises(ValueError, match=r"y holds a missing label, .* at sample 3,"):
-        OpenSetClassifier(GaussianNB()).fit(X, labels.astype(dtype))
-
-
-@pytest.mark.parametrize("refit", [True, False])
-def test_a_search_warns_of_rare_classes_once(refit):
-    """Check one warning over the folds of a search: that of the fit of all data, if any."""
-    X, y = clouds((90, 60, 12))
-    labels = np.array(["first", "second", "third"])[y]
-    model = OpenSetClassifier(GaussianNB(), conformity_score=CENTERED, guarantee="class")
-    model.set_params(cv=0.5, random_state=0)
-    grid = {"estimator__var_smoothing": [1e-9, 1e-8]}
-    search = GridSearchCV(model, grid, cv=2, refit=refit)
-    texts = [text for text in fit_and_warnings(search, X, labels) if SHARE in text]
-    assert len(texts) == 1
-    if refit:
-        assert texts == [t for t in fit_and_warnings(clone(model), X, labels) if SHARE in t]
-
-
-def test_cross_validation_warns_of_rare_classes_once():
-    """Check one warning over the folds of a cross-validation."""
-    X, y = clouds((90, 60, 12))
-    model = OpenSetClassifier(GaussianNB(), conformity_score=CENTERED, guarantee="class")
-    with pytest.warns(UserWarning, match=SHARE) as found:
-        cross_val_score(model.set_params(cv=0.5), X, y, cv=2)
-    assert sum(SHARE in str(warning.message) for warning in found) == 1
 
 
 @pytest.mark.parametrize("calibration", ["gaussian", "weibull"])

@@ -1,9 +1,7 @@
 """Files of somebody else: what they may not do, whatever is in them."""
 
-import io
 import json
 import multiprocessing
-import pickle
 import random
 import subprocess
 import sys
@@ -12,16 +10,24 @@ import zipfile
 import numpy as np
 import pytest
 import safetensors.numpy
-from fuzz_load import change_bytes, joined, mutated, seeds, split
-from saved_models import IMAGES, Net, X, Y, assert_alike
+from fuzz_load import change_bytes, joined, mutated, split
+from hostile_cases import (
+    AFFINE,
+    SCALER,
+    archive,
+    dict_of,
+    edited,
+    estimator,
+    list_of,
+    node,
+    npy,
+    number,
+    of_numpy,
+    with_archive,
+)
+from saved_models import IMAGES, Net, X, assert_alike
 
 from sk_center import load
-
-
-@pytest.fixture(scope="module")
-def files():
-    """Return files of models that have all in them that a model can have."""
-    return seeds()
 
 
 def loaded_or_refused(data, path):
@@ -66,144 +72,9 @@ def test_many_forged_files(files, tmp_path):
         loaded_or_refused(mutated(files[i % len(files)], rng), tmp_path / "model")
 
 
-class Bomb:
-    """Leaves a trace where it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return open, (self.path, "w")
-
-
-def archive(schema, files=None, **kwargs):
-    """Return an archive as skops writes it."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", **kwargs) as opened:
-        for name, content in (files or {}).items():
-            opened.writestr(name, content)
-        opened.writestr("schema.json", json.dumps({**schema, "protocol": 2}))
-    return made.getvalue()
-
-
-def npy(array, allow_pickle=False):
-    """Return an array as a file of numpy."""
-    made = io.BytesIO()
-    np.save(made, array, allow_pickle=allow_pickle)
-    return made.getvalue()
-
-
-def node(loader, class_, content=None, **parts):
-    """Return a node of skops."""
-    module, _, name = class_.rpartition(".")
-    node = {"__loader__": loader, "__module__": module, "__class__": name, **parts}
-    return node if content is None else {**node, "content": content}
-
-
-def number(value):
-    """Return the node of a number."""
-    return node("JsonNode", "builtins.str", json.dumps(value))
-
-
-def of_numpy(file, class_="numpy.ndarray", **parts):
-    """Return the node of an array in a file."""
-    return node("NdArrayNode", class_, type="numpy", file=file, **parts)
-
-
 def dtype_of(array):
     """Return the node of a dtype."""
     return node("DTypeNode", "numpy.dtype", array)
-
-
-def list_of(*nodes, **parts):
-    """Return the node of a list."""
-    return node("ListNode", "builtins.list", [*nodes], **parts)
-
-
-def dict_of(**parts):
-    """Return the node of a dict."""
-    names = list_of(*(node("TypeNode", "builtins.str") for _ in parts))
-    return node("DictNode", "builtins.dict", parts, key_types=names)
-
-
-def estimator(class_, **attributes):
-    """Return the node of an estimator."""
-    return node("ObjectNode", class_, dict_of(**attributes))
-
-
-SCALER = "sklearn.preprocessing._data.StandardScaler"
-
-
-def with_archive(data, made):
-    """Return a file of a Pipeline with another archive of skops in the place of its own."""
-    content, arrays = split(data)
-    (name,) = [name for name, array in arrays.items() if array.tobytes()[:2] == b"PK"]
-    arrays[name] = np.frombuffer(made, dtype=np.uint8)
-    return joined(content, arrays)
-
-
-@pytest.mark.parametrize("where", ["file", "archive", "array", "objects"])
-def test_pickle_does_not_run(where, files, tmp_path):
-    """Check that no pickle runs, wherever it is put."""
-    path, trace = tmp_path / "model", tmp_path / "trace"
-    bomb = pickle.dumps(Bomb(trace))
-    if where == "file":
-        path.write_bytes(bomb)
-    elif where == "archive":
-        path.write_bytes(with_archive(files[3], bomb))
-    else:
-        array = npy(np.array([Bomb(trace)], dtype=object), allow_pickle=True)
-        schema = estimator(SCALER, mean_=of_numpy("1.npy", __id__=1))
-        if where == "array":
-            schema["content"]["content"]["mean_"]["file"] = "1.bin"
-        made = archive(schema, {"1.npy" if where == "objects" else "1.bin": array})
-        path.write_bytes(with_archive(files[3], made))
-    with pytest.raises(ValueError, match="cannot be loaded"):
-        load(path)
-    assert not trace.exists()
-    with open(trace, "w"):
-        assert trace.exists()
-
-
-UNTRUSTED = {
-    "function": node("FunctionNode", "os.system"),
-    "class": node("TypeNode", "subprocess.Popen"),
-    "method": node(
-        "MethodNode",
-        SCALER,
-        {"func": "fit", "obj": estimator(SCALER)},
-    ),
-    "partial": node(
-        "PartialNode",
-        "functools.partial",
-        dict.fromkeys(("func", "args", "kwds", "namespace"), number(None)),
-    ),
-    "tree": estimator("sklearn.tree._classes.DecisionTreeClassifier"),
-    "neighbors": estimator("sklearn.neighbors._classification.KNeighborsClassifier"),
-    "svm": estimator("sklearn.svm._classes.SVC"),
-    "clusters": estimator("sklearn.cluster._kmeans.KMeans"),
-    "hashing": estimator("sklearn.feature_extraction._hash.FeatureHasher"),
-    "generator": node(
-        "RandomStateNode", "numpy.random.mtrand.RandomState", number({"state": 1})
-    ),
-    "state of a dtype": node(
-        "ObjectNode", "numpy.dtype", list_of(number(3), number("V"), number(1))
-    ),
-    "class of dtypes": node("TypeNode", "numpy.dtype"),
-    "sparse": node(
-        "SparseMatrixNode", "scipy.sparse._csr.csr_matrix", type="scipy", file="1", __id__=9
-    ),
-}
-
-
-@pytest.mark.parametrize("part", UNTRUSTED.values(), ids=UNTRUSTED)
-def test_untrusted_in_an_archive(part, files, tmp_path):
-    """Check that code, and compiled code that trusts what it is given, must be trusted."""
-    schema = estimator(SCALER, mean_=part, n_features_in_=number(3))
-    made = archive(schema, {"1": b""})
-    (tmp_path / "model").write_bytes(with_archive(files[3], made))
-    with pytest.raises(ValueError, match="which are not trusted"):
-        load(tmp_path / "model")
 
 
 GENERATOR = "numpy.random._generator.Generator"
@@ -322,40 +193,8 @@ ARCHIVES = {
         list_of(*[node("FunctionNode", "numpy.exp")] * 20_000),
     ),
 }
-
-
-def edited(data, changes):
-    """Return a file with other parts.
-
-    Parameters
-    ----------
-    data : bytes
-        A file.
-
-    changes : dict
-        JSON by where it is to be put, with dots between.
-
-    Returns
-    -------
-    data : bytes
-        A file.
-    """
-    content, arrays = split(data)
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        part = content["estimator"]["object"]
-        for name in parents:
-            part = part[name]
-            part = part["object"] if isinstance(part, dict) and "object" in part else part
-        if isinstance(value, np.ndarray):
-            arrays["added"], value = value, {"array": "added"}
-        part[last] = value
-    return joined(content, arrays)
-
-
 NET = "fitted.net_"
 LAW = {"law": ["f", [1, 1], {"dict": []}]}
-AFFINE = {"object": {"type": "networks.RandomAffine", "params": {}}}
 DEEP = json.loads("[" * 400 + "]" * 400)
 PARTS = {
     "wide layers": {f"{NET}.params.module__hidden_layer_sizes": [10**6, 10**6]},
@@ -554,120 +393,3 @@ def test_hostile_files_take_no_memory(hostile, files, tmp_path):
     assert fine == "fine is loaded"
     assert others == []
     assert int(megabytes) < 400
-
-
-CALIBRATION = "fitted.calibration_.fitted"
-REPORT = "fitted.calibration_report_.fitted"
-OPEN_SET = {
-    "threshold": {"fitted.thresholds_": np.array([0.25, 1, 0.25])},
-    "no threshold": {"fitted.thresholds_": np.array([0.25, np.nan, 0.25])},
-    "other thresholds": {"fitted.thresholds_": np.array([0.25, 0.2, 0.25])},
-    "outlier is a class": {"params.outlier_label": 1, "fitted.outlier_label_": 1},
-    "outlier of another kind": {"fitted.outlier_label_": "x"},
-    "classes": {"fitted.classes_": np.array([0, 1, 3])},
-    "group": {"fitted.groups_": np.array([0, 0, 1])},
-    "negative group": {"fitted.groups_": np.array([0, 0, -1])},
-    "fewer samples": {f"{CALIBRATION}.n_samples_": np.array([1])},
-    "negative number": {f"{CALIBRATION}.n_samples_": np.array([-1])},
-    "more groups": {f"{CALIBRATION}.means_": np.array([1.0, 1.0])},
-    "mean": {f"{CALIBRATION}.means_": np.array([0.0])},
-    "degrees of freedom": {f"{CALIBRATION}.degrees_of_freedom_": {"float": "nan"}},
-    "score": {"fitted.score_.fitted.classes_": np.array([0, 1])},
-    "estimator": {"fitted.estimator_": AFFINE},
-    "no guarantee": {f"{REPORT}.guarantee": "none"},
-    "rate": {f"{REPORT}.rate_allowed": np.array([0.25, 2.0, 0.25])},
-    "report of others": {f"{REPORT}.classes": np.array([0, 1])},
-    "empty report": {"fitted.calibration_report_.fitted": {}},
-}
-
-
-@pytest.mark.parametrize("changes", OPEN_SET.values(), ids=OPEN_SET)
-def test_open_set_that_does_not_fit(changes, files, tmp_path):
-    """Check that an OpenSetClassifier of parts that do not go together is refused."""
-    (tmp_path / "model").write_bytes(edited(files[5], changes))
-    with pytest.raises(ValueError, match="cannot be loaded as a model of sk_center"):
-        load(tmp_path / "model")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"known_": np.ones((1, 3), dtype=bool)},
-        {"spreads_": np.zeros(2)},
-        {"medians_": np.zeros(2)},
-    ],
-    ids=str,
-)
-def test_combined_that_does_not_fit(changes, files, tmp_path):
-    """Check that a combination is refused that would pass over one of its scores."""
-    content, arrays = split(files[4])
-    for name, array in changes.items():
-        arrays[f"OpenSetClassifier.score_.{name}"] = array
-    (tmp_path / "model").write_bytes(joined(content, arrays))
-    with pytest.raises(ValueError, match=r"must (have the shape|be)"):
-        load(tmp_path / "model")
-
-
-def test_scores_out_of_order(files, tmp_path):
-    """Check that calibration scores, in which p-values are looked up, are sorted."""
-    content, arrays = split(files[5])
-    (name,) = [name for name in arrays if name.endswith(".calibration_.scores_")]
-    arrays[name] = arrays[name][::-1]
-    (tmp_path / "model").write_bytes(joined(content, arrays))
-    with pytest.raises(ValueError, match=r"scores_ must be in ascending order"):
-        load(tmp_path / "model")
-
-
-@pytest.mark.parametrize("change", ["shape", "missing", "dtype", "none"])
-def test_moments_of_another_size(change, files, tmp_path):
-    """Check that fused updates, which walk through memory, get moments of their size."""
-    content, arrays = split(files[0])
-    names = [name for name in arrays if name.endswith("exp_avg")]
-    assert len(names) == 6
-    if change == "shape":
-        arrays[names[0]] = arrays[names[0]][:1]
-    elif change == "missing":
-        arrays[names[0]] = np.zeros(0, dtype=np.float32)
-    elif change == "dtype":
-        arrays[names[0]] = arrays[names[0]].astype(np.float64)
-    path = tmp_path / "model"
-    path.write_bytes(joined(content, arrays))
-    if change in ("shape", "missing"):
-        with pytest.raises(ValueError, match="the optimizer holds exp_avg of the shape"):
-            load(path)
-    else:
-        load(path).fit(X, Y)
-
-
-def test_newer_format(files, tmp_path):
-    """Check that a file of a format to come says which version it needs."""
-    content, arrays = split(files[0])
-    (tmp_path / "model").write_bytes(joined({**content, "format_version": 2}, arrays))
-    with pytest.raises(ValueError, match=r"version 2 of the format.*this version reads 1"):
-        load(tmp_path / "model")
-
-
-@pytest.mark.parametrize("made_with", [None, [], {"sklearn": 1}], ids=str)
-def test_no_versions(made_with, files, tmp_path):
-    """Check that a file is refused that does not say what it was made with."""
-    content, arrays = split(files[3])
-    (tmp_path / "model").write_bytes(joined({**content, "made_with": made_with}, arrays))
-    with pytest.raises(ValueError, match="cannot be loaded as a model of sk_center"):
-        load(tmp_path / "model")
-
-
-def test_another_version_of_scikit_learn(files, tmp_path):
-    """Check that a warning tells where estimators of another version were saved."""
-    content, arrays = split(files[3])
-    data = joined({**content, "made_with": {"sklearn": "0.9.1"}}, arrays)
-    (tmp_path / "model").write_bytes(data)
-    with pytest.warns(UserWarning, match=r"made with sklearn 0\.9\.1 \(here") as found:
-        load(tmp_path / "model")
-    assert found[0].filename == __file__
-
-
-def test_other_safetensors(tmp_path):
-    """Check that weights that somebody else saved are called so."""
-    safetensors.numpy.save_file({"weight": np.zeros(3)}, tmp_path / "model")
-    with pytest.raises(ValueError, match=r"was not written by sk_center\.save"):
-        load(tmp_path / "model")
