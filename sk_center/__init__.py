@@ -21,6 +21,7 @@ _SOURCES = {
     "OpenSetConfusionMatrixDisplay": "plotting",
     "OpenSetRocDisplay": "plotting",
     "RejectionMonitor": "monitoring",
+    "RiskCoverageDisplay": "plotting",
     "ShardedCenter": "sharded",
     "load": "persistence",
     "save": "persistence",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     )
     from sk_center.plotting import OpenSetRocDisplay as OpenSetRocDisplay
     from sk_center.plotting import OSCRCurveDisplay as OSCRCurveDisplay
+    from sk_center.plotting import RiskCoverageDisplay as RiskCoverageDisplay
     from sk_center.sharded import ShardedCenter as ShardedCenter
 else:
 

@@ -8,8 +8,9 @@ The scorers go into ``scoring=`` of scikit-learn's tools, such as ``GridSearchCV
 :class:`~sk_center.OpenSetClassifier`. Larger is always better.
 
 - Over all thresholds, which tells how well a score can separate: ``oscr_scorer``,
-  ``auroc_scorer`` and ``neg_fpr_at_tpr_scorer``. They do not see where the threshold is,
-  and are as good for a classifier that rejects nothing.
+  ``auroc_scorer`` and ``neg_fpr_at_tpr_scorer``, and right answers from all others:
+  ``neg_aurc_scorer``. They do not see where the threshold is, and are as good for a
+  classifier that rejects nothing.
 - At the threshold of the classifier: ``normalized_accuracy_scorer``, the mean of
   ``correct_acceptance_scorer`` (known samples accepted and classified right) and
   ``outsider_rejection_scorer``; ``neg_false_rejection_scorer``; ``open_set_f1_scorer``.
@@ -33,10 +34,12 @@ from sk_center.metrics.decisions import (
     openness,
     outsider_rejection_rate,
 )
+from sk_center.metrics.risk import aurc_score, risk_coverage_curve
 from sk_center.metrics.scorers import (
     auroc_scorer,
     correct_acceptance_scorer,
     make_open_set_scorer,
+    neg_aurc_scorer,
     neg_false_rejection_scorer,
     neg_fpr_at_tpr_scorer,
     normalized_accuracy_scorer,
@@ -47,6 +50,7 @@ from sk_center.metrics.scorers import (
 
 __all__ = [
     "aupr_score",
+    "aurc_score",
     "auroc_score",
     "auroc_scorer",
     "ccr_at_fpr",
@@ -55,6 +59,7 @@ __all__ = [
     "false_rejection_rate",
     "fpr_at_tpr",
     "make_open_set_scorer",
+    "neg_aurc_scorer",
     "neg_false_rejection_scorer",
     "neg_fpr_at_tpr_scorer",
     "normalized_accuracy_score",
@@ -67,4 +72,5 @@ __all__ = [
     "oscr_scorer",
     "outsider_rejection_rate",
     "outsider_rejection_scorer",
+    "risk_coverage_curve",
 ]

@@ -20,7 +20,7 @@ class NoOutsiderError(ValueError):
     """No sample is an outsider, and the metric is about those."""
 
 
-def checked_scores(y_true, y_score, labels, sample_weight):
+def checked_scores(y_true, y_score, labels, sample_weight, sides=("known", "outsider")):
     """Return who is known, scores without NaN and weights (or None)."""
     y_true, y_score = checked_labels(y_true, "y_true"), checked_numbers(y_score, "y_score")
     check_consistent_length(y_true, y_score)
@@ -29,7 +29,7 @@ def checked_scores(y_true, y_score, labels, sample_weight):
     classes = known_classes(labels)
     known = is_known(y_true, classes)
     weight = checked_weight(sample_weight, y_true)
-    _check_sides(y_true, known, classes, weight)
+    _check_sides(y_true, known, classes, weight, sides)
     return known, y_score, weight
 
 
@@ -48,10 +48,18 @@ def checked_predictions(y_true, y_pred, labels):
 
 
 def checked_decisions(
-    y_true, y_pred, labels, outlier_label, sample_weight, sides=("known", "outsider")
+    y_true,
+    y_pred,
+    labels,
+    outlier_label,
+    ambiguous_label,
+    sample_weight,
+    sides=("known", "outsider"),
 ):
     """Return true and predicted class indices, weights and the reject class's index."""
-    true, predicted, classes = class_indices(y_true, y_pred, labels, outlier_label)
+    true, predicted, classes = class_indices(
+        y_true, y_pred, labels, outlier_label, ambiguous_label
+    )
     weight = checked_weight(sample_weight, true)
     y_true = checked_labels(y_true, "y_true")
     _check_sides(y_true, true < len(classes), classes, weight, sides)
@@ -59,8 +67,12 @@ def checked_decisions(
     return true, predicted, weight, len(classes)
 
 
-def class_indices(y_true, y_pred, labels, outlier_label):
-    """Return true and predicted class indices, the reject class last, and the classes."""
+def class_indices(y_true, y_pred, labels, outlier_label, ambiguous_label=None):
+    """Return true and predicted class indices, and the classes.
+
+    The index of rejected samples is the one after the classes, and that of ambiguous
+    samples the next one.
+    """
     y_true, y_pred = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
     check_consistent_length(y_true, y_pred)
     classes = np.unique(known_classes(labels))
@@ -70,17 +82,30 @@ def class_indices(y_true, y_pred, labels, outlier_label):
             f"{_some(classes)}; got {outlier_label!r}."
         )
     accepted = is_known(y_pred, classes)
-    other = ~accepted & ~equals_label(y_pred, outlier_label)
+    ambiguous = np.zeros(len(y_pred), dtype=bool)
+    if ambiguous_label is not None:
+        if ambiguous_label == outlier_label or equals_label(classes, ambiguous_label).any():
+            raise ValueError(
+                "ambiguous_label must be a label that is neither outlier_label, "
+                f"{outlier_label!r}, nor one of labels, {_some(classes)}; got "
+                f"{ambiguous_label!r}."
+            )
+        ambiguous = equals_label(y_pred, ambiguous_label)
+    other = ~accepted & ~ambiguous & ~equals_label(y_pred, outlier_label)
     if other.any():
+        also = ""
+        if ambiguous_label is not None:
+            also = f", or ambiguous_label, {ambiguous_label!r}"
         raise ValueError(
             f"y_pred must hold labels, {_some(classes)}, or outlier_label, "
-            f"{outlier_label!r}; got {_some(y_pred[other])}."
+            f"{outlier_label!r}{also}; got {_some(y_pred[other])}."
         )
     indices = [np.full(len(y_true), len(classes)) for _ in range(2)]
     for index, y, chosen in zip(
         indices, (y_true, y_pred), (is_known(y_true, classes), accepted)
     ):
         index[chosen] = np.searchsorted(classes, y[chosen])
+    indices[1][ambiguous] = len(classes) + 1
     return *indices, classes
 
 

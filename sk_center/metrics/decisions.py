@@ -30,6 +30,7 @@ def outsider_rejection_rate(
     *,
     labels: ArrayLike,
     outlier_label: Label,
+    ambiguous_label: Label | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
     """Share of the outsiders that are rejected, at the threshold of the classifier.
@@ -43,13 +44,18 @@ def outsider_rejection_rate(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+        Class given to each sample, ``outlier_label`` where it is rejected, or
+        ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
 
     outlier_label : int, float or str
         Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+    ambiguous_label : int, float or str, default=None
+        Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
+        the classifier. They are neither rejected nor right. None: there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -78,7 +84,13 @@ def outsider_rejection_rate(
     0.5
     """
     true, predicted, weight, reject = checked_decisions(
-        y_true, y_pred, labels, outlier_label, sample_weight, sides=("outsider",)
+        y_true,
+        y_pred,
+        labels,
+        outlier_label,
+        ambiguous_label,
+        sample_weight,
+        sides=("outsider",),
     )
     return _share(predicted == reject, weight, true == reject)
 
@@ -89,6 +101,7 @@ def false_rejection_rate(
     *,
     labels: ArrayLike,
     outlier_label: Label,
+    ambiguous_label: Label | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
     """Share of the known samples that are rejected.
@@ -102,13 +115,18 @@ def false_rejection_rate(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+        Class given to each sample, ``outlier_label`` where it is rejected, or
+        ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
 
     outlier_label : int, float or str
         Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+    ambiguous_label : int, float or str, default=None
+        Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
+        the classifier. They are neither rejected nor right. None: there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -137,7 +155,13 @@ def false_rejection_rate(
     0.25
     """
     true, predicted, weight, reject = checked_decisions(
-        y_true, y_pred, labels, outlier_label, sample_weight, sides=("known",)
+        y_true,
+        y_pred,
+        labels,
+        outlier_label,
+        ambiguous_label,
+        sample_weight,
+        sides=("known",),
     )
     return _share(predicted == reject, weight, true < reject)
 
@@ -148,6 +172,7 @@ def correct_acceptance_rate(
     *,
     labels: ArrayLike,
     outlier_label: Label,
+    ambiguous_label: Label | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
     """Share of the known samples that are accepted and classified right.
@@ -161,13 +186,18 @@ def correct_acceptance_rate(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+        Class given to each sample, ``outlier_label`` where it is rejected, or
+        ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
 
     outlier_label : int, float or str
         Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+    ambiguous_label : int, float or str, default=None
+        Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
+        the classifier. They are neither rejected nor right. None: there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -196,7 +226,13 @@ def correct_acceptance_rate(
     0.5
     """
     true, predicted, weight, reject = checked_decisions(
-        y_true, y_pred, labels, outlier_label, sample_weight, sides=("known",)
+        y_true,
+        y_pred,
+        labels,
+        outlier_label,
+        ambiguous_label,
+        sample_weight,
+        sides=("known",),
     )
     return _share(predicted == true, weight, true < reject)
 
@@ -208,6 +244,7 @@ def normalized_accuracy_score(
     labels: ArrayLike,
     outlier_label: Label,
     lambda_r: float = 0.5,
+    ambiguous_label: Label | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
     """Weighted mean of the accuracies on known samples and on outsiders.
@@ -224,7 +261,8 @@ def normalized_accuracy_score(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+        Class given to each sample, ``outlier_label`` where it is rejected, or
+        ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
@@ -235,6 +273,10 @@ def normalized_accuracy_score(
     lambda_r : float, default=0.5
         Weight of the known samples, in (0, 1). Larger weighs false rejections and wrong
         classes more, accepted outsiders less.
+
+    ambiguous_label : int, float or str, default=None
+        Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
+        the classifier. They are neither rejected nor right. None: there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -270,7 +312,7 @@ def normalized_accuracy_score(
     if not (isinstance(lambda_r, Real) and 0 < lambda_r < 1):
         raise ValueError(f"lambda_r must be in (0, 1); got {lambda_r!r}.")
     true, predicted, weight, reject = checked_decisions(
-        y_true, y_pred, labels, outlier_label, sample_weight
+        y_true, y_pred, labels, outlier_label, ambiguous_label, sample_weight
     )
     known, right = true < reject, true == predicted
     of_known, of_outsiders = (_share(right, weight, side) for side in (known, ~known))
@@ -283,6 +325,7 @@ def open_set_f1_score(
     *,
     labels: ArrayLike,
     outlier_label: Label,
+    ambiguous_label: Label | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
     """Mean of the F1 scores of the known classes and of the reject class.
@@ -296,13 +339,18 @@ def open_set_f1_score(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, or ``outlier_label`` where it is rejected: ``predict``.
+        Class given to each sample, ``outlier_label`` where it is rejected, or
+        ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
 
     outlier_label : int, float or str
         Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+    ambiguous_label : int, float or str, default=None
+        Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
+        the classifier. They are neither rejected nor right. None: there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -349,10 +397,10 @@ def open_set_f1_score(
     0.822
     """
     true, predicted, weight, reject = checked_decisions(
-        y_true, y_pred, labels, outlier_label, sample_weight
+        y_true, y_pred, labels, outlier_label, ambiguous_label, sample_weight
     )
     hits, of_true, of_predicted = (
-        np.bincount(classes, classes_weight, minlength=reject + 1)
+        np.bincount(classes, classes_weight, minlength=reject + 2)[: reject + 1]
         for classes, classes_weight in (
             (true, weight * (true == predicted)),
             (true, weight),

@@ -21,6 +21,7 @@ from sk_center.metrics.decisions import (
     open_set_f1_score,
     outsider_rejection_rate,
 )
+from sk_center.metrics.risk import aurc_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ __all__ = [
     "auroc_scorer",
     "correct_acceptance_scorer",
     "make_open_set_scorer",
+    "neg_aurc_scorer",
     "neg_false_rejection_scorer",
     "neg_fpr_at_tpr_scorer",
     "normalized_accuracy_scorer",
@@ -121,7 +123,10 @@ class _OpenSetScorer(BaseScorer):
     Weights, metadata routing and responses shared by several scorers are scikit-learn's.
     """
 
-    GIVEN = ("y_true", "y_pred", "y_score", "labels", "outlier_label", "sample_weight")
+    GIVEN = (
+        *("y_true", "y_pred", "y_score", "labels", "outlier_label", "ambiguous_label"),
+        "sample_weight",
+    )
 
     def _score(self, method_caller, estimator, X, y_true, sample_weight=None):
         asked = signature(self._score_func).parameters
@@ -131,6 +136,8 @@ class _OpenSetScorer(BaseScorer):
         if "outlier_label" in asked:
             given["y_pred"] = decision.labels
             given["outlier_label"] = model.outlier_label_
+            if "ambiguous_label" in asked:
+                given["ambiguous_label"] = model.ambiguous_label_
         elif "y_pred" in asked:
             given["y_pred"] = decision.predicted
         if "y_score" in asked:
@@ -180,6 +187,7 @@ def _warn_once(classes, message):
 
 
 auroc_scorer = make_open_set_scorer(auroc_score)
+neg_aurc_scorer = make_open_set_scorer(aurc_score, greater_is_better=False)
 neg_fpr_at_tpr_scorer = make_open_set_scorer(fpr_at_tpr, greater_is_better=False)
 oscr_scorer = make_open_set_scorer(oscr_score)
 normalized_accuracy_scorer = make_open_set_scorer(normalized_accuracy_score)

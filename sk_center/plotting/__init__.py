@@ -12,6 +12,7 @@ from sk_center.plotting.false_rejection import FalseRejectionDisplay
 from sk_center.plotting.feature_space import FeatureSpaceDisplay
 from sk_center.plotting.monitor import MonitorDisplay
 from sk_center.plotting.oscr_curve import OSCRCurveDisplay
+from sk_center.plotting.risk_coverage import RiskCoverageDisplay
 from sk_center.plotting.roc import OpenSetRocDisplay
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "OSCRCurveDisplay",
     "OpenSetConfusionMatrixDisplay",
     "OpenSetRocDisplay",
+    "RiskCoverageDisplay",
 ]

@@ -130,6 +130,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
             judge(estimator, X).labels,
             labels=model.classes_,
             outlier_label=model.outlier_label_,
+            ambiguous_label=model.ambiguous_label_,
             sample_weight=sample_weight,
             normalize=normalize,
             ax=ax,
@@ -144,6 +145,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         *,
         labels: ArrayLike,
         outlier_label: Label,
+        ambiguous_label: Label | None = None,
         sample_weight: ArrayLike | None = None,
         normalize: Literal["true", "pred", "all"] | None = None,
         ax: Axes | None = None,
@@ -157,14 +159,18 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
             True labels; samples of a label outside ``labels`` are outsiders.
 
         y_pred : array-like of shape (n_samples,)
-            Class given to each sample, or ``outlier_label`` where it is rejected:
-            ``predict``.
+            Class given to each sample, ``outlier_label`` where it is rejected, or
+            ``ambiguous_label``: ``predict``.
 
         labels : array-like of shape (n_classes,)
             The known classes, ``classes_`` of the classifier.
 
         outlier_label : int, float or str
             Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
+
+        ambiguous_label : int, float or str, default=None
+            Label of accepted samples in ``y_pred`` that are withheld. They have the last
+            column, and its row is empty. None: there is none.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
@@ -194,14 +200,17 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         OpenSetConfusionMatrixDisplay.from_estimator : Draws those of an estimator.
         """
         import_matplotlib(f"{cls.__name__}.from_predictions")
-        true, predicted, classes = class_indices(y_true, y_pred, labels, outlier_label)
+        true, predicted, classes = class_indices(
+            y_true, y_pred, labels, outlier_label, ambiguous_label
+        )
+        display_labels = [*classes.tolist(), outlier_label]
+        display_labels += [] if ambiguous_label is None else [ambiguous_label]
         counts = confusion_matrix(
             true,
             predicted,
-            labels=np.arange(len(classes) + 1),
+            labels=np.arange(len(display_labels)),
             sample_weight=sample_weight,
             normalize=normalize,
         )
-        display_labels = [*classes.tolist(), outlier_label]
         display = cls(counts, display_labels=display_labels)
         return display.plot(ax=axes_for(display, ax), **kwargs)

@@ -239,9 +239,12 @@ class FalseRejectionDisplay:
         import_matplotlib(f"{cls.__name__}.from_estimator")
         model, _ = open_set_inside(estimator)
         decision, report = judge(estimator, X), model.calibration_report_
+        labels = decision.labels
+        if decision.ambiguous is not None:  # which is not rejected
+            labels = np.where(decision.ambiguous, decision.predicted, labels)
         return cls.from_predictions(
             y,
-            decision.labels,
+            labels,
             labels=model.classes_,
             outlier_label=model.outlier_label_,
             allowed=report.rate_allowed,
@@ -315,7 +318,7 @@ class FalseRejectionDisplay:
         """
         import_matplotlib(f"{cls.__name__}.from_predictions")
         true, predicted, _, reject = checked_decisions(
-            y_true, y_pred, labels, outlier_label, None, sides=("known",)
+            y_true, y_pred, labels, outlier_label, None, None, sides=("known",)
         )
         classes, order = np.unique(known_classes(labels), return_index=True)
         try:

@@ -270,3 +270,22 @@ def test_wrong_numbers_of_classes_raise(numbers, message):
     """Check that errors name the number, what it got and what it takes."""
     with pytest.raises(ValueError, match=message):
         openness(*numbers)
+
+
+def test_ambiguous_samples_are_neither_rejected_nor_right():
+    """Check each metric against counts, and that the label must be one of its own."""
+    y_true = np.array([0, 0, 1, 2, 3, 3])
+    y_pred = np.array([0, -2, -1, 2, -2, -1])
+    given = {"ambiguous_label": -2, **REJECT}
+    assert correct_acceptance_rate(y_true, y_pred, **given) == 0.5
+    assert false_rejection_rate(y_true, y_pred, **given) == 0.25
+    assert outsider_rejection_rate(y_true, y_pred, **given) == 0.5
+    assert normalized_accuracy_score(y_true, y_pred, **given) == 0.5
+    # 0: one of two found; 1: none; 2: found; rejected: one right, one wrong, one missed.
+    expected = np.mean([2 / 3, 0, 1, 1 / 2])
+    assert_allclose(open_set_f1_score(y_true, y_pred, **given), expected, **CLOSE)
+    with pytest.raises(ValueError, match=r"got \[-2\]"):
+        correct_acceptance_rate(y_true, y_pred, **REJECT)
+    for label in (-1, 2):
+        with pytest.raises(ValueError, match="ambiguous_label must be"):
+            false_rejection_rate(y_true, y_pred, **{**given, "ambiguous_label": label})

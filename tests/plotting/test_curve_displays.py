@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import RocCurveDisplay
 from test_displays import predictions
 
-from sk_center import OpenSetRocDisplay, OSCRCurveDisplay
-from sk_center.metrics import oscr_curve, oscr_score
+from sk_center import OpenSetRocDisplay, OSCRCurveDisplay, RiskCoverageDisplay
+from sk_center.metrics import aurc_score, oscr_curve, oscr_score, risk_coverage_curve
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -115,3 +115,23 @@ def test_infinite_scores_have_a_curve():
     assert_allclose(drawn.roc_auc, 0.75)
     drawn = OSCRCurveDisplay.from_predictions(y, [0, 1, 0, 0], score, labels=[0, 1])
     assert_allclose(drawn.oscr, 0.75)
+
+
+@pytest.mark.parametrize("response_method", ["predict_proba", "score_samples"])
+def test_risk_coverage_of_accepted_samples(response_method):
+    """Check the line and the legend against the metrics of accepted samples."""
+    model, X, y = problem()
+    weight = np.random.default_rng(0).uniform(size=len(y))
+    drawn = RiskCoverageDisplay.from_estimator(
+        model, X, y, response_method=response_method, sample_weight=weight
+    )
+    some = ~model.is_outlier(X)
+    sure = model.score_samples(X)
+    if response_method == "predict_proba":
+        sure = model.predict_proba(X).max(axis=1)
+    given = y[some], model.estimator_.predict(X)[some], sure[some]
+    options = {"labels": KNOWN, "sample_weight": weight[some]}
+    risk, coverage, _ = risk_coverage_curve(*given, **options)
+    assert_array_equal(drawn.line_.get_xydata(), np.column_stack([coverage, risk]))
+    area = aurc_score(*given, **options)
+    assert legend(drawn.ax_) == [f"OpenSetClassifier (AURC = {area:.3f})"]
