@@ -6,7 +6,6 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, check_random_state
@@ -385,7 +384,8 @@ class RejectionMonitor(BaseEstimator):
     def _logs(self):
         """Return the logarithm of the capital of each question."""
         logs = self._bets.logs
-        known = logsumexp([logs[1], logsumexp(logs[2:]) - np.log(len(logs) - 2)])
+        classes = np.logaddexp.reduce(logs[2:]) - np.log(len(logs) - 2)
+        known = np.logaddexp(logs[1], classes)
         return np.array([logs[0], known - np.log(2), self._outsider_bets.logs[0]])
 
     def _counts(self):
