@@ -57,8 +57,9 @@ print(f"outsiders rejected:    {rejected[~known].mean():.1%}")
 # --------------
 #
 # ``p_values`` tells for each known digit what share of its samples are no more typical of
-# it than this sample. ``predict_set`` has the digits that the sample is compatible with
-# (framed): a rejected sample has none, and a sample with several is in doubt. ``predict``
+# it than this sample. ``predict_set`` has the digits that an accepted sample may be of by
+# the probabilities of the forest (framed): a rejected sample has none, and a sample with
+# several is in doubt. ``predict``
 # gives the digit of the forest, or rejects.
 
 shown = np.array([np.flatnonzero(y_test == digit)[4] for digit in range(10)])

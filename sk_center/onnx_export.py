@@ -83,14 +83,16 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     ``score``           (n,)            ``score_samples``
     ``p_values``        (n, K)          ``p_values``
     ``prediction_set``  (n, K), boolean ``predict_set``
+    ``ambiguous``       (n,), boolean   ``ambiguous`` of ``judge``, unless None
     ``probabilities``   (n, K)          ``predict_proba``
     ``distances``       (n, K)          ``center_distances`` of the CenterLossClassifier
     ``features``        (n, D)          ``transform``
     =================== =============== ==============================================
 
-    A CenterLossClassifier has none of the five between ``label`` and ``probabilities``, a
+    A CenterLossClassifier has none of those between ``label`` and ``probabilities``, a
     classifier of scikit-learn neither distances nor features. The metadata of the model
-    hold ``sk_center_version`` and, as JSON, ``classes`` and ``outlier_label``.
+    hold ``sk_center_version`` and, as JSON, ``classes``, ``outlier_label`` and, where it
+    is a label, ``ambiguous_label``.
 
     Numbers agree within rounding in float32 for float64 samples. Scores that differ by less
     than rounding count as equal, so that ties get the same decisions. Where the graph

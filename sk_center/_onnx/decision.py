@@ -5,6 +5,9 @@ import numpy as np
 from sk_center._onnx.calibrations import p_values
 from sk_center._onnx.labels import label_table
 
+# How far support in float32 may be from that of Python, relative to what it is made of.
+ROUNDING = 8 * float(np.finfo(np.float32).eps)
+
 
 def judge(open_set, outputs, rounding=0.0):
     """Return what an OpenSetClassifier gives beside what its estimator does, by name.
@@ -46,7 +49,6 @@ def judge(open_set, outputs, rounding=0.0):
         best = graph.op("Unsqueeze", ranking.argmax(), column)
         keeps = graph.op("GatherElements", accepted, index, axis=1)
         index = graph.where(keeps, index, best)
-        compatible = accepted
     else:
         p_groups = p_values(
             open_set.calibration_, own_compared, np.arange(groups.max() + 1)
@@ -56,13 +58,22 @@ def judge(open_set, outputs, rounding=0.0):
         rejected = p_known <= graph.op("Gather", thresholds, index)
     if open_set.guarantee != "class":
         by_class = p_values(open_set.class_calibration_, compared, classes)
-        compatible = by_class > open_set.calibration_report_.rate_allowed
+    part, least = open_set._set_rule
+    if part == "p_values":
+        compatible = by_class > least
+    else:
+        compatible = supported(part, least, outputs, compared, index, rounding)
     own = graph.op("Equal", index, classes, dtype=bool)
     answer = graph.where(rejected, np.int64(n_classes), index)
     answers = open_set._answers
+    sets = (own | compatible) & ~rejected
+    if open_set.ambiguous_label_ is not None:
+        several = sets.astype(np.float32).reduce("Sum", 1, keepdims=True) > 1.5
+        answer = graph.where(several, np.int64(n_classes + 1), answer)
+        outputs = {**outputs, "ambiguous": graph.op("Squeeze", several, column)}
     return {
         **outputs,
-        "prediction_set": (own | compatible) & ~rejected,
+        "prediction_set": sets,
         "rejected": graph.op("Squeeze", rejected, column),
         "p_known": graph.op("Squeeze", p_known, column),
         "p_values": by_class,
@@ -74,3 +85,26 @@ def judge(open_set, outputs, rounding=0.0):
             dtype=answers.dtype,
         ),
     }
+
+
+def supported(part, thresholds, outputs, scores, index, rounding):
+    """Return which classes are in the prediction sets beside the label, if accepted.
+
+    What is below the threshold by no more than rounding is in the set.
+    """
+    graph = scores.graph
+    values = scores if part == "scores" else outputs[part]
+    if part == "probabilities":
+        support = values.astype(np.float64).log()
+        finite = np.where(np.isfinite(thresholds), thresholds, 0.0)
+        lower = ROUNDING * (1 + np.abs(finite)) if values.dtype == np.float32 else 0.0
+        thresholds = thresholds - lower
+    else:
+        values = values.astype(np.float64)
+        support = values - graph.op("GatherElements", values, index, axis=1)
+        if rounding or (part == "logits" and outputs[part].dtype == np.float32):
+            size = values.abs().reduce("Max", 1, keepdims=True)
+            support = support + size * ROUNDING
+        # Infinite scores have no difference.
+        support = graph.where(support.isnan(), 0.0, support)
+    return support >= graph.op("Gather", thresholds, index)

@@ -17,6 +17,7 @@ OUTPUTS = (
     "score",
     "p_values",
     "prediction_set",
+    "ambiguous",
     "probabilities",
     "distances",
     "features",
@@ -56,7 +57,7 @@ def make_model(estimator, steps, scalers, open_set, classifier, version):
     else:
         dtype = np.float32 if network_alone else np.float64
         raw = inputs = graph.input("X", dtype, ["batch", *shape])
-    widths = {name: [] for name in ("label", "rejected", "p_known", "score")}
+    widths = {name: [] for name in ("label", "rejected", "p_known", "score", "ambiguous")}
     if is_network:
         from sk_center._onnx import network  # which takes torch and onnxscript
 
@@ -65,7 +66,8 @@ def make_model(estimator, steps, scalers, open_set, classifier, version):
         rounding = ROUNDING
         widths["features"] = [classifier.centers_.shape[1]]
     else:
-        outputs, rounding = classify(classifier, graph, inputs, needs)
+        set_part = None if open_set is None else open_set._set_rule[0]
+        outputs, rounding = classify(classifier, graph, inputs, needs, set_part)
     outputs["raw_inputs"] = raw if steps else graph.op("Flatten", raw)
     metadata = {
         "sk_center_version": version,
@@ -73,6 +75,9 @@ def make_model(estimator, steps, scalers, open_set, classifier, version):
     }
     if open_set is not None:
         outputs = judge(open_set, outputs, rounding)
+        if open_set.ambiguous_label_ is not None:
+            label = np.asarray(open_set.ambiguous_label_).item()
+            metadata["ambiguous_label"] = json.dumps(label)
         metadata["outlier_label"] = json.dumps(np.asarray(open_set.outlier_label_).item())
     if not is_network:
         del outputs["features"]  # which are the inputs

@@ -196,7 +196,7 @@ def check_classifier(classifier):
         )
 
 
-def classify(classifier, graph, inputs, needs):
+def classify(classifier, graph, inputs, needs, set_part=None):
     """Return what a classifier of scikit-learn gives, by name, and its rounding."""
     check_classifier(classifier)
     import_extra("skl2onnx", "onnx", "to_onnx needs")
@@ -221,7 +221,7 @@ def classify(classifier, graph, inputs, needs):
     outputs["index"], second = include("classifier_")
     if hasattr(classifier, "predict_proba"):
         outputs["probabilities"] = second
-    if "logits" in needs:
+    if "logits" in (*needs, set_part):
         _, raw = include("logits_", raw_scores=True)
         if n_classes == 2:
             half = raw.columns(-1, 2) * np.array(0.5, raw.dtype)

@@ -107,6 +107,12 @@ def label(value, sizes):
         raise ValueError(f"must be a label; got {value!r:.50}")
 
 
+def none(value, sizes):
+    """Check that there is no value."""
+    if value is not None:
+        raise ValueError(f"must be None; got {value!r:.50}")
+
+
 def one_of(*known):
     """Return a check for one of some strings."""
 

@@ -429,6 +429,8 @@ def check_held_out(model: Any) -> None:
         cause = f"cv={model.cv!r} scored the calibration samples by models of other folds"
     elif model.guarantee == "class":
         cause = "guarantee='class' scores the calibration samples for their own class"
+    elif model._set_rule[0] == "p_values":
+        cause = "classes were added after calibration"
     if cause:
         raise ValueError(
             f"X must be known samples that are new to the model, with labels y: {cause}, "

@@ -18,6 +18,7 @@ from sk_center.open_set.decision import (
 )
 from sk_center.open_set.explanation import explain
 from sk_center.open_set.scoring import blocks_of, score_outputs
+from sk_center.open_set.sets import parts_needed, sets_of, support_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -33,6 +34,7 @@ class AnswersMixin:
     """Methods that judge samples by a fitted estimator, score and calibration."""
 
     guarantee: str
+    error_rate: float | None
     estimator_: Any
     score_: BaseScore
     calibration_: BaseCalibration
@@ -41,6 +43,9 @@ class AnswersMixin:
     calibration_report_: CalibrationReport
     classes_: NDArray[Any]
     thresholds_: NDArray[np.float64]
+    ambiguous_label_: Any
+    _set_part: str
+    _set_thresholds: NDArray[np.float64]
     _answers: NDArray[Any]
 
     def judge(self, X: Samples) -> Decision:
@@ -55,7 +60,7 @@ class AnswersMixin:
         -------
         decision : Decision
             ``labels``, ``predicted``, ``rejected``, ``p_known`` and ``scores``, each as the
-            method of that meaning returns it.
+            method of that meaning returns it, and ``ambiguous``.
 
         Raises
         ------
@@ -66,13 +71,16 @@ class AnswersMixin:
             If the estimator refuses X, such as for another shape or numbers that are not
             finite.
         """
-        return self._judge(X)[0]
+        return self._judge(X)["decision"]
 
     def predict(self, X: Samples) -> NDArray[Any]:
         """Return the estimator's own label of each sample, or the outlier label.
 
         A known sample gets the outlier label with probability at most
-        ``false_rejection_rate``, over the samples that ``guarantee`` names.
+        ``false_rejection_rate``, over the samples that ``guarantee`` names. Where
+        ``ambiguous`` is a label, it takes the place of that of an accepted sample whose
+        prediction set holds several classes, and a known sample gets a wrong class with
+        probability at most ``error_rate``.
 
         Parameters
         ----------
@@ -101,7 +109,8 @@ class AnswersMixin:
     ) -> float:
         """Return the accuracy: the share of samples that ``predict`` gives their label.
 
-        Rejected samples count as wrong, unless y holds the outlier label there.
+        Rejected samples and those that are withheld count as wrong, unless y holds their
+        label there.
 
         Parameters
         ----------
@@ -237,13 +246,13 @@ class AnswersMixin:
         ValueError
             If the estimator refuses X.
         """
-        return self._judge(X, by_class=True)[1]
+        return self._judge(X, "p_values")["p_values"]
 
     def predict_set(self, X: Samples) -> NDArray[np.bool_]:
         """Return the prediction set of each sample, the classes that it is compatible with.
 
         A known sample is accepted with a set that lacks its class with probability at most
-        ``false_rejection_rate``.
+        ``error_rate``, over the samples that ``guarantee`` names.
 
         Parameters
         ----------
@@ -253,10 +262,8 @@ class AnswersMixin:
         Returns
         -------
         sets : ndarray of shape (n_samples, n_classes), bool
-            No class for a rejected sample; else the label of ``predict`` and the classes
-            whose p-value is above the rate. Several: the sample is ambiguous. The default
-            score hardly tells classes apart, so that its sets are large; ``"knn"`` and
-            ``"max_softmax"`` give smaller ones.
+            No class for a rejected sample; else the predicted class and those that are
+            about as probable, see Notes. Several: the sample is ambiguous.
 
         Raises
         ------
@@ -268,9 +275,18 @@ class AnswersMixin:
 
         See Also
         --------
-        OpenSetClassifier.p_values : Compared with the rate.
+        OpenSetClassifier.p_values : How typical a sample is of each class.
+
+        Notes
+        -----
+        A class is in the set where its probability, else how far its logit or score is
+        below that of the predicted class, is at least a threshold. That is the m-th
+        smallest of the true classes of accepted calibration samples that were predicted
+        wrongly, m = floor(error_rate * (n + 1)) with n calibration samples in the group.
+        Where fewer were, the label alone is the set. Under the guarantee "class" the set
+        has the classes that accept the sample by their p-value.
         """
-        return self._sets(*self._judge(X, by_class=True))
+        return self._judge(X, "sets")["sets"]
 
     def select_outliers(self, X: Samples, *, fdr: float = 0.1) -> NDArray[np.bool_]:
         """Return which samples of a batch are outsiders, with few known ones among them.
@@ -388,70 +404,101 @@ class AnswersMixin:
             )
         return explain(self, X, X_train, y_train, n_neighbors)
 
-    def _sets(self, decision, p_values, index, features=None):
-        """Return the prediction sets: none, or the label and the compatible classes."""
-        by_class = self.guarantee == "class"
-        thresholds = self.thresholds_ if by_class else self.calibration_report_.rate_allowed
-        sets = p_values > thresholds
-        sets[np.arange(len(index)), index] = True
-        sets[decision.rejected] = False
-        return sets
-
     @property
     def _has_added_classes(self):
         """Whether former and added classes are two groups of the marginal guarantee."""
         return self.guarantee == "marginal" and len(self.calibration_.n_samples_) > 1
 
-    def _judge(self, X, by_class=False, features=False):
-        """Return the decision, p-values by class or None, indices of labels, features."""
+    @property
+    def _set_rule(self):
+        """The part that decides which classes are in a set, and thresholds by class.
+
+        Where classes were added, as where they decide by themselves, their p-values do: the
+        former thresholds know nothing of samples that are predicted as added classes.
+        """
+        if self.guarantee == "class":
+            return "p_values", self.thresholds_
+        if not np.isnan(self._set_thresholds).any():
+            return self._set_part, self._set_thresholds
+        if self.error_rate is None:
+            return "p_values", self.calibration_report_.rate_allowed
+        return "p_values", np.full(len(self.classes_), float(self.error_rate))
+
+    def _judge(self, X, *wanted):
+        """Return what is found about samples by name: the decision, and what is wanted.
+
+        That is "index", of the classes of the labels, "p_values" by class, "sets" and
+        "features".
+        """
         if "estimator_" not in vars(self):
             check_is_fitted(self)  # which takes longer than a small network
-        by_class = by_class or self.guarantee == "class"
-        needed = ["labels", *self.score_.needs]
-        if by_class or self._has_added_classes:
-            needed.append("classes")
-        if features and "features" not in needed:
+        withholds = self.ambiguous_label_ is not None
+        wanted = {*wanted, *(["sets"] if withholds else [])}
+        needed, (part, _) = [*self.score_.needs], self._set_rule
+        if self.guarantee == "class" or ("sets" in wanted and part == "p_values"):
+            wanted.add("p_values")
+        every = "p_values" in wanted or self._has_added_classes
+        if "sets" in wanted:
+            needed = parts_needed(self.score_, part)
+            every = every or part == "scores"
+        needed = ["labels", *needed, *(["classes"] if every or "sets" in wanted else [])]
+        if "features" in wanted and "features" not in needed:
             needed.append("features")
-        parts = [
-            (*self._judge_outputs(outputs, by_class), outputs.get("features"))
-            for _, outputs in blocks_of(self.estimator_, X, needed, len(self.classes_))
-        ]
-        columns = parts[0]
+        blocks = blocks_of(self.estimator_, X, needed, len(self.classes_))
+        parts = [self._judge_outputs(outputs, wanted, every) for _, outputs in blocks]
+        found = parts[0]
         if len(parts) > 1:
-            columns = tuple(joined(column) for column in zip(*parts))
-        predicted, index, rejected, p_known, scores, p_values, found = columns
-        labels = self._answers[np.where(rejected, len(self.classes_), index)]
-        decision = Decision(labels, predicted, rejected, p_known, scores)
-        return decision, p_values, index, *([found] if features else [])
+            found = {name: joined([part[name] for part in parts]) for name in parts[0]}
+        rejected, ambiguous = found["rejected"], None
+        answers = np.where(rejected, len(self.classes_), found["index"])
+        if withholds:
+            ambiguous = found["sets"].sum(axis=1) > 1
+            answers[ambiguous] = len(self.classes_) + 1
+        found["decision"] = Decision(
+            self._answers[answers],
+            *(found[name] for name in ("predicted", "rejected", "p_known", "scores")),
+            ambiguous,
+        )
+        return found
 
-    def _judge_outputs(self, outputs, by_class):
+    def _judge_outputs(self, outputs, wanted, every):
         """Return what is decided about samples by what the estimator says of them."""
-        predicted = outputs["labels"]
-        index = np.searchsorted(self.classes_, predicted)
+        index = np.searchsorted(self.classes_, outputs["labels"])
         scores = score_outputs(self.score_, outputs, index)
-        p_values = None
-        if by_class or self._has_added_classes:
+        found = {"predicted": outputs["labels"], "scores": scores}
+        if every:
             every = score_outputs(self.score_, outputs)
-        if by_class:
-            own = self.guarantee == "class"
-            groups = self.groups_ if own else np.arange(len(self.classes_))
-            p_values = self.class_calibration_.p_values(every, groups)
+        by_class = self.guarantee == "class"
+        if "p_values" in wanted:
+            groups = self.groups_ if by_class else np.arange(len(self.classes_))
+            found["p_values"] = p_values = self.class_calibration_.p_values(every, groups)
         if self._has_added_classes:
             p_groups = p_values_of_groups(every, index, self.calibration_, self.groups_)
             p_known, rejected, index = decide_by_class(
                 p_groups, every, index, self.thresholds_
             )
-        elif self.guarantee == "class":
+        elif by_class:
             p_known, rejected, index = decide_by_class(
                 p_values, every, index, self.thresholds_
             )
         else:
             p_known, rejected = decide(scores, index, self.calibration_, self.groups_)
-        return predicted, index, rejected, p_known, scores, p_values
+        found.update(index=index, p_known=p_known, rejected=rejected)
+        if "sets" in wanted:
+            part, thresholds = self._set_rule
+            if part == "p_values":  # above the threshold, and not at it
+                support, thresholds = p_values, np.nextafter(thresholds, 1)
+            else:
+                support = support_of(
+                    part, every if part == "scores" else outputs[part], index
+                )
+                thresholds = thresholds[index, None]
+            found["sets"] = sets_of(support, thresholds, index, rejected)
+        if "features" in wanted:
+            found["features"] = outputs["features"]
+        return found
 
 
-def joined(column: tuple[Any, ...]) -> Any:
+def joined(column: list[Any]) -> Any:
     """Return what was found block by block as one."""
-    if column[0] is None:
-        return None
     return vstack(column) if issparse(column[0]) else np.concatenate(column)

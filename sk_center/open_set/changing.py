@@ -63,7 +63,7 @@ from sk_center._utils.user_warning import warn_user
 from sk_center.calibration.groups import rates_of_groups
 from sk_center.open_set.added_groups import add_groups
 from sk_center.open_set.changing_estimators import with_classes
-from sk_center.open_set.decision import answers_of
+from sk_center.open_set.decision import all_answers
 from sk_center.open_set.fitted_part import calibrate, joined
 from sk_center.open_set.fitting import (
     calibration_of,
@@ -147,6 +147,10 @@ class ChangingMixin:
         classes as before, and over the added ones as their samples were given. A sample
         that only the group of its predicted class rejects gets the best class of the other.
         Under "predicted" each added class is a further group.
+
+        Prediction sets then hold the classes whose p-value is above the rate, which are
+        more than before, and with ``ambiguous`` a label more samples are withheld, until
+        :meth:`recalibrate` tells classes apart by the classifier again.
 
         Examples
         --------
@@ -296,6 +300,7 @@ def grown(model: Any, X: Any, y: Any) -> Any:
     calibrated = joined(parts, len(classes))
     add_groups(found, calibrated, kept, rates, needed)
     set_class_thresholds(found)
+    found._set_thresholds = np.where(kept < 0, np.nan, model._set_thresholds[kept])
     extend_report(found, calibrated, kept, rates)
     return found
 
@@ -325,6 +330,7 @@ def without(model: Any, classes: Any) -> Any:
         found.class_calibration_ = model.class_calibration_.take(kept)
     set_class_thresholds(found)
     found.calibration_report_ = report_of(found, kept)
+    found._set_thresholds = model._set_thresholds[kept]
     return found
 
 
@@ -367,7 +373,10 @@ def joined_classes(model: Any, labels: NDArray[Any]) -> NDArray[Any]:
             "y must hold labels of the kind of the known classes, such as "
             f"{known[0]!r}; got {new[0]!r}."
         )
-    others = model.outlier_label_, negative_label_of(model.estimator_)
+    others = (
+        *(model.outlier_label_, model.ambiguous_label_),
+        negative_label_of(model.estimator_),
+    )
     taken = [label for label in new if label in known or label in others]
     if taken:
         raise ValueError(
@@ -389,7 +398,7 @@ def copy_of(model: Any, classes: NDArray[Any]) -> Any:
     found = object.__new__(type(model))  # copy.copy would make what a pickle holds
     vars(found).update(vars(model))
     found.classes_ = classes
-    found._answers = answers_of(classes, model.outlier_label_)
+    found._answers = all_answers(classes, model.outlier_label_, model.ambiguous_label_)
     return found
 
 

@@ -16,11 +16,14 @@ from sk_center._utils.fitting import fit_context
 from sk_center._utils.schema import (
     array,
     bounded,
+    either,
     having,
     instance_of,
     label,
     labels,
     names,
+    none,
+    one_of,
     size,
 )
 from sk_center._utils.state import restored_on_error
@@ -29,10 +32,11 @@ from sk_center.calibration import CALIBRATIONS
 from sk_center.calibration.base import BaseCalibration
 from sk_center.open_set.answers import AnswersMixin
 from sk_center.open_set.changing import ChangingMixin
-from sk_center.open_set.decision import GUARANTEES, answers_of
+from sk_center.open_set.decision import GUARANTEES, all_answers
 from sk_center.open_set.delegation import DelegationMixin
 from sk_center.open_set.fitting import fit_open_set
 from sk_center.open_set.report import CalibrationReport
+from sk_center.open_set.sets import SET_PARTS
 from sk_center.scores import BaseScore
 
 if TYPE_CHECKING:
@@ -150,6 +154,19 @@ class OpenSetClassifier(
         training part: then the bound is exact, and a fit is saved. A float ``cv`` and a
         FrozenEstimator never refit.
 
+    error_rate : float, default=None
+        Largest rate of known samples that are accepted with a prediction set that lacks
+        their class, in [0, 1), over those that ``guarantee`` names. With ``ambiguous`` a
+        label it bounds the rate of wrong classes. Smaller makes larger sets, and takes more
+        calibration samples. None is ``false_rejection_rate``; under the guarantee "class"
+        it has to be.
+
+    ambiguous : "keep", int, float or str, default="keep"
+        What ``predict`` returns for accepted samples whose prediction set holds several
+        classes: the predicted class where it is ``"keep"``, else this label, of the kind of
+        the classes, none of them and not the outlier label. Such a sample is withheld, and
+        not rejected.
+
     outlier_label : "auto", int, float or str, default="auto"
         What ``predict`` returns for outsiders: of the kind of the classes, and none of
         them. ``"auto"`` is -1 where classes are numbers and ``"outsider"`` where they are
@@ -192,6 +209,9 @@ class OpenSetClassifier(
 
     outlier_label_ : int, float or str
         What ``predict`` returns for outsiders.
+
+    ambiguous_label_ : int, float, str or None
+        What ``predict`` returns for samples that are withheld, None where none are.
 
     thresholds_ : ndarray of shape (n_classes,), float64
         A sample of a predicted class is rejected when ``p_known`` is at most this; under
@@ -261,6 +281,7 @@ class OpenSetClassifier(
     calibration_report_: CalibrationReport
     classes_: NDArray[Any]
     outlier_label_: Any
+    ambiguous_label_: Any
     thresholds_: NDArray[np.float64]
     score_thresholds_: NDArray[np.float64]
     n_features_in_: int
@@ -275,9 +296,12 @@ class OpenSetClassifier(
         "groups_": bounded(array("i", "K"), 0),
         "calibration_report_": instance_of(CalibrationReport),
         "outlier_label_": label,
+        "ambiguous_label_": either(none, label),
         "thresholds_": bounded(array("f", "K"), 0, np.nextafter(1, 0)),
         "score_thresholds_": bounded(array("f", "K")),
         "_answers": array("biufUO", None),
+        "_set_part": one_of(*SET_PARTS),
+        "_set_thresholds": array("f", "K"),
         "?n_features_in_": size("inputs"),
         "?feature_names_in_": names,
     }
@@ -290,6 +314,8 @@ class OpenSetClassifier(
         "confidence": [Interval(Real, 0, 1, closed="neither"), None],
         "cv": ["cv_object", Interval(Real, 0, 1, closed="neither")],
         "refit": ["boolean"],
+        "error_rate": [Interval(Real, 0, 1, closed="left"), None],
+        "ambiguous": [Real, str],
         "outlier_label": [Real, str],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -307,6 +333,8 @@ class OpenSetClassifier(
         confidence: float | None = None,
         cv: float | Splitter | Iterable[Any] | None = 0.2,
         refit: bool = True,
+        error_rate: float | None = None,
+        ambiguous: Label = "keep",
         outlier_label: Label = "auto",
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -319,6 +347,8 @@ class OpenSetClassifier(
         self.confidence = confidence
         self.cv = cv
         self.refit = refit
+        self.error_rate = error_rate
+        self.ambiguous = ambiguous
         self.outlier_label = outlier_label
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -428,9 +458,9 @@ class OpenSetClassifier(
             expected = getattr(calibration, name)[self.groups_]
             if not np.array_equal(getattr(self, name), expected):
                 raise ValueError(f"{name} and those of calibration_ differ")
-        answers = answers_of(self.classes_, self.outlier_label_)
+        answers = all_answers(self.classes_, self.outlier_label_, self.ambiguous_label_)
         if answers.dtype != self._answers.dtype or (answers != self._answers).any():
-            raise ValueError("_answers must be classes_ and outlier_label_")
+            raise ValueError("_answers must be classes_ and the other labels")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

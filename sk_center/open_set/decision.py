@@ -40,6 +40,10 @@ class Decision:
     scores : ndarray of shape (n_samples,)
         What ``score_samples`` returns: the score for the predicted class.
 
+    ambiguous : ndarray of shape (n_samples,), bool, default=None
+        Accepted samples that are withheld, since their prediction set holds several
+        classes; None where ``ambiguous="keep"``.
+
     See Also
     --------
     sk_center.Explanation : The same of one sample, with the classes it is compatible with.
@@ -63,6 +67,7 @@ class Decision:
     rejected: NDArray[np.bool_]
     p_known: NDArray[np.float64]
     scores: NDArray[np.floating[Any]]
+    ambiguous: NDArray[np.bool_] | None = None
 
 
 def decide(
@@ -124,9 +129,21 @@ def decide_by_class(
     return p_values.max(axis=1), rejected, index
 
 
-def answers_of(classes: NDArray[Any], outlier_label: Any) -> NDArray[Any]:
-    """Return the classes and then the outlier label, in a dtype that holds all exactly."""
-    label = np.asarray(outlier_label)
+def all_answers(
+    classes: NDArray[Any], outlier_label: Any, ambiguous_label: Any
+) -> NDArray[Any]:
+    """Return the classes, then the outlier label and that of ambiguous samples, if any."""
+    answers = answers_of(classes, outlier_label)
+    if ambiguous_label is None:
+        return answers
+    return answers_of(answers, ambiguous_label, "ambiguous")
+
+
+def answers_of(
+    classes: NDArray[Any], given: Any, name: str = "outlier_label"
+) -> NDArray[Any]:
+    """Return the classes and then another label, in a dtype that holds all exactly."""
+    label = np.asarray(given)
     kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
     if kind.kind == "O":  # an integer beyond all dtypes
         kind = np.dtype(np.float64)
@@ -143,10 +160,10 @@ def answers_of(classes: NDArray[Any], outlier_label: Any) -> NDArray[Any]:
                 return answers
     if classes.dtype.kind in "iuf":
         raise ValueError(
-            f"outlier_label={outlier_label!r} and the classes, {classes.dtype} such as "
+            f"{name}={given!r} and the classes, {classes.dtype} such as "
             f"{classes[-1].item()!r}, have no dtype in common that holds both exactly; "
-            "give an outlier_label that the classes' dtype holds, or classes as strings."
+            f"give {name} in the classes' dtype, or classes as strings."
         )
     answers = np.empty(len(classes) + 1, dtype=object)
-    answers[:-1], answers[-1] = classes, outlier_label
+    answers[:-1], answers[-1] = classes, given
     return answers

@@ -82,6 +82,9 @@ class Explanation:
     neighbor_distances : ndarray of shape (n_neighbors,) or None
         Their Euclidean distances.
 
+    ambiguous : bool, default=False
+        Whether the sample is withheld, since its prediction set holds several classes.
+
     See Also
     --------
     sk_center.OpenSetClassifier : Explains its answers by these.
@@ -123,6 +126,7 @@ class Explanation:
     neighbors: NDArray[np.intp] | None = None
     neighbor_labels: NDArray[Any] | None = None
     neighbor_distances: NDArray[np.floating[Any]] | None = None
+    ambiguous: bool = False
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas view, one row a class, the most compatible class first.
@@ -173,7 +177,7 @@ class Explanation:
 
     def _summary(self):
         other = self.label != self.predicted and not self.rejected
-        if self.guarantee == "class" or other:
+        if (self.guarantee == "class" or other) and not self.ambiguous:
             if self.rejected:
                 return (
                     f"{self.label!r}: rejected, since every class rejects it;\n"
@@ -188,6 +192,12 @@ class Explanation:
                 "it, and\nthis accepting class has the largest p-value"
             )
         side = f"(p = {self.p_known:.3f}, threshold {self.threshold:.4g})"
+        if self.ambiguous:
+            return (
+                f"{self.label!r}: accepted {side}, and withheld, since its\nprediction set "
+                f"holds {self.in_set.sum()} classes; the estimator alone predicts "
+                f"{self.predicted!r}"
+            )
         if self.rejected:
             return (
                 f"{self.label!r}: rejected, since the score {self.score:#.4g} is below "
@@ -214,7 +224,8 @@ def explain(
 ) -> list[Explanation]:
     """Explain what a fitted open-set classifier says of each sample."""
     # One pass gives what the decision and the distances take.
-    decision, p_values, index, features = model._judge(X, by_class=True, features=True)
+    found = model._judge(X, "p_values", "sets", "features")
+    decision, index, features = found["decision"], found["index"], found["features"]
     centers = centers_of(model.estimator_)
     distances = neighbors = near_labels = near_distances = [None] * len(index)
     if X_train is not None:
@@ -228,20 +239,20 @@ def explain(
     if centers is not None:
         distances = cdist(features.toarray() if issparse(features) else features, centers)
     own = np.searchsorted(model.classes_, decision.predicted)
-    sets = model._sets(decision, p_values, index)
     return [
         Explanation(
             label=decision.labels[i : i + 1].tolist()[0],
             predicted=decision.predicted[i : i + 1].tolist()[0],
             rejected=bool(decision.rejected[i]),
+            ambiguous=decision.ambiguous is not None and bool(decision.ambiguous[i]),
             p_known=float(decision.p_known[i]),
             threshold=float(model.thresholds_[own[i]]),
             score=float(decision.scores[i]),
             score_threshold=float(model.score_thresholds_[own[i]]),
             guarantee=model.guarantee,
             classes=model.classes_,
-            p_values=p_values[i],
-            in_set=sets[i],
+            p_values=found["p_values"][i],
+            in_set=found["sets"][i],
             distances=distances[i],
             neighbors=neighbors[i],
             neighbor_labels=near_labels[i],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from sk_center.open_set.scoring import (
     score_of,
     score_outputs,
 )
+from sk_center.open_set.sets import own_support, part_of_sets, parts_needed, rounding_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +54,10 @@ class Calibrated:
     nudged, batched : ndarray of shape (n, 2), float64
         Scores of some samples, and how much they differ when the last digit of what the
         estimator says differs, and when samples come in other batches.
+
+    support : ndarray of shape (n_samples,), float64
+        What speaks for the class beside the predicted one, less what may be rounding;
+        infinite where it is the predicted one. See :mod:`sk_center.open_set.sets`.
     """
 
     y: NDArray[np.intp]
@@ -63,6 +68,7 @@ class Calibrated:
     by_class: NDArray[np.float64]
     nudged: NDArray[np.float64]
     batched: NDArray[np.float64]
+    support: NDArray[np.float64]
 
     def tolerance(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return for each score which difference is rounding."""
@@ -77,9 +83,9 @@ def joined(parts: list[Calibrated], n_classes: int) -> Calibrated:
     """Return the calibration samples of all splits together, perhaps none."""
     no_index, no_score = np.zeros(0, dtype=np.intp), np.zeros(0)
     none = (no_index, no_index, no_score, no_score, no_index, np.zeros((0, n_classes)))
-    parts = [Calibrated(*none, np.zeros((0, 2)), np.zeros((0, 2))), *parts]
+    parts = [Calibrated(*none, np.zeros((0, 2)), np.zeros((0, 2)), no_score), *parts]
     starts = np.cumsum([0, *(len(part.y) for part in parts)])[:-1]
-    names = ("y", "predicted", "own", "scores", "by_class", "nudged", "batched")
+    names = ("y", "predicted", "own", "scores", "by_class", "nudged", "batched", "support")
     arrays: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in names
     }
@@ -181,11 +187,18 @@ def calibrate(
     compared = np.linspace(0, n_samples - 1, n_compared).astype(np.intp)
     by_class = np.full((n_compared, len(classes)), np.nan)
     differs = np.zeros(n_compared)
-    for rows, outputs in blocks_of(estimator, X, ["labels", *score.needs], n_trained):
+    support, rounding = np.zeros(n_samples), np.zeros(n_samples)
+    set_part = part_of_sets(estimator, score.needs)
+    needed = parts_needed(score, set_part)
+    for rows, outputs in blocks_of(estimator, X, ["labels", *needed], n_trained):
         index = np.searchsorted(classes[trained], outputs["labels"])
         predicted[rows] = trained[index]
         scores[rows] = score_outputs(score, outputs, index)
         own[rows] = score_outputs(score, outputs, own_index[rows])
+        if set_part != "scores":
+            values = outputs[set_part]
+            support[rows] = own_support(set_part, values, index, own_index[rows])
+            rounding[rows] = rounding_of(set_part, values, support[rows])
         inside = np.flatnonzero((compared >= rows.start) & (compared < rows.stop))
         some = compared[inside] - rows.start
         picked = {name: outputs[name][some] for name in score.needs}
@@ -198,9 +211,21 @@ def calibrate(
                 change = difference(way, scores[rows][some])
                 differs[inside] = np.maximum(differs[inside], change)
     index = np.searchsorted(trained, predicted)
-    batched = batched_of(estimator, score, X, scores, index)
     changes = np.column_stack([scores[compared], differs])
-    return Calibrated(y, predicted, own, scores, compared, by_class, changes, batched)
+    batched, change = batched_of(
+        estimator, score, X, scores, index, set_part, support, own_index
+    )
+    found = Calibrated(
+        y, predicted, own, scores, compared, by_class, changes, batched, support
+    )
+    if set_part == "scores":
+        pair = np.column_stack([own, scores])
+        support = own_support(set_part, pair, np.ones_like(y), np.zeros_like(y))
+        rounding = found.tolerance(own) + found.tolerance(scores)
+    else:
+        rounding = ROUNDING_FACTOR * (rounding + change)
+    support = np.where(own_index == index, np.inf, support - rounding)
+    return replace(found, support=support)
 
 
 def nudged(outputs: dict[str, Any], picked: dict[str, Any]) -> dict[str, Any]:
@@ -221,20 +246,27 @@ def batched_of(
     X: Any,
     scores: NDArray[np.float64],
     index: NDArray[np.intp],
-) -> NDArray[np.float64]:
+    set_part: str,
+    support: NDArray[np.float64],
+    own_index: NDArray[np.intp],
+) -> tuple[NDArray[np.float64], float]:
     """Return scores of some samples, and how much they differ from those in other batches.
 
-    A network or a matrix product gives the last digits by the size of the batch.
+    Also return how much the support differs at most. A network or a matrix product gives
+    the last digits by the size of the batch.
     """
     order = np.argsort(scores, kind="stable")
     n = min(len(scores), ROUNDING_SAMPLES)
     some = order[np.linspace(0, len(order) - 1, n).astype(np.intp)]
-    found = []
+    found, change, needed = [], 0.0, parts_needed(score, set_part)
     for rows in [some, *some[:ROUNDING_ALONE, None]]:
-        outputs = outputs_of(estimator, rows_of(X, rows), score.needs)
+        outputs = outputs_of(estimator, rows_of(X, rows), needed)
         again = score_outputs(score, outputs, index[rows])
         found.append(np.column_stack([scores[rows], difference(again, scores[rows])]))
-    return np.concatenate(found)
+        if set_part != "scores":
+            own = own_support(set_part, outputs[set_part], index[rows], own_index[rows])
+            change = max(change, difference(own, support[rows]).max())
+    return np.concatenate(found), float(change)
 
 
 def largest_near(

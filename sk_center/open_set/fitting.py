@@ -20,13 +20,14 @@ from sk_center._utils.labels import check_no_label_missing, equals_label, shorte
 from sk_center._utils.samples import check_no_tuple, indexable_samples
 from sk_center._utils.user_warning import warn_of_fit, warn_user
 from sk_center.calibration import CALIBRATIONS, ConformalCalibration, GaussianCalibration
-from sk_center.calibration.conformal import smallest_rate
+from sk_center.calibration.conformal import samples_needed, smallest_rate
 from sk_center.calibration.groups import rates_of_groups, shared_groups
-from sk_center.open_set.decision import answers_of
+from sk_center.open_set.decision import all_answers
 from sk_center.open_set.fitted_part import fit_part, joined, seeded_clone
 from sk_center.open_set.outputs import negative_label_of, rows_of
 from sk_center.open_set.report import CalibrationReport, concerns_of, rejected_by_others
 from sk_center.open_set.scoring import check_score, score_of
+from sk_center.open_set.sets import part_of_sets, support_thresholds
 from sk_center.open_set.splits import (
     is_share,
     rows_that_count,
@@ -60,7 +61,13 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     classes = classes_of(model.estimator, labels[known])
     rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
     outlier_label = outlier_label_of(model.outlier_label, classes, rates)
-    answers = answers_of(classes, outlier_label)
+    ambiguous_label = ambiguous_label_of(model.ambiguous, classes, outlier_label)
+    answers = all_answers(classes, outlier_label, ambiguous_label)
+    if model.error_rate is not None and model.guarantee == "class":
+        raise ValueError(
+            "error_rate must be None under guarantee='class', whose classes are in a set "
+            f"by their false_rejection_rate; got {model.error_rate!r}."
+        )
     # The index of a sample that is of no known class does not matter.
     index = np.zeros(len(labels), dtype=np.intp)
     index[known] = np.searchsorted(classes, labels[known])
@@ -90,12 +97,14 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     )
     model.estimator_, model.score_, _ = parts[-1]
     model.classes_, model.outlier_label_, model._answers = classes, outlier_label, answers
+    model.ambiguous_label_ = ambiguous_label
     calibrated = joined([found for _, _, found in parts if found is not None], len(classes))
     set_thresholds(model, calibration, calibrated, rates)
     far = far_accepted(model, rows_of(X, known[:: max(len(known) // FAR_PROBES, 1)]))
     concerns = concerns_of(
         model.calibration_report_, calibrated, far, model.confidence, model.score_
     )
+    concerns += concern_of_sets(model)
     is_auto = isinstance(score, str) and score == "auto"
     if is_auto and isinstance(model.score_, LogOdds | MaxLogit):
         concerns.append(
@@ -208,29 +217,52 @@ def rates_of(
 def outlier_label_of(label: Any, classes: NDArray[Any], rates: NDArray[np.float64]) -> Any:
     """Return the outlier label, which goes with the classes and is none of them."""
     given, labels = label, classes.tolist()
-    booleans, numbers = classes.dtype.kind == "b", classes.dtype.kind in "iuf"
-    strings = booleans or all(isinstance(class_, str) for class_ in labels)
     if isinstance(label, str) and label == "auto":
-        label = "outsider" if strings else -1
-    number = isinstance(label, Real) and not isinstance(label, bool | np.bool_)
-    fits = isinstance(label, str) if strings else numbers and number
-    if not (strings or numbers):
-        raise ValueError(
-            f"y must hold numbers, strings or booleans; got {labels[0]!r} of dtype "
-            f"{classes.dtype}."
-        )
-    if not fits or label != label:
-        kind = "a string" if strings else "a number"
-        raise ValueError(
-            f"outlier_label must be {kind} beside classes such as {labels[0]!r}, and not "
-            f"NaN; got {given!r}."
-        )
+        label = "outsider" if takes_strings(classes) else -1
+    check_kind("outlier_label", label, given, classes)
     if label in labels and rates.any():
         raise ValueError(
             f"outlier_label must not be a class, but {label!r} is among {labels[:10]}; "
             "choose another outlier_label."
         )
     return label
+
+
+def ambiguous_label_of(label: Any, classes: NDArray[Any], outlier_label: Any) -> Any:
+    """Return the label of ambiguous samples, None where they keep the predicted one."""
+    if isinstance(label, str) and label == "keep":
+        return None
+    check_kind("ambiguous", label, label, classes)
+    taken = [*classes.tolist(), outlier_label]
+    if label in taken:
+        raise ValueError(
+            f"ambiguous must be 'keep' or a label that is neither a class nor the outlier "
+            f"label, {taken[-10:]}; got {label!r}."
+        )
+    return label
+
+
+def takes_strings(classes: NDArray[Any]) -> bool:
+    """Return whether labels beside the classes are strings."""
+    return classes.dtype.kind == "b" or all(isinstance(k, str) for k in classes.tolist())
+
+
+def check_kind(name: str, label: Any, given: Any, classes: NDArray[Any]) -> None:
+    """Raise ValueError unless a label goes with the classes."""
+    strings, numbers = takes_strings(classes), classes.dtype.kind in "iuf"
+    first = classes.tolist()[0]
+    if not (strings or numbers):
+        raise ValueError(
+            f"y must hold numbers, strings or booleans; got {first!r} of dtype "
+            f"{classes.dtype}."
+        )
+    number = isinstance(label, Real) and not isinstance(label, bool | np.bool_)
+    if not (isinstance(label, str) if strings else number) or label != label:
+        kind = "a string" if strings else "a number"
+        raise ValueError(
+            f"{name} must be {kind} beside classes such as {first!r}, and not NaN; got "
+            f"{given!r}."
+        )
 
 
 def split_of_frozen(
@@ -284,6 +316,7 @@ def set_thresholds(
         kept = {"tolerance": found.tolerance(found.own)}
         model.class_calibration_ = clone(calibration).fit(found.own, found.y, rates, **kept)
     set_class_thresholds(model)
+    set_sets(model, found, group_rates)
     rejected, y = judged(model, found, groups, group_rates)
     counts = np.bincount(y, weights=rejected, minlength=n_classes)
     n_judged = np.bincount(y, minlength=n_classes)
@@ -307,6 +340,45 @@ def set_class_thresholds(model: Any) -> None:
     calibration, groups = model.calibration_, model.groups_
     model.thresholds_ = calibration.thresholds_[groups]
     model.score_thresholds_ = calibration.score_thresholds_[groups]
+
+
+def set_sets(model: Any, found: Calibrated, rates: NDArray[np.float64]) -> None:
+    """Set what decides which classes are in a prediction set."""
+    if model.guarantee == "class":  # by the p-values of classes
+        model._set_part, model._set_thresholds = "p_values", model.thresholds_
+        return
+    if model.error_rate is not None:
+        rates = np.full(len(rates), float(model.error_rate))
+    accepted = found.scores >= model.score_thresholds_[found.predicted]
+    groups = model.groups_[found.predicted]
+    model._set_part = part_of_sets(model.estimator_, model.score_.needs)
+    model._set_thresholds = support_thresholds(
+        found.support, accepted, groups, rates, model.confidence
+    )[model.groups_]
+
+
+def concern_of_sets(model: Any) -> list[str]:
+    """Return what a user should know where every accepted sample is withheld."""
+    every = np.isneginf(model._set_rule[1])
+    if model.ambiguous_label_ is None or not every.any():
+        return []
+    names = shortened([repr(label) for label in model.classes_[every].tolist()], limit=5)
+    rates = model.calibration_report_.rate_allowed[every]
+    rate = float(rates.min() if model.error_rate is None else model.error_rate)
+    needed = samples_needed(rate, model.confidence)
+    n = int(model.calibration_.n_samples_[model.groups_[every]].min())
+    cause = (
+        f"error_rate={rate:g} takes {needed} calibration samples in a group, and got {n}"
+    )
+    if rate and n >= needed:
+        cause = (
+            "the estimator gives probability zero to the class of more calibration samples "
+            f"than error_rate={rate:g} allows"
+        )
+    return [
+        f"Every accepted sample predicted as one of the classes {names} is withheld as "
+        f"ambiguous, because {cause}."
+    ]
 
 
 def judged(

@@ -168,12 +168,18 @@ def assert_same_decision(found, model, X):
     by_class = model.guarantee == "class"
     groups = model.groups_ if by_class else np.arange(len(model.classes_))
     assert_between(found["p_values"], model.class_calibration_, every, groups)
-    p_values = model.p_values(X)
-    moved = np.abs(found["p_values"] - p_values) > 1e-4
-    # A tail is continuous, and rounding decides what lies at the rate but for rounding.
-    away = np.abs(p_values - model.calibration_report_.rate_allowed)
-    same = ~moved & ~((away > 0) & (away < 1e-4))
-    assert_array_equal(found["prediction_set"][same], model.predict_set(X)[same])
+    sets = model.predict_set(X)
+    if by_class:
+        p_values = model.p_values(X)
+        moved = np.abs(found["p_values"] - p_values) > 1e-4
+        # A tail is continuous, and rounding decides what lies at the rate but for rounding.
+        away = np.abs(p_values - model.calibration_report_.rate_allowed)
+        same = ~moved & ~((away > 0) & (away < 1e-4))
+        assert_array_equal(found["prediction_set"][same], sets[same])
+    else:
+        # Rounding may add a class whose support is at the threshold.
+        assert (found["prediction_set"] >= sets).all()
+        assert (found["prediction_set"] != sets).mean() <= 0.01
     if model.guarantee == "marginal":
         scores = model.score_samples(X)
         assert_between(found["p_known"], model.calibration_, scores, None)

@@ -99,6 +99,29 @@ def reference_decision(guarantee, rates, calibration, new):
     return [np.array(column) for column in zip(*found)]
 
 
+def reference_sets(guarantee, rates, calibration, new, error_rate=None):
+    """Return the prediction sets, one sample and class at a time, by counts.
+
+    ``calibration`` holds scores for the predicted class, probabilities, classes and
+    predicted classes, ``new`` probabilities, predicted classes and the rejected.
+    """
+    top, probabilities, y, predicted = calibration
+    sets = np.zeros(new[0].shape, dtype=bool)
+    for i, (row, j, rejected) in enumerate(zip(*new)):
+        group = np.full(len(y), True) if guarantee == "marginal" else predicted == j
+        n = group.sum()
+        lowest = np.sort(top[group])[: int(rates[j] * (n + 1) + 1e-9)]
+        accepted = group if not len(lowest) else group & (top >= lowest[-1])
+        wrong = [
+            probabilities[k, y[k]] for k in np.flatnonzero(accepted & (y != predicted))
+        ]
+        allowed = int((rates[j] if error_rate is None else error_rate) * (n + 1) + 1e-9)
+        for class_, p in enumerate(row):
+            enough = 1 + sum(other <= p for other in wrong) > allowed
+            sets[i, class_] = not rejected and (class_ == j or enough)
+    return sets
+
+
 class Nearest(ClassifierMixin, BaseEstimator):
     """A classifier by the nearest class mean that has nothing but ``predict``."""
 

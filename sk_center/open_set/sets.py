@@ -1,0 +1,108 @@
+"""Which classes are in the prediction set of an accepted sample beside its label.
+
+What speaks for a class where another one is predicted is its support: the logarithm of its
+probability, else how far its logit, or its score, is above that of the predicted class.
+Calibration samples whose class is the predicted one have infinite support, since the label
+is in every set. Where classes decide by themselves, or some were added since, the p-value
+of each class takes the place of support.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sk_center._utils.nested import last_step
+from sk_center.calibration.conformal import rejected_ranks
+from sk_center.open_set.outputs import gives_logits
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+    from sk_center.scores import BaseScore
+
+SET_PARTS = ("probabilities", "logits", "scores", "p_values")
+
+
+def part_of_sets(estimator: Any, needs: Collection[str]) -> str:
+    """Return what tells the classes of a sample apart, which the score may need as well."""
+    for part in ("probabilities", "logits"):
+        if part in needs:
+            return part
+    last, _ = last_step(estimator, searches=True)
+    if hasattr(last, "predict_proba"):
+        return "probabilities"
+    return "logits" if gives_logits(last) else "scores"
+
+
+def parts_needed(score: BaseScore, set_part: str) -> list[str]:
+    """Return the parts that the score and the prediction sets need."""
+    given = [] if set_part in ("scores", "p_values") else [set_part]
+    return [*dict.fromkeys([*score.needs, *given])]
+
+
+def support_of(part: str, values: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
+    """Return the support of each class, beside the predicted one by index."""
+    if part == "probabilities":
+        with np.errstate(divide="ignore"):
+            return np.log(values)
+    predicted = values[np.arange(len(index)), index, None]
+    with np.errstate(invalid="ignore"):
+        support = values - predicted
+    # Infinite scores have no difference.
+    return np.where(np.isnan(support), 0.0, support)
+
+
+def own_support(
+    part: str, values: NDArray[Any], index: NDArray[np.intp], own: NDArray[np.intp]
+) -> NDArray[Any]:
+    """Return the support of one class of each sample, by index."""
+    return support_of(part, values, index)[np.arange(len(own)), own]
+
+
+def rounding_of(
+    part: str, values: NDArray[Any], support: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return how far rounding moves the support of one class of each sample, at least."""
+    size = np.abs(np.where(np.isfinite(support), support, 0.0)) + 1
+    if part == "logits":
+        size = size + np.abs(values).max(axis=1)
+    return np.finfo(values.dtype).eps * size
+
+
+def support_thresholds(
+    support: NDArray[np.float64],
+    accepted: NDArray[np.bool_],
+    groups: NDArray[np.intp],
+    rates: NDArray[np.float64],
+    confidence: float | None,
+) -> NDArray[np.float64]:
+    """Return for each group the smallest support with which a class is in the set.
+
+    With n calibration samples in the group it is the m-th smallest support of the class of
+    an accepted one, m = floor(rate * (n + 1)).
+    """
+    thresholds = np.full(len(rates), -np.inf)
+    for group, rate in enumerate(rates):
+        inside = groups == group
+        rank = rejected_ranks(int(inside.sum()), rate, confidence)
+        ordered = np.sort(support[inside & accepted])
+        if rank:
+            thresholds[group] = ordered[rank - 1] if rank <= len(ordered) else np.inf
+    return thresholds
+
+
+def sets_of(
+    support: NDArray[Any],
+    thresholds: NDArray[np.float64],
+    index: NDArray[np.intp],
+    rejected: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Return the prediction sets: none where rejected, else the label and its rivals."""
+    sets = support >= thresholds
+    sets[np.arange(len(index)), index] = True
+    sets[rejected] = False
+    return sets
