@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_center._classifier.changing import ChangingClassesMixin
 from sk_center._classifier.inputs import (
@@ -21,7 +20,7 @@ from sk_center._classifier.predictions import PredictionMixin
 from sk_center._classifier.saving import SavingMixin
 from sk_center._classifier.training import train
 from sk_center._utils.callbacks import CallbackSupportMixin, Task
-from sk_center._utils.fitting import fit_context
+from sk_center._utils.compat import Interval, StrOptions, fit_context
 from sk_center._utils.state import restored_on_error
 from sk_center._utils.user_warning import warn_user
 

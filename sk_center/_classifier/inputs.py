@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from sklearn.utils import check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 from skorch.helper import SliceDict
 from torch.utils.data import Dataset, Subset
 
+from sk_center._utils.compat import check_sample_weight
 from sk_center._utils.labels import check_no_label_missing, equals_label
 from sk_center._utils.samples import as_array, check_no_tuple, check_values, holds_inputs
 from sk_center.batches.datasets import (
@@ -193,7 +194,7 @@ def drop_weightless(X, y, sample_weight):
     """
     if sample_weight is None:
         return X, y, None
-    sample_weight = _check_sample_weight(
+    sample_weight = check_sample_weight(
         sample_weight, y, dtype=np.float64, ensure_non_negative=True
     )
     kept = np.flatnonzero(sample_weight)

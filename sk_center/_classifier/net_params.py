@@ -7,15 +7,11 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Self
 
-from sklearn.utils._param_validation import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
 from torch.utils.data import DataLoader
 
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
 from sk_center._training.names import OTHER_NAMES, did_you_mean
+from sk_center._utils.compat import Interval, StrOptions, validate_parameter_constraints
 from sk_center.batches import TensorBatches
 from sk_center.centers.update_rules import UPDATE_RULES
 from sk_center.networks.center_module import HEADS, METRICS, PRECISIONS

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
-from torch.utils._pytree import tree_map_only
 
 from sk_center._training.fingerprint import fingerprint
 from sk_center._training.lock import locked
 from sk_center._utils.devices import device_of, generator_state, set_generator_state
 from sk_center._utils.files import atomic_write
 from sk_center._utils.processes import from_rank_0
+from sk_center._utils.torch_compat import tree_map_only
 
 # A SHA-256 of the rest, at the end of the file.
 DIGEST_BYTES = 32

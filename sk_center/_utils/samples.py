@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
+
+from sk_center._utils.compat import safe_indexing
 
 
 class Inputs(dict):
@@ -23,7 +24,7 @@ class Inputs(dict):
         if isinstance(key, str):
             return super().__getitem__(key)
         rows = key[0] if isinstance(key, tuple) else key  # of X[rows, ...]
-        return Inputs({name: _safe_indexing(part, rows) for name, part in self.items()})
+        return Inputs({name: safe_indexing(part, rows) for name, part in self.items()})
 
 
 def holds_inputs(X):

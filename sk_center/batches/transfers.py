@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
 from sk_center._utils.devices import OVERLAPPING, free_memory
+from sk_center._utils.torch_compat import tree_leaves, tree_map
 from sk_center.batches.datasets import ArrayDataset, with_weight
 
 if TYPE_CHECKING:

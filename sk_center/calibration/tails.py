@@ -9,8 +9,8 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import psi
 from scipy.stats import f as fisher_f
-from sklearn.utils._param_validation import Interval
 
+from sk_center._utils.compat import Interval
 from sk_center._utils.schema import array, bounded, positive
 from sk_center.calibration.base import SMALLEST, BaseCalibration
 from sk_center.calibration.conformal import rejected_ranks

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sk_center._utils.torch_compat import assert_async
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -65,7 +67,7 @@ def deviations(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
     """Return ``features - centers[labels]`` in at least float32, without gradient."""
     if torch.compiler.is_compiling():
         inside = (labels >= 0) & (labels < len(centers))
-        torch._assert_async(inside.all(), "labels must lie in [0, center_num)")
+        assert_async(inside.all(), "labels must lie in [0, center_num)")
     try:  # index_select looks at each label anyway: on CUDA without waiting for the device
         rows = centers.detach().index_select(0, labels)
     except IndexError as error:

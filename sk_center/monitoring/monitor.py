@@ -9,10 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sk_center._utils.fitting import fit_context
+from sk_center._utils.compat import HasMethods, Interval, fit_context
 from sk_center._utils.frames import frame_of
 from sk_center._utils.nested import judge, open_set_inside, transformed
 from sk_center._utils.schema import array, bounded, instance_of, integer

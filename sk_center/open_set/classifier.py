@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from sk_center._utils.callbacks import CallbackSupportMixin, with_callbacks
-from sk_center._utils.fitting import fit_context
+from sk_center._utils.compat import HasMethods, Interval, StrOptions, fit_context
 from sk_center._utils.schema import (
     array,
     bounded,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from sklearn.utils._set_output import _safe_set_output
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _estimator_has, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
+
+from sk_center._utils.compat import estimator_has, safe_set_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ def if_estimator_has(name: str) -> Callable[[Method], Method]:
 
     It is that of scikit-learn, but that the method keeps its type.
     """
-    return available_if(_estimator_has(name))
+    return available_if(estimator_has(name))
 
 
 class DelegationMixin:
@@ -206,5 +207,5 @@ class DelegationMixin:
         """
         for estimator in (self.estimator, getattr(self, "estimator_", None)):
             if estimator is not None:
-                _safe_set_output(estimator, transform=transform)
+                safe_set_output(estimator, transform=transform)
         return self

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import _check_method_params, _num_samples
 
 from sk_center._utils.callbacks import Task
+from sk_center._utils.compat import check_method_params, num_samples
 from sk_center.open_set.outputs import outputs_of, rows_of
 from sk_center.open_set.scoring import (
     BLOCK_NUMBERS,
@@ -127,7 +127,7 @@ def fit_part(
     """
     rows = np.union1d(train, negatives)
     part = rows_of(X, rows)
-    params = _check_method_params(X, params, indices=rows)
+    params = check_method_params(X, params, indices=rows)
     is_frozen = isinstance(estimator, FrozenEstimator)
     task = Task(context, model, part, labels[rows], params.get("sample_weight"))
     with task.around(None if is_frozen else estimator):
@@ -160,7 +160,7 @@ def fit_score(
     """
     if {"logits", "probabilities"} & {*score.needs}:
         most = max(LEARNT_NUMBERS // n_classes, 1)
-        if _num_samples(X) > most:
+        if num_samples(X) > most:
             # Every so many of them, class by class.
             order = np.argsort(y, kind="stable")
             rows = np.sort(order[np.linspace(0, len(y) - 1, most).astype(np.intp)])

@@ -10,12 +10,13 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state, indexable
-from sklearn.utils.metadata_routing import _routing_enabled, process_routing
+from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
 from sk_center._utils.callbacks import Task
+from sk_center._utils.compat import routing_enabled
 from sk_center._utils.labels import check_no_label_missing, equals_label, shortened
 from sk_center._utils.samples import check_no_tuple, indexable_samples
 from sk_center._utils.user_warning import warn_of_fit, warn_user
@@ -123,7 +124,7 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
 
 def routed(model: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the parameters for the fit of the estimator, and those for the splitter."""
-    if _routing_enabled():
+    if routing_enabled():
         routing = process_routing(model, "fit", **params)
         return routing.estimator.fit, routing.splitter.split
     if not is_share(model.cv) and "groups" in params:

@@ -20,8 +20,9 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import indexable
 
+from sk_center._utils.compat import safe_indexing
 from sk_center._utils.nested import last_step, transformed
 from sk_center._utils.samples import as_array, indexable_samples
 
@@ -187,7 +188,7 @@ def rows_of(X: Any, rows: Any) -> Any:
     (X,) = indexable(
         indexable_samples(X)
     )  # some sparse formats have no rows, nor have array-likes
-    return _safe_indexing(X, rows)
+    return safe_indexing(X, rows)
 
 
 def negative_label_of(estimator: Any) -> Any:

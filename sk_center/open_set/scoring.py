@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import get_tags
-from sklearn.utils.validation import _num_samples
 
+from sk_center._utils.compat import num_samples
 from sk_center._utils.nested import last_step, transformed
 from sk_center._utils.samples import indexable_samples
 from sk_center.open_set.outputs import (
@@ -81,7 +81,7 @@ def blocks_of(
 ) -> Iterator[tuple[slice, dict[str, Any]]]:
     """Yield the outputs of samples, block by block where they take much memory."""
     X = indexable_samples(X)
-    n_samples = _num_samples(X)
+    n_samples = num_samples(X)
     by_class = {"logits", "probabilities", "classes"} & {*needed}
     size = max(BLOCK_NUMBERS // n_classes, 1) if by_class else n_samples
     needed = [name for name in needed if name != "classes"]

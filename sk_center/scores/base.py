@@ -17,7 +17,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from sk_center._utils.fitting import fit_context
+from sk_center._utils.compat import fit_context
 from sk_center._utils.labels import check_no_label_missing
 from sk_center._utils.schema import labels, sizes_of
 from sk_center._utils.state import restored_on_error

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, bounded, each, instance_of
 from sk_center.scores.base import BaseScore
 from sk_center.scores.registry import make_score

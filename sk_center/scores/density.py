@@ -9,8 +9,8 @@ import numpy as np
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sk_center._utils.compat import HasMethods, Interval, StrOptions
 from sk_center._utils.schema import array, boolean, bounded, by_class, having
 from sk_center.scores.base import BaseScore
 from sk_center.scores.parts import SPACES

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy.sparse import issparse
 from scipy.spatial.distance import cdist
-from sklearn.utils._param_validation import StrOptions
 
+from sk_center._utils.compat import StrOptions
 from sk_center._utils.schema import array, either
 from sk_center._utils.user_warning import warn_user
 from sk_center.scores.base import BaseScore

@@ -6,8 +6,8 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from sk_center._utils.compat import Interval
 from sk_center._utils.schema import array, number
 from sk_center.scores.base import BaseScore
 from sk_center.scores.logits import log_sum_exp

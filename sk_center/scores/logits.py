@@ -5,8 +5,8 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from sk_center._utils.compat import Interval
 from sk_center._utils.schema import array, bounded
 from sk_center.scores.base import BaseScore
 from sk_center.scores.rows import regrouped

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.sparse import issparse, vstack
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.extras import import_extra
 from sk_center._utils.schema import array, boolean, bounded, positive
 from sk_center.scores.base import BaseScore

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from scipy.stats import weibull_min
-from sklearn.utils._param_validation import Interval
 
+from sk_center._utils.compat import Interval
 from sk_center._utils.schema import array, bounded
 from sk_center.scores.base import BaseScore
 from sk_center.scores.rows import by_class

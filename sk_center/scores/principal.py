@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sklearn import config_context
 from sklearn.decomposition import PCA
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, positive
 from sk_center.scores.base import BaseScore
 from sk_center.scores.parts import SPACES
