@@ -140,7 +140,7 @@ def fit_part(
             f"{classes[trained].tolist()}."
         )
     part = rows_of(X, train) if len(negatives) else part
-    score = score_of(conformity_score, estimator, part, len(trained))
+    score = score_of(conformity_score, estimator, part)
     fit_score(score, estimator, part, np.searchsorted(trained, y[train]), len(trained))
     if test is None:
         return estimator, score, None

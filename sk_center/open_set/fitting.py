@@ -284,7 +284,7 @@ def split_of_frozen(
             "bounds how often their samples are rejected, and a score that learns of a "
             "class from samples rejects all of them."
         )
-    if not score_of(score, model.estimator, X, len(classes)).learns:
+    if not score_of(score, model.estimator, X).learns:
         return known, known
     return split_classes(y, known, model.cv if is_share(model.cv) else 0.5, rng)
 

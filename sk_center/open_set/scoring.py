@@ -20,7 +20,7 @@ from sk_center.open_set.outputs import (
     rows_of,
 )
 from sk_center.scores import BaseScore, Combined
-from sk_center.scores.auto import Facts, default_score
+from sk_center.scores.auto import LARGEST_TABLE, Facts, default_score
 from sk_center.scores.registry import make_score
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # and a score learns from so many.
 BLOCK_NUMBERS = 2**22
 LEARNT_NUMBERS = 2**23
+# Columns whose standard deviations differ by more are of different units, as far as so many
+# samples tell.
+UNITS, MOST_MEASURED = 6, 1000
 
 
 def check_score(score: Any) -> None:
@@ -44,16 +47,16 @@ def check_score(score: Any) -> None:
         make_score(part)
 
 
-def score_of(score: Any, estimator: Any, X: Any, n_classes: int) -> BaseScore:
+def score_of(score: Any, estimator: Any, X: Any) -> BaseScore:
     """Return the score to fit, for a fitted estimator and samples."""
     if isinstance(score, str) and score == "auto":
-        return default_score(facts_of(estimator, X, n_classes))
+        return default_score(facts_of(estimator, X))
     if isinstance(score, list):
         return Combined([make_score(part) for part in score])
     return make_score(score)
 
 
-def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
+def facts_of(estimator: Any, X: Any) -> Facts:
     """Return what decides the default score: the parts that there are, and the inputs."""
     last, before = last_step(estimator, searches=True)
     seen = transformed(before, rows_of(X, [0]))
@@ -63,17 +66,28 @@ def facts_of(estimator: Any, X: Any, n_classes: int) -> Facts:
     missing = False
     if numeric and not issparse(inputs) and get_tags(last).input_tags.allow_nan:
         missing = np.isnan(outputs_of(estimator, X, ["inputs"])["inputs"]).any()
+    image = not issparse(seen) and np.ndim(seen) > 2
+    wide = numeric and not issparse(inputs) and inputs.shape[1] > LARGEST_TABLE
     return Facts(
         features=gives_features(last),
         logits=gives_logits(last),
         probabilities=hasattr(last, "predict_proba"),
         inputs=numeric,
         sparse=issparse(inputs),
-        image=not issparse(seen) and np.ndim(seen) > 2,
+        image=image,
         n_columns=inputs.shape[1] if numeric else 0,
-        n_classes=n_classes,
         missing=bool(missing),
+        mixed=wide and not (image or missing) and differ_in_units(estimator, X),
     )
+
+
+def differ_in_units(estimator: Any, X: Any) -> bool:
+    """Return whether some columns of the inputs vary many times as much as most do."""
+    rows = np.unique(np.linspace(0, _num_samples(X) - 1, MOST_MEASURED).astype(np.intp))
+    inputs = outputs_of(estimator, rows_of(X, rows), ["raw_inputs"])["raw_inputs"]
+    spreads = inputs.std(axis=0, dtype=np.float64)
+    spreads = spreads[spreads > 0]
+    return bool(len(spreads) and np.quantile(spreads, 0.95) > UNITS * np.median(spreads))
 
 
 def blocks_of(

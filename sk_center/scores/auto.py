@@ -28,6 +28,8 @@ CONFIDENCE, LIMITS = 0.5, (-2, 0)
 OUTSIDE, BEYOND = 0.5, (-np.inf, -0.5)
 # Lengths tell something beside directions: of features of small networks, and of pixels.
 LENGTHS = 0.5
+# Columns of different units count by how well they tell classes apart.
+COLUMNS = 2.0
 # The features of images tell more than their pixels.
 PIXELS = 0.5
 # What a distance in feature space counts that is as large as that between classes.
@@ -52,11 +54,14 @@ class Facts:
     image : bool
         Whether each of these has more than one axis, as an image has.
 
-    n_columns, n_classes : int
-        Number of columns of the inputs, and of known classes.
+    n_columns : int
+        Number of columns of the inputs.
 
     missing : bool
         Whether some of the numbers are missing.
+
+    mixed : bool
+        Whether the columns are of different units.
     """
 
     features: bool
@@ -66,8 +71,8 @@ class Facts:
     sparse: bool
     image: bool
     n_columns: int
-    n_classes: int
     missing: bool = False
+    mixed: bool = False
 
 
 def default_score(facts: Facts) -> BaseScore:
@@ -85,7 +90,9 @@ def default_score(facts: Facts) -> BaseScore:
       predicted class, and the largest density of any class in 32 principal directions, of
       directions and with half the weight of rows as they are. None notices what a sample
       has where training samples have little, so a large distance by principal directions
-      counts against it.
+      counts against it. Where the columns are of different units, the distance to the
+      nearest sample of the predicted class counts twice as well, with columns that count by
+      how well they tell classes apart.
     - Sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
     - Images: the distance of directions and that by principal directions, of the pixels.
@@ -148,7 +155,7 @@ def _parts(facts):
     elif facts.n_columns <= LARGEST_TABLE:
         parts = [Part(score) for score in _table()]
     else:
-        parts = [*_wide(), _outside()]
+        parts = [*_wide(), _outside(), *[_columns()] * facts.mixed]
     if facts.features:
         weight = IMAGE_FEATURES if facts.image else FEATURES
         parts.append(Part(_features(), weight, standardize=False))
@@ -177,6 +184,12 @@ def _wide():
     directions = clone(density).set_params(max_components=4, normalize=True)
     lengths = clone(density).set_params(max_components=1, normalize=False)
     return [Part(_directions("raw_inputs")), Part(directions), Part(lengths, LENGTHS)]
+
+
+def _columns():
+    """Return what the nearest sample of a class counts where columns differ in units."""
+    nearest = KNeighbors(1, scale="discriminant", normalize=False, space="raw_inputs")
+    return Part(nearest.set_params(max_samples=MOST_SAMPLES), COLUMNS)
 
 
 def _directions(space):

@@ -7,6 +7,8 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
@@ -53,6 +55,17 @@ def test_rows_of_numbers(estimator, confidence, n_columns):
         else [NEAREST, DENSITY, DENSITY, OUTSIDE]
     )
     assert kinds(model) == expected + [confidence] * (confidence is not None)
+
+
+def test_columns_of_different_units():
+    """Check that wide columns are weighed where their units differ, whatever the scaler."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 60)
+    X = (rng.normal(size=(180, 60)) + y[:, None]) * 10.0 ** rng.integers(-2, 3, size=60)
+    pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    model = OpenSetClassifier(pipe, random_state=0).fit(X, y)
+    assert kinds(model) == [NEAREST, DENSITY, DENSITY, OUTSIDE, NEAREST, ("LogOdds", None)]
+    assert model.score_.scores[4].scale == "discriminant"
 
 
 def test_network():
