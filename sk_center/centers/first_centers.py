@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sk_center._utils.samples import check_values
+
 if TYPE_CHECKING:
     from sk_center._utils.torch_types import FirstCenters
 
@@ -106,6 +108,7 @@ def real_numbers(points: Any) -> Tensor:
         if points.is_complex():
             raise ValueError(f"center must hold real numbers; got dtype {points.dtype}.")
         return points
+    check_values(points, "center")
     try:
         array = np.asarray(points)
         if array.dtype.kind not in "biufO":

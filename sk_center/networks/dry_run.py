@@ -73,9 +73,10 @@ def sizes_of(body: nn.Module, example: Batch) -> str:
                 if example.ndim < 2 or size in (0, example.shape[axis]):
                     return ""
                 kind = name.removeprefix("in_")
+                gray = name == "in_channels" and size == 1 and example.ndim == 3
                 return (
                     f"its first layer, {part}, takes {size} {kind}, and X has "
-                    f"{example.shape[axis]}; "
+                    f"{example.shape[axis]}; {'gray images are X[:, None]; ' * gray}"
                 )
     return ""
 

@@ -100,9 +100,13 @@ def test_center_as_data_frame_or_objects():
         pd.DataFrame({"a": [1, 2, pd.NA], "b": [1, 2, 3]}),
         np.zeros((3, 2), "datetime64[s]"),
         [[1, 2], [3], [4]],
+        np.ma.array(np.ones((3, 2)), mask=[[0, 1], [0, 0], [0, 0]]),
     ],
 )
 def test_center_that_is_no_number(given):
     """Check that there is one clear error, which names the parameter."""
-    with pytest.raises(ValueError, match=r"center must (be an array of|hold) real numbers"):
+    with pytest.raises(
+        ValueError,
+        match=r"^center (must (be an array of|hold) real|has masked|holds dates)",
+    ):
         Center(2, 3, center=given)

@@ -190,6 +190,11 @@ def test_inputs_without_names_are_told(kind, wrap):
             "takes 3 channels, and X has 1",
         ),
         (
+            torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten()),
+            np.zeros((150, 8, 8), np.float32),
+            r"takes 1 channels, and X has 8; gray images are X\[:, None\]",
+        ),
+        (
             torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(5, 2)),
             X,
             r"batch of shape \(2, 4\) and dtype torch.float32, the form of X: mat1",
