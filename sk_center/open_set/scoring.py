@@ -83,7 +83,7 @@ def facts_of(estimator: Any, X: Any) -> Facts:
 
 def differ_in_units(estimator: Any, X: Any) -> bool:
     """Return whether some columns of the inputs vary many times as much as most do."""
-    rows = np.unique(np.linspace(0, _num_samples(X) - 1, MOST_MEASURED).astype(np.intp))
+    rows = np.unique(np.linspace(0, num_samples(X) - 1, MOST_MEASURED).astype(np.intp))
     inputs = outputs_of(estimator, rows_of(X, rows), ["raw_inputs"])["raw_inputs"]
     spreads = inputs.std(axis=0, dtype=np.float64)
     spreads = spreads[spreads > 0]
