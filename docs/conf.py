@@ -65,6 +65,7 @@ ORDER = [
     "plot_guarantees.py",
     "plot_intents.py",
     "plot_explain_rejection.py",
+    "plot_new_classes.py",
     "plot_own_module.py",
     "plot_mixed_columns.py",
     "plot_negative_samples.py",

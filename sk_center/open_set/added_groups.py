@@ -41,10 +41,13 @@ def add_groups(
     alone = new & (counts >= needed) & (not marginal)
     shared = new & (counts > 0) & ~alone
     lone = new & (counts == 0)
-    pooled, n_pooled = samples[shared[class_]], len(former.n_samples_)
-    if marginal and n_pooled > 1 and shared.any():  # with classes that were added before
-        pooled = np.concatenate([former._samples()[1], pooled])
-        shared |= groups == 1
+    pooled, former_samples = samples[shared[class_]], former._samples()
+    if marginal and shared.any():  # with classes that were added before
+        counted = model.class_calibration_.n_samples_[np.maximum(kept, 0)] > 0
+        earlier = (groups > 0) & counted
+        if earlier.any():
+            pooled = np.concatenate([former_samples[groups[earlier][0]], pooled])
+        shared |= earlier
     few = bool(shared.any()) and len(pooled) < needed[shared].max()
     if few and model.confidence is not None:  # which a tail does not know
         shared, lone, few = shared & ~new, lone | (shared & new), False
@@ -54,8 +57,9 @@ def add_groups(
     ]
     if shared[new].any():
         further.append((pooled, shared, few))
-    if lone.any() and not marginal:
-        further.append((np.concatenate(former._samples()), lone, False))
+    if lone.any():
+        borrowed = former_samples[:1] if marginal else former_samples
+        further.append((np.concatenate(borrowed), lone, False))
     calibration = former
     for part, own, tail in further:
         groups[own] = len(calibration.n_samples_)

@@ -15,8 +15,8 @@ sample of any, can only rise. Further samples calibrate:
 - Where even these are too few for the bound, but two or more, the lowest of them are
   continued by a Weibull tail, whose shape is that of the former classes and whose scale is
   that of the new samples. The bound is as good as this assumption.
-- A class of one sample has nothing to calibrate with. It is compared with all former
-  calibration samples, which bounds nothing.
+- A class of one sample has nothing to calibrate with. It is a group with a copy of the
+  former calibration samples, which bounds nothing for it.
 
 These hold then, if the score of a former class stays as it was:
 
@@ -282,10 +282,8 @@ def grown(model: Any, X: Any, y: Any) -> Any:
     index = np.searchsorted(classes, labels)
     found = copy_of(model, classes)
     rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
-    calibration, confidence = (
-        calibration_of(model.calibration, model.confidence),
-        model.confidence,
-    )
+    confidence = model.confidence
+    calibration = calibration_of(model.calibration, confidence)
     needed = np.array([calibration._samples_needed(rate, confidence) for rate in rates])
     parts = []
     for train, test in splits_of(model, index, kept, needed):
@@ -373,10 +371,8 @@ def joined_classes(model: Any, labels: NDArray[Any]) -> NDArray[Any]:
             "y must hold labels of the kind of the known classes, such as "
             f"{known[0]!r}; got {new[0]!r}."
         )
-    others = (
-        *(model.outlier_label_, model.ambiguous_label_),
-        negative_label_of(model.estimator_),
-    )
+    others = [model.outlier_label_, model.ambiguous_label_]
+    others.append(negative_label_of(model.estimator_))
     taken = [label for label in new if label in known or label in others]
     if taken:
         raise ValueError(

@@ -378,6 +378,8 @@ def test_center_loss_classifier_grows_by_its_centers():
         more.logits(X)
     with pytest.raises(ValueError, match="Training that goes on takes the classes"):
         more.partial_fit(X, y)
+    model.recalibrate(*sample(np.repeat(np.arange(4), 30), 3))
+    assert model.predict_set(X).shape == (40, 4)
     again = more.fit(*sample(np.arange(40) % 4, 1))
     assert again.logits(X).shape == (40, 4)
 
@@ -403,6 +405,21 @@ def test_recalibration_is_a_calibration_by_the_new_samples():
     assert_array_equal(model.calibration_report_.n_samples, [40, 40, 40])
     new, _ = sample(np.repeat([0, 1, 2], 400), 5)
     assert model.is_outlier(new + 0.5).mean() < 0.08
+
+
+@pytest.mark.filterwarnings("ignore:The added classes")
+def test_classes_of_one_sample_and_of_more_are_two_groups():
+    """Check that calibration samples of later classes join those of earlier ones alone."""
+    model = fitted(cv=0.5)
+    model.add_classes(*sample([4], 2))
+    assert_array_equal(model.groups_, [0, 0, 0, 1])
+    former, copied = model.calibration_._by_group()
+    assert_array_equal(former, copied)
+    model.add_classes(*sample([3] * 6, 3))
+    X, y = sample([3] * 40, 4)
+    model.remove_classes([4]).add_classes(X + 20, y + 2)
+    assert_array_equal(model.groups_, [0, 0, 0, 1, 1])
+    assert_array_equal(model.calibration_.n_samples_, [90, 26])
 
 
 @pytest.mark.filterwarnings("ignore:The added classes")
