@@ -28,14 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
-    from skorch.history import History
     from torch import Tensor
     from torch.optim import Optimizer
     from torch.utils.data import Dataset
 
     from sk_center._utils.torch_types import FirstCenters, Module
     from sk_center._utils.types import Label
-    from sk_center.networks import CenterModule
 
 __all__ = ["CenterLossClassifier"]
 
@@ -503,25 +501,3 @@ class CenterLossClassifier(
             )
             train(self, data, task, goes_on, epochs=1, streams=True)
         return self
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "net_")
-
-    @property
-    def module_(self) -> CenterModule:
-        """The trained torch module: features, head and centers."""
-        return self.net_.module_
-
-    @property
-    def history_(self) -> History:
-        """The losses of each epoch."""
-        return self.net_.history_
-
-    @property
-    def _n_features_out(self):
-        return self.centers_.shape[1]

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from numpy.typing import ArrayLike, NDArray
+    from skorch.history import History
     from torch import Tensor
     from torch.utils.data import Dataset
 
     from sk_center.net import CenterLossNet
+    from sk_center.networks import CenterModule
 
 
 class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin):
@@ -293,3 +295,25 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             for logits, features in passes
         )
         return collect(batches, names, len(X))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    @property
+    def module_(self) -> CenterModule:
+        """The trained torch module: features, head and centers."""
+        return self.net_.module_
+
+    @property
+    def history_(self) -> History:
+        """The losses of each epoch."""
+        return self.net_.history_
+
+    @property
+    def _n_features_out(self):
+        return self.centers_.shape[1]

@@ -9,7 +9,6 @@ default parameters. The guide to scores lists them.
 from sk_center.scores.base import BaseScore as BaseScore
 from sk_center.scores.combined import Combined as Combined
 from sk_center.scores.density import InputDensity as InputDensity
-from sk_center.scores.density import PerClass as PerClass
 from sk_center.scores.distances import CenterDistance as CenterDistance
 from sk_center.scores.distances import Mahalanobis as Mahalanobis
 from sk_center.scores.function import FunctionScore as FunctionScore
@@ -22,6 +21,7 @@ from sk_center.scores.logits import MaxLogit as MaxLogit
 from sk_center.scores.logits import MaxSoftmax as MaxSoftmax
 from sk_center.scores.neighbors import KNeighbors as KNeighbors
 from sk_center.scores.openmax import OpenMax as OpenMax
+from sk_center.scores.per_class import PerClass as PerClass
 from sk_center.scores.principal import PrincipalDistance as PrincipalDistance
 
 __all__ = sorted(name for name, value in vars().items() if isinstance(value, type))

@@ -1,4 +1,4 @@
-"""Densities of each class."""
+"""The density of each class under mixtures of normal distributions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
-from sk_center._utils.compat import HasMethods, Interval, StrOptions
-from sk_center._utils.schema import array, boolean, bounded, by_class, having
+from sk_center._utils.compat import Interval, StrOptions
+from sk_center._utils.schema import array, boolean, bounded
 from sk_center.scores.base import BaseScore
+from sk_center.scores.mixtures import (
+    densities_to_onnx,
+    levels_of,
+    log_sum_exp,
+    side_by_side,
+)
 from sk_center.scores.parts import SPACES
 from sk_center.scores.principal import principal_directions
 from sk_center.scores.rows import blocks, class_means, length_one, regrouped
@@ -21,121 +26,13 @@ from sk_center.scores.rows import by_class as rows_by_class
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sk_center._utils.types import DensityEstimator
 
-__all__ = ["InputDensity", "PerClass"]
+__all__ = ["InputDensity"]
 
 # More samples of a class than these tell a density little that is new.
 MOST_SAMPLES = 10_000
 # More columns than these are projected to so many principal directions.
 WIDE, DIRECTIONS = 50, 32
-
-
-class PerClass(BaseScore):
-    """The score of a density or outlier estimator, with one clone for each class.
-
-    Parameters
-    ----------
-    estimator : estimator instance
-        Anything with ``fit(X)`` and ``score_samples(X)``, larger for more typical samples:
-        :class:`sklearn.mixture.GaussianMixture`, :class:`sklearn.neighbors.KernelDensity`,
-        :class:`sklearn.ensemble.IsolationForest`, :class:`sklearn.svm.OneClassSVM`,
-        :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=True``.
-
-    space : {"features", "inputs", "raw_inputs"}, default="features"
-        The part that the estimators get.
-
-    Attributes
-    ----------
-    estimators_ : dict of estimators
-        The fitted estimator of each class that had samples, by class index.
-
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
-    n_columns_ : dict of int
-        Number of columns of each part by its name.
-
-    n_features_in_ : int
-        Number of columns of all parts together.
-
-    See Also
-    --------
-    InputDensity : Mixtures that suit few samples, of the inputs.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.mixture import GaussianMixture
-    >>> from sk_center.scores import PerClass
-    >>> X, y = load_iris(return_X_y=True)
-    >>> score = PerClass(GaussianMixture(random_state=0)).fit(X, y)
-    >>> typical, outsider = X[0], [5.0, 3.4, 3.0, 0.2]
-    >>> score.score_samples([typical, outsider]).round(1)
-    array([  2.7, -45.3])
-    """
-
-    _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit", "score_samples"])],
-        "space": [StrOptions({*SPACES})],
-    }
-    _saved_state = {"estimators_": by_class(having("score_samples"))}
-
-    def __init__(
-        self,
-        estimator: DensityEstimator,
-        *,
-        space: Literal["features", "inputs", "raw_inputs"] = "features",
-    ) -> None:
-        self.estimator = estimator
-        self.space = space
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The part that the estimators get."""
-        return (self.space,)
-
-    def _fit(self, y, **parts):
-        self.estimators_ = {
-            k: clone(self.estimator).fit(parts[self.space][rows])
-            for k, rows in rows_by_class(y)
-        }
-
-    def _regroup(self, kept, y, **parts):
-        former, self.estimators_ = self.estimators_, {}
-        for k, index in enumerate(kept.tolist()):
-            if index in former:
-                self.estimators_[k] = former[index]
-        for k, rows in rows_by_class(y):
-            self.estimators_[k] = clone(self.estimator).fit(parts[self.space][rows])
-
-    def _score_classes(self, **parts):
-        X = parts[self.space]
-        scores = np.full((len(X), len(self.classes_)), np.nan)
-        for k, estimator in self.estimators_.items():
-            scores[:, k] = estimator.score_samples(X)
-        return scores
-
-    def _score_own(self, index, **parts):
-        X, scores = parts[self.space], np.full(len(index), np.nan)
-        for k, rows in rows_by_class(index):
-            if k in self.estimators_:
-                scores[rows] = self.estimators_[k].score_samples(X[rows])
-        return scores
-
-    def _to_onnx(self, **values):
-        for estimator in self.estimators_.values():
-            if type(estimator) is not GaussianMixture:
-                raise ValueError(
-                    "conformity_score=PerClass must hold a GaussianMixture to be exported; "
-                    f"got {estimator!r}."
-                )
-        X, n_columns = values[self.space].astype(np.float64), self.n_features_in_
-        laws = {
-            k: (one.weights_, one.means_, _full_factors(one, n_columns))
-            for k, one in self.estimators_.items()
-        }
-        return _densities_to_onnx(X, *_side_by_side(laws), len(self.classes_))
 
 
 class InputDensity(BaseScore, name="input_density"):
@@ -293,11 +190,11 @@ class InputDensity(BaseScore, name="input_density"):
             if len(Z[rows]) > MOST_SAMPLES:
                 rows = rows[rng.choice(len(rows), MOST_SAMPLES, replace=False)]
             laws[k] = self._law(Z[rows])
-        self.weights_, self.means_, self.factors_, self.components_ = _side_by_side(laws)
+        self.weights_, self.means_, self.factors_, self.components_ = side_by_side(laws)
         self._set_levels()
 
     def _set_levels(self):
-        self._levels = _levels(self.weights_, self.factors_) - np.log(self._spreads).sum()
+        self._levels = levels_of(self.weights_, self.factors_) - np.log(self._spreads).sum()
 
     def _regroup(self, kept, y, **parts):
         X = filled(parts[self.space], y)
@@ -310,7 +207,7 @@ class InputDensity(BaseScore, name="input_density"):
                 laws[k] = self.weights_[own], self.means_[own], self.factors_[own]
             elif index < 0:
                 laws[k] = self._law(Z[y == k])
-        self.weights_, self.means_, self.factors_, self.components_ = _side_by_side(laws)
+        self.weights_, self.means_, self.factors_, self.components_ = side_by_side(laws)
         self._set_levels()
 
     def _project(self, X, n_directions):
@@ -427,7 +324,7 @@ class InputDensity(BaseScore, name="input_density"):
         X = (X.length_one() if self._normalizes else X) - self._shift
         X = (X @ self._axes if hasattr(self, "_axes") else X) / self._spreads
         laws = self.weights_, self.means_, self.factors_, self.components_
-        found = _densities_to_onnx(X, *laws, len(self.classes_))
+        found = densities_to_onnx(X, *laws, len(self.classes_))
         found = found - np.log(self._spreads).sum()
         if not self.pooled:
             return found
@@ -468,55 +365,3 @@ def spreads_of(X: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
             spreads[alike] = np.sqrt(np.square(spreads[alike]).mean())
     spreads[spreads == 0] = 1
     return spreads
-
-
-def log_sum_exp(densities: NDArray[np.float64], starts: Any) -> NDArray[np.float64]:
-    """Return the logarithm of sums of exponentials over groups of columns."""
-    tops = np.maximum.reduceat(densities, starts, axis=1)
-    tops = np.where(np.isfinite(tops), tops, 0)
-    sizes = np.diff([*starts, densities.shape[1]])
-    above = densities - np.repeat(tops, sizes, axis=1)
-    return tops + np.log(np.add.reduceat(np.exp(above), starts, axis=1))
-
-
-def _side_by_side(laws):
-    """Return weights, means, factors and class index of the components of all classes."""
-    index = [np.full(len(weights), k) for k, (weights, _, _) in laws.items()]
-    parts = [np.concatenate(part) for part in zip(*laws.values())]
-    return *parts, np.concatenate(index)
-
-
-def _levels(weights, factors):
-    """Return the weighted log density of each component at its mean."""
-    log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    return log_det - factors.shape[1] * np.log(2 * np.pi) / 2 + np.log(weights)
-
-
-def _full_factors(mixture, n_columns):
-    """Return the Cholesky factor of the precision of each component, as matrices."""
-    factors = mixture.precisions_cholesky_
-    if mixture.covariance_type == "tied":
-        return np.repeat(factors[None], mixture.n_components, axis=0)
-    if mixture.covariance_type == "full":
-        return factors
-    # Diagonal matrices are kept as their diagonals, or one number for all of it.
-    return np.eye(n_columns) * factors.reshape(mixture.n_components, 1, -1)
-
-
-def _densities_to_onnx(X, weights, means, factors, components, n_classes):
-    """Return the log density under the mixture of each class, NaN for one without any."""
-    graph, n_components = X.graph, len(weights)
-    squares = graph.each_row(
-        lambda mean, factor: ((X - mean) @ factor).reduce("SumSquare", 1), means, factors
-    )
-    densities = _levels(weights, factors) - squares * 0.5
-    # The densities of components side by side, and last the one of none.
-    densities = graph.op("Pad", densities, np.array([0, 0, 0, 1]), np.float64(-np.inf))
-    most = np.bincount(components, minlength=n_classes).max()
-    places = np.full((n_classes, most), n_components)
-    for k, rows in rows_by_class(components):
-        own = np.arange(n_components)[rows]
-        places[k, : len(own)] = own
-    found = graph.op("Gather", densities, places, axis=1).reduce("LogSumExp", 2)
-    unknown = ~np.isin(np.arange(n_classes), components)
-    return graph.where(unknown, np.full(n_classes, np.nan), found)

@@ -8,8 +8,8 @@ from sklearn.base import clone
 
 from sk_center._utils.labels import nearest_name
 from sk_center.scores.base import SCORES, BaseScore
-from sk_center.scores.density import PerClass
 from sk_center.scores.function import FunctionScore
+from sk_center.scores.per_class import PerClass
 
 __all__ = ["SCORES", "make_score"]
 
