@@ -3,12 +3,17 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import binomtest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -233,3 +238,41 @@ def test_display_shows_questions_that_have_samples():
     )
     assert [line.get_label() for line in both.lines_] == ["stream", "known"]
     assert both.lines_[0].get_linewidth() == 3
+
+
+def test_texts_and_frames_are_watched():
+    """Check sparse texts through a vectorizer, and data frames, with and without labels."""
+    rng = np.random.default_rng(0)
+    words = np.array(["red", "green", "blue", "grey", "pink", "gold"])
+    y = rng.integers(2, size=400)
+    texts = np.array([" ".join(words[rng.integers(4, size=5) + 2 * k]) for k in y])
+    model = OpenSetClassifier(
+        make_pipeline(TfidfVectorizer(), LogisticRegression()), cv=0.5, random_state=0
+    )
+    monitor = RejectionMonitor(model.fit(texts[:200], y[:200]), random_state=0).fit()
+    monitor.update(texts[200:]).update(texts[200:], y[200:])
+    assert not any(monitor.alarm_.values())
+    strange = np.array(["ice " * n for n in range(1, 40)])
+    assert monitor.update(strange).alarm_["stream"]
+    X, y = draw(300, rng)
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    model = OpenSetClassifier(GaussianNB(), cv=0.5, random_state=0).fit(frame, y)
+    monitor = RejectionMonitor(model, random_state=0).fit()
+    new, labels = draw(200, rng)
+    new = pd.DataFrame(new, columns=["a", "b"])
+    monitor.update(new).update(new, pd.Series(labels))
+    assert not any(monitor.alarm_.values())
+    assert clone(monitor).get_params()["false_alarm_rate"] == 0.01
+
+
+def test_added_classes_take_other_reference_samples():
+    """Check that calibration samples do not serve after a class was added."""
+    rng = np.random.default_rng(0)
+    X, y = draw(300, rng)
+    model = OpenSetClassifier(NearestCentroid(), conformity_score="center_distance")
+    model.fit(X, y).add_classes(outsiders(40, rng), np.full(40, 3))
+    monitor = RejectionMonitor(model, random_state=0)
+    with pytest.raises(ValueError, match="classes were added after calibration"):
+        monitor.fit()
+    monitor.fit(*draw(200, rng)).update(*draw(200, rng))
+    assert not any(monitor.alarm_.values())

@@ -13,6 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import NearestCentroid
 from sklearn.svm import SVC
 
 from sk_center import (
@@ -229,3 +230,30 @@ def test_support_of_the_label_does_not_matter():
     model.fit(X, y)
     sets, labels = model.predict_set(X), model.predict(X)
     assert own_of(sets, np.maximum(labels, 0))[labels >= 0].all()
+
+
+@pytest.mark.parametrize("guarantee", ["marginal", "predicted", "class"])
+def test_sets_after_classes_were_added_and_removed(guarantee):
+    """Check the bound and the label with an added class, and sets as before without it."""
+    rng = np.random.default_rng(0)
+    means = 4 * np.eye(4)
+
+    def draw(labels):
+        return means[labels] + 1.3 * rng.normal(size=(len(labels), 4)), labels
+
+    X, y = draw(np.repeat([0, 1, 2], 100))
+    model = OpenSetClassifier(
+        NearestCentroid(), conformity_score="center_distance", guarantee=guarantee
+    ).set_params(false_rejection_rate=0.1, cv=0.5, ambiguous=-2, random_state=0)
+    X_new, y_new = draw(np.repeat([0, 1, 2, 3], 150))
+    before = model.fit(X, y).predict_set(X_new)
+    with pytest.raises(ValueError, match="new classes alone"):
+        model.add_classes(X[:5], np.full(5, -2))
+    model.add_classes(*draw(np.full(100, 3)))
+    labels, sets = model.predict(X_new), model.predict_set(X_new)
+    assert_array_equal(labels == -2, sets.sum(axis=1) > 1)
+    accepted = ~model.is_outlier(X_new)
+    assert (accepted & ~own_of(sets, y_new)).mean() <= 0.1
+    assert_array_equal(model.remove_classes([3]).predict_set(X_new), before)
+    again = model.recalibrate(X, y).predict_set(X_new)
+    assert again.sum(axis=1).max() >= 1
