@@ -26,10 +26,12 @@ from sk_center import (
     FalseRejectionDisplay,
     FeatureSpaceDisplay,
     LeaveClassesOut,
+    MonitorDisplay,
     OpenSetClassifier,
     OpenSetConfusionMatrixDisplay,
     OpenSetRocDisplay,
     OSCRCurveDisplay,
+    RejectionMonitor,
     load,
     losses,
     metrics,
@@ -160,6 +162,11 @@ def open_set(
     ):
         held(values, np.floating)
     assert_type(model.transform(X), Any)
+    monitor = assert_type(RejectionMonitor(model).fit(X, y), RejectionMonitor)
+    monitor = assert_type(monitor.update(model.judge(X)), RejectionMonitor)
+    assert_type(monitor.statistic_, dict[str, float])
+    assert_type(monitor.alarm_, dict[str, bool])
+    assert_type(MonitorDisplay.from_estimator(monitor), MonitorDisplay)
     explanation = assert_type(model.explain(X[:1], X, y), list[Explanation])[0]
     assert_type(explanation.rejected, bool)
     held(assert_type(explanation.p_values, NDArray[np.float64]), np.float64)
