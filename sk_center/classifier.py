@@ -277,7 +277,7 @@ class CenterLossClassifier(
     >>> classifier.predict_proba([wine, nonsense]).max(axis=1).round(2)
     array([1.  , 0.98], dtype=float32)
     >>> -classifier.decision_function([wine, nonsense]).max(axis=1).round()
-    array([ 1., 30.], dtype=float32)
+    array([ 1., 27.], dtype=float32)
     """
 
     n_iter_: int

@@ -37,11 +37,11 @@ class MLP(nn.Sequential):
         [0, 1]. There are none where ``hidden_layer_sizes`` is a single layer.
 
     standardize : bool, default=False
-        Whether a first layer subtracts the mean of each column and divides by its standard
-        deviation, as learnt by :meth:`learn`; a :class:`~sk_center.CenterLossNet` calls it
-        before training. A column that is nearly always the same is divided by a quarter of
-        its largest distance from the mean, so that it is not blown up, and a constant one
-        is only shifted.
+        Whether a first layer subtracts the mean of each column and divides by its scale,
+        as learnt by :meth:`learn`, which a :class:`~sk_center.CenterLossNet` calls before
+        training. The scale is the standard deviation, or 0.4 of the largest distance from
+        the mean where that is more, so that a column that is nearly always the same is not
+        blown up. A constant column is only shifted.
 
     Raises
     ------

@@ -11,17 +11,19 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Scales by which a training value is at most away from the mean of its column. One that is
-# nearly always the same, as that of a rare word, would else become the largest of all.
-FARTHEST = 4.0
+# The least scale, as a share of the largest distance from the mean. A column that is nearly
+# always the same, as that of a rare word, would else become the largest of all.
+LEAST_SHARE = 0.4
 # Share of the mean that rounding may make of a column that is constant.
 ROUNDING = 1e-6
 
 
 class Standardize(nn.Module):
-    """Subtract the mean of each column, and divide by its standard deviation.
+    """Subtract the mean of each column, and divide by its scale.
 
-    Both are learnt before training, see :meth:`learn`; a constant column is only shifted.
+    That is the standard deviation, or 0.4 of the largest distance from the mean where that
+    is more. Both are learnt before training, see :meth:`learn`; a constant column is only
+    shifted.
 
     Parameters
     ----------
@@ -63,6 +65,6 @@ def means_and_scales(blocks: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
         least = np.minimum(least, rows.min(axis=0))
         most = np.maximum(most, rows.max(axis=0))
     farthest = np.maximum(most - mean, mean - least)
-    scale = np.maximum(np.sqrt(squares / n), farthest / FARTHEST)
+    scale = np.maximum(np.sqrt(squares / n), LEAST_SHARE * farthest)
     scale[farthest <= ROUNDING * np.abs(mean)] = 1
     return mean, scale
