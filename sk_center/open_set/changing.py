@@ -6,8 +6,8 @@ score, on the scales that the score has. A score that asks for one class is then
 for the others; one that is the same for every class, such as the distance to the nearest
 sample of any, can only rise. Further samples calibrate:
 
-- Held out, the share ``cv`` of each class, where these are enough for the bound: then it is
-  exact.
+- Held out, the share ``cv`` of each class, where these are twice as many as the bound
+  takes: then it is exact.
 - Else in five folds, which for a class of two to five samples are leave-one-out: each
   sample is scored by what the others of its class tell, and all of them then teach the
   class. A later sample meets a class that learned from a few more samples, so the bound is
@@ -85,6 +85,9 @@ if TYPE_CHECKING:
 
 # Folds in which the samples of added classes score each other.
 N_FOLDS = 5
+# A threshold at the lowest of the fewest samples that a bound takes lies anywhere: so many
+# times as many are held out, or none.
+ENOUGH = 2
 
 
 class ChangingMixin:
@@ -136,9 +139,9 @@ class ChangingMixin:
 
         Notes
         -----
-        Where they are enough for the bound, the share ``cv`` of the samples of each class
-        calibrates and the others teach; else all do both, in five folds, and the bound is
-        approximate.
+        Where these are twice as many as the bound takes, the share ``cv`` of the samples of
+        each class calibrates and the others teach; else all do both, in five folds, and the
+        bound is approximate.
 
         The bound for former classes stays. Under the guarantee "class" their calibration is
         the same to the last bit, and no sample of theirs is rejected that was accepted.
@@ -407,9 +410,9 @@ def splits_of(
         train, test = split_classes(y, rows, model.cv, np.random.RandomState(0))
         counts, new = np.bincount(y[test], minlength=len(kept)), kept < 0
         if model.guarantee == "marginal":
-            enough = len(test) >= needed.max()
+            enough = len(test) >= ENOUGH * needed.max()
         else:
-            enough = (counts >= needed)[new].all()
+            enough = (counts >= ENOUGH * needed)[new].all()
         if enough:
             return [(train, test)]
     order, sizes = np.argsort(y, kind="stable"), np.bincount(y)
