@@ -1,0 +1,17 @@
+"""A graph that several files ask."""
+
+import pytest
+
+from sk_center import OpenSetClassifier, to_onnx
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Return a model and the path of its graph."""
+    from onnx_cases import digits, frozen  # here, since it skips without onnxruntime
+
+    _, _, X, y, _ = digits()
+    model = OpenSetClassifier(frozen(), cv=0.5, random_state=0).fit(X, y)
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    to_onnx(model, path)
+    return model, path
