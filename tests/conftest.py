@@ -32,7 +32,7 @@ def teams():
     teams.close()
 
 
-@pytest.fixture(scope="session", params=[2, 3])
+@pytest.fixture(scope="session", params=[2, pytest.param(3, marks=pytest.mark.slow)])
 def team(request, teams):
     """Return two processes, or three."""
     return teams[request.param]

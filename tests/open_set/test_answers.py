@@ -306,9 +306,14 @@ TIED_MODELS = {
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("guarantee", GUARANTEES)
-@pytest.mark.parametrize("name", TIED_MODELS)
-@pytest.mark.parametrize("kind", TIES)
+@pytest.mark.parametrize(
+    ("kind", "name", "guarantee"),
+    [
+        (kind, name, GUARANTEES[(i + k) % 3])  # every pair of two of them
+        for i, name in enumerate(TIED_MODELS)
+        for k, kind in enumerate(TIES)
+    ],
+)
 def test_ties_get_the_same_answer_in_any_batch(kind, name, guarantee, tmp_path):
     """Check rows alone, in batches of 7, in another order and after a round trip."""
     rng = np.random.default_rng(0)

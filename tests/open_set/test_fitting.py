@@ -310,7 +310,7 @@ def test_init_only_stores():
 
 
 @quiet
-@pytest.mark.parametrize("cv", [0.5, 3])
+@pytest.mark.parametrize("cv", [0.5, pytest.param(3, marks=pytest.mark.slow)])
 def test_grid_search(cv):
     """Check that a search over the estimator and the rate finds the best of them."""
     X, y = clouds((90, 90, 90))
@@ -360,7 +360,7 @@ def test_score_counts_outlier_label():
 
 
 @quiet
-@pytest.mark.parametrize("seed", [0, None])
+@pytest.mark.parametrize("seed", [0, pytest.param(None, marks=pytest.mark.slow)])
 def test_n_jobs(seed):
     """Check that folds in two processes give the same bits as one after the other."""
     X, y = clouds()

@@ -108,6 +108,7 @@ def test_fitted_estimator_trains_without_the_fit():
     assert names == ["epoch_timer", "print_log"]
 
 
+@pytest.mark.slow
 @needs_callbacks
 def test_fitted_estimator_is_compiled_once():
     """Check that looking at the estimator of each epoch compiles nothing anew."""

@@ -49,7 +49,7 @@ class InFile(Propagated):
 
 
 @needs_callbacks
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_tree_of_splits(n_jobs, tmp_path):
     """Check the tasks of OpenSetClassifier with a pipeline inside, in processes too."""
     record = InFile(tmp_path / "calls")

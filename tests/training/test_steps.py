@@ -113,7 +113,7 @@ def test_accumulation_does_not_go_with_a_closure():
         fitted(optimizer=torch.optim.LBFGS, gradient_accumulation_steps=2)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_compiled_training_is_the_same(weighted):
     """Check that step and inference compile, each in one graph, and change nothing."""
     data = {"X": X, "sample_weight": np.linspace(0.5, 2, len(X)).astype(np.float32)}
