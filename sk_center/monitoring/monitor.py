@@ -40,7 +40,7 @@ __all__ = ["RejectionMonitor"]
 
 QUESTIONS = ("stream", "known", "outsiders")
 N_BETS = returns_of_p_values(np.zeros(1)).shape[1]
-# Of the history of a question so many points are kept, at most twice as many.
+# The history of a question has so many points at most.
 POINTS = 256
 
 
@@ -95,7 +95,7 @@ class RejectionMonitor(BaseEstimator):
     history_ : ndarray of shape (n_points, 3), float64
         The statistic over time: the index of the question among "stream", "known" and
         "outsiders", the number of its samples, and the logarithm of its capital. At most
-        512 points a question, evenly spaced.
+        256 points a question, evenly spaced.
 
     See Also
     --------

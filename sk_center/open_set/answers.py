@@ -249,7 +249,7 @@ class AnswersMixin:
         return self._judge(X, "p_values")["p_values"]
 
     def predict_set(self, X: Samples) -> NDArray[np.bool_]:
-        """Return the prediction set of each sample, the classes that it is compatible with.
+        """Return the prediction set of each sample, the classes that it may be of.
 
         A known sample is accepted with a set that lacks its class with probability at most
         ``error_rate``, over the samples that ``guarantee`` names.

@@ -46,7 +46,7 @@ class Decision:
 
     See Also
     --------
-    sk_center.Explanation : The same of one sample, with the classes it is compatible with.
+    sk_center.Explanation : The same of one sample, with its prediction set.
 
     Examples
     --------
