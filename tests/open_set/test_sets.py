@@ -77,6 +77,7 @@ def test_sets_of_accepted_samples_seldom_lack_the_class(values, confidence):
         assert over <= binom.ppf(0.999, n_draws, 0.1)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of rates and rare predicted classes
 @pytest.mark.parametrize("guarantee", ["marginal", "predicted"])
 @pytest.mark.parametrize("kind", ["probabilities", "logits", "scores"])
 def test_wrong_answers_are_as_rare_as_allowed(kind, guarantee):
