@@ -22,6 +22,7 @@ from sk_center.open_set.outputs import (
 from sk_center.scores import BaseScore, Combined
 from sk_center.scores.auto import LARGEST_TABLE, Facts, default_score
 from sk_center.scores.registry import make_score
+from sk_center.scores.rows import numeric_columns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -67,7 +68,9 @@ def facts_of(estimator: Any, X: Any) -> Facts:
     if numeric and not issparse(inputs) and get_tags(last).input_tags.allow_nan:
         missing = np.isnan(outputs_of(estimator, X, ["inputs"])["inputs"]).any()
     image = not issparse(seen) and np.ndim(seen) > 2
-    wide = numeric and not issparse(inputs) and inputs.shape[1] > LARGEST_TABLE
+    n_columns, mixed = inputs.shape[1] if numeric else 0, False
+    if n_columns > LARGEST_TABLE and not (issparse(inputs) or image or missing):
+        n_columns, mixed = columns_of(estimator, X)
     return Facts(
         features=gives_features(last),
         logits=gives_logits(last),
@@ -75,19 +78,25 @@ def facts_of(estimator: Any, X: Any) -> Facts:
         inputs=numeric,
         sparse=issparse(inputs),
         image=image,
-        n_columns=inputs.shape[1] if numeric else 0,
+        n_columns=n_columns,
         missing=bool(missing),
-        mixed=wide and not (image or missing) and differ_in_units(estimator, X),
+        mixed=mixed,
     )
 
 
-def differ_in_units(estimator: Any, X: Any) -> bool:
-    """Return whether some columns of the inputs vary many times as much as most do."""
+def columns_of(estimator: Any, X: Any) -> tuple[int, bool]:
+    """Return how many columns of the inputs are numeric, and whether units differ.
+
+    They do where some columns vary many times as much as most do.
+    """
     rows = np.unique(np.linspace(0, num_samples(X) - 1, MOST_MEASURED).astype(np.intp))
     inputs = outputs_of(estimator, rows_of(X, rows), ["raw_inputs"])["raw_inputs"]
+    inputs = inputs[:, numeric_columns(inputs)]
     spreads = inputs.std(axis=0, dtype=np.float64)
     spreads = spreads[spreads > 0]
-    return bool(len(spreads) and np.quantile(spreads, 0.95) > UNITS * np.median(spreads))
+    if not len(spreads):
+        return inputs.shape[1], False
+    return inputs.shape[1], bool(np.quantile(spreads, 0.95) > UNITS * np.median(spreads))
 
 
 def blocks_of(

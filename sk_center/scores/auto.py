@@ -55,7 +55,7 @@ class Facts:
         Whether each of these has more than one axis, as an image has.
 
     n_columns : int
-        Number of columns of the inputs.
+        Number of columns of the inputs that have more than two values.
 
     missing : bool
         Whether some of the numbers are missing.
@@ -82,10 +82,12 @@ def default_score(facts: Facts) -> BaseScore:
     not learn from, of what the features of a network say, and of the confidence of the
     classifier:
 
-    - Tables, of at most 50 columns: the distance to the nearest training sample, once
-      with columns that count by how well they tell classes apart and once by the direction
-      from the mean, and the largest density of any class. Weak classifiers predict
-      outsiders wrongly, so all three ask for any class.
+    - Tables, of at most 50 numeric columns: the distance to the nearest training sample,
+      once with columns that count by how well they tell classes apart and once by the
+      direction from the mean, and the largest density of any class. The last two leave out
+      columns of two values, as of categories in one-hot code: a rare category is no sign of
+      an outsider. Weak classifiers predict outsiders wrongly, so all three ask for any
+      class.
     - Wide inputs: the distance of directions to the nearest training sample of the
       predicted class, and the largest density of any class in 32 principal directions, of
       directions and with half the weight of rows as they are. None notices what a sample
@@ -149,7 +151,9 @@ class Part:
 def _parts(facts):
     """Return what inputs and features say."""
     if facts.missing:
-        parts = [Part(InputDensity(space="raw_inputs", pooled=True))]
+        few = facts.n_columns <= LARGEST_TABLE
+        density = InputDensity(space="raw_inputs", pooled=True, ignore_binary=few)
+        parts = [Part(density)]
     elif facts.image:
         parts = [Part(_directions("raw_inputs"), PIXELS), _outside()]
     elif facts.n_columns <= LARGEST_TABLE:
@@ -170,10 +174,11 @@ def _outside():
 def _table():
     """Return the scores of inputs of few columns."""
     nearest = {"pooled": True, "max_samples": MOST_SAMPLES, "space": "raw_inputs"}
+    density = InputDensity(n_directions=None, normalize=False, ignore_binary=True)
     return [
         KNeighbors(1, scale="discriminant", normalize=False, **nearest),
-        KNeighbors(1, scale="standard", normalize=True, **nearest),
-        InputDensity(n_directions=None, normalize=False, space="raw_inputs", pooled=True),
+        KNeighbors(1, scale="numeric", normalize=True, **nearest),
+        density.set_params(space="raw_inputs", pooled=True),
     ]
 
 

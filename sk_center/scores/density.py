@@ -20,7 +20,13 @@ from sk_center.scores.mixtures import (
 )
 from sk_center.scores.parts import SPACES
 from sk_center.scores.principal import principal_directions
-from sk_center.scores.rows import blocks, class_means, length_one, regrouped
+from sk_center.scores.rows import (
+    blocks,
+    class_means,
+    length_one,
+    numeric_columns,
+    regrouped,
+)
 from sk_center.scores.rows import by_class as rows_by_class
 
 if TYPE_CHECKING:
@@ -82,6 +88,11 @@ class InputDensity(BaseScore, name="input_density"):
         Whether every class gets the largest density of all classes, for one score that is
         the same for every class.
 
+    ignore_binary : bool, default=False
+        Whether to leave out inputs of at most two values in training, which are mostly
+        categories in one-hot code and no matter of normal distributions, unless fewer than
+        three others are left. Not with ``normalize``.
+
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
@@ -133,6 +144,7 @@ class InputDensity(BaseScore, name="input_density"):
         "normalize": ["boolean", StrOptions({"auto"})],
         "space": [StrOptions({*SPACES})],
         "pooled": ["boolean"],
+        "ignore_binary": ["boolean"],
     }
     _saved_state = {
         "weights_": bounded(array("f", "components"), np.finfo(np.float64).tiny),
@@ -156,6 +168,7 @@ class InputDensity(BaseScore, name="input_density"):
         normalize: bool | Literal["auto"] = "auto",
         space: Literal["features", "inputs", "raw_inputs"] = "inputs",
         pooled: bool = False,
+        ignore_binary: bool = False,
     ) -> None:
         self.max_components = max_components
         self.shrinkage = shrinkage
@@ -163,6 +176,7 @@ class InputDensity(BaseScore, name="input_density"):
         self.normalize = normalize
         self.space = space
         self.pooled = pooled
+        self.ignore_binary = ignore_binary
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -179,6 +193,11 @@ class InputDensity(BaseScore, name="input_density"):
         self._fills = class_means(X, y, len(self.classes_))
         wide = X.shape[1] > WIDE
         self._normalizes = wide if self.normalize == "auto" else bool(self.normalize)
+        if self.ignore_binary and self._normalizes:
+            raise ValueError(
+                "ignore_binary must be False with normalize: a length is that of all "
+                "inputs; got True."
+            )
         n_directions = self.n_directions
         if n_directions == "auto":
             n_directions = DIRECTIONS if wide else None
@@ -213,11 +232,18 @@ class InputDensity(BaseScore, name="input_density"):
     def _project(self, X, n_directions):
         """Learn how inputs are shifted, projected and measured."""
         vars(self).pop("_axes", None)
+        self._shift = X.mean(axis=0, dtype=np.float64)
+        counted = np.ones(X.shape[1], dtype=np.bool_)
+        if self.ignore_binary:
+            counted = numeric_columns(X)
         if n_directions is None:
-            self._shift = X.mean(axis=0, dtype=np.float64)
-            self._spreads = spreads_of(X)
+            self._spreads = spreads_of(X[:, counted])
+            if not counted.all():
+                self._axes = np.eye(len(counted))[:, counted]
             return
-        self._shift, self._axes, variances = principal_directions(X, n_directions)
+        _, axes, variances = principal_directions(X[:, counted], n_directions)
+        self._axes = np.zeros((len(counted), len(variances)))
+        self._axes[counted] = axes
         spreads = np.sqrt(variances)
         self._spreads = np.where(spreads > 1e-10 * (spreads.max() or 1), spreads, 1)
 

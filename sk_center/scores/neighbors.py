@@ -61,8 +61,11 @@ class KNeighbors(BaseScore, name="knn"):
         Whether to search the samples of all classes together, for one score that is the
         same for every class.
 
-    scale : {"standard", "discriminant", "whiten"}, default=None
+    scale : {"standard", "numeric", "discriminant", "whiten"}, default=None
         What columns are brought to first. ``"standard"`` is a standard deviation of one.
+        ``"numeric"`` is the same, and zero for columns of at most two values in training,
+        which are mostly categories in one-hot code, unless fewer than three others are
+        left.
         ``"discriminant"`` is a standard deviation within classes of one, times the root of
         the share of the variance that is between classes, so that columns count which tell
         classes apart. ``"whiten"`` is the covariance within classes, shrunk as by
@@ -184,7 +187,7 @@ class KNeighbors(BaseScore, name="knn"):
         n_neighbors: int = 5,
         *,
         pooled: bool = False,
-        scale: Literal["standard", "discriminant", "whiten"] | None = None,
+        scale: Literal["standard", "numeric", "discriminant", "whiten"] | None = None,
         normalize: bool | Literal["auto"] = "auto",
         metric: str | Callable[..., float] = "euclidean",
         algorithm: Literal["auto", "ball_tree", "brute", "faiss", "kd_tree"] = "auto",

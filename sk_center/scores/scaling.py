@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_center.scores.covariance import covariance_of, whitening
-from sk_center.scores.rows import blocks, class_means
+from sk_center.scores.rows import blocks, class_means, numeric_columns
 
-SCALES = ("standard", "discriminant", "whiten")
+SCALES = ("standard", "numeric", "discriminant", "whiten")
 # Columns count no less than by this, and spread within classes no less than this share.
 LEAST_SHARE = 0.02
 
@@ -29,6 +29,8 @@ def scaling_of(
     total = np.where(varies, total, 1)
     if how == "standard":
         return shift, varies / total
+    if how == "numeric":
+        return shift, (varies & numeric_columns(X)) / total
     if how == "discriminant":
         within = np.maximum(np.where(varies, within, 1), LEAST_SHARE * total)
         shares = np.maximum(1 - np.square(within / total), LEAST_SHARE)

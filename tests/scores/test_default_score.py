@@ -118,3 +118,28 @@ def test_samples_far_away():
     assert model.is_outlier(1e6 * X[:50]).all()
     assert model.is_outlier(1e6 * rng.normal(size=(50, 150))).all()
     assert model.is_outlier(X).mean() < 0.1
+
+
+def mixed_table():
+    """Return numbers and one-hot categories of two classes, and outsiders between them."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 200)
+    numbers = rng.normal(size=(600, 4))
+    numbers[:, 0] += 8 * np.repeat([0, 1, 0.5], 200)
+    categories = np.eye(30)[rng.geometric(0.15, size=600).clip(1, 30) - 1]
+    X = np.hstack([numbers, categories])
+    return X[:400], y, X[400:]
+
+
+@pytest.mark.parametrize("n_categories", [30, 60])
+def test_rare_categories_are_no_outsiders(n_categories):
+    """Check that one-hot columns do not hide what numbers tell, however many they are."""
+    X, y, X_outside = mixed_table()
+    X, X_outside = (
+        np.hstack([part] + [part[:, 4:]] * (n_categories // 30 - 1))
+        for part in (X, X_outside)
+    )
+    model = OpenSetClassifier(LogisticRegression(), cv=5, random_state=0).fit(X, y)
+    assert kinds(model) == [NEAREST, NEAREST, DENSITY, ("LogOdds", None)]
+    assert model.is_outlier(X_outside).mean() > 0.6
+    assert model.is_outlier(X).mean() < 0.08

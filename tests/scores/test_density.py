@@ -255,3 +255,22 @@ def test_directions_of_wide_inputs():
         X = rng.normal(size=(n_samples, n_inputs))
         score = InputDensity().fit(X, np.arange(n_samples) % 2)
         assert score.means_.shape[1] == n_directions
+
+
+@pytest.mark.parametrize("n_directions", [None, 2])
+def test_binary_inputs_are_left_out(n_directions):
+    """Check that the density is that of the other inputs alone."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 4)), np.repeat([0, 1], 100)
+    binary = rng.integers(0, 2, size=(200, 3)).astype(float)
+    binary[:, 2] = 1
+    params = {"n_directions": n_directions, "normalize": False}
+    score = InputDensity(ignore_binary=True, **params).fit(np.hstack([X, binary]), y)
+    other = InputDensity(**params).fit(X, y)
+    found = score.score_classes(np.hstack([X, 1 - binary]))
+    np.testing.assert_allclose(found, other.score_classes(X), rtol=1e-9)
+    # Two columns are too few for a density, so all count.
+    few = InputDensity(ignore_binary=True, **params).fit(np.hstack([X[:, :2], binary]), y)
+    assert few.means_.shape[1] == (n_directions or 5)
+    with pytest.raises(ValueError, match="ignore_binary must be False with normalize"):
+        InputDensity(ignore_binary=True, normalize=True).fit(X, y)

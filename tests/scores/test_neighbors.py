@@ -298,3 +298,14 @@ def test_nearest_samples_to_the_last_digit(kind, n_neighbors):
     # Among samples in one part that are as near but for rounding, the wrong one may be
     # found.
     assert_allclose(found, expected, rtol=1e-12, atol=3e-8 if kind == "twins" else 0)
+
+
+def test_numeric_scale_leaves_out_binary_columns():
+    """Check that columns of two values count nothing, and others by their deviation."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)) * [1, 10, 100], np.repeat([0, 1], 30)
+    binary = rng.integers(0, 2, size=(60, 2)).astype(float)
+    score = KNeighbors(1, scale="numeric").fit(np.hstack([X, binary]), y)
+    found = score.score_classes(np.hstack([X + 1, 5 + binary]))
+    wanted = KNeighbors(1, scale="standard").fit(X, y).score_classes(X + 1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
