@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # They move and stretch columns, and nothing else.
 COLUMN_SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
 
+# Sparse samples of no more columns are as good as dense ones.
+FEW_COLUMNS = 100
 # Their predict is the class of the largest probability, which need not be computed twice.
 PREDICT_BY_PROBABILITY = (ExtraTreesClassifier, RandomForestClassifier)
 
@@ -129,9 +131,14 @@ def probabilities_of(estimator: Any, X: Any) -> NDArray[Any]:
 
 
 def numbers_of(X: Any) -> Any:
-    """Return samples as rows of floats, dense or CSR; what is no number stays as it is."""
+    """Return samples as rows of floats, CSR where they are sparse and of many columns.
+
+    What is no number stays as it is. A table with one-hot categories may come as a sparse
+    matrix, depending on how many of its numbers are zero; it is a table all the same.
+    """
     if issparse(X):
-        return X.tocsr().astype(float_type(X.dtype), copy=False)
+        X = X.tocsr().astype(float_type(X.dtype), copy=False)
+        return X.toarray() if X.shape[1] <= FEW_COLUMNS else X
     if is_dataset(X):
         X = stacked(X)
     X = as_array(X)

@@ -82,11 +82,23 @@ def test_network():
 def test_sparse_rows():
     """Check that sparse inputs are judged by direction and confidence."""
     X, y = digits()
+    X = np.hstack([X, np.zeros_like(X)])
     estimator = LogisticRegression(max_iter=500)
     model = OpenSetClassifier(estimator, random_state=0).fit(csr_array(X), y)
     assert kinds(model) == [("KNeighbors", "inputs"), ("LogOdds", None)]
     assert model.score_.weights is None
     assert model.is_outlier(csr_array(X[:20])).dtype == bool
+
+
+def test_sparse_tables():
+    """Check that a sparse matrix of few columns is judged as the same numbers are."""
+    X, y = digits()
+    dense, sparse = (
+        OpenSetClassifier(LogisticRegression(max_iter=500), random_state=0).fit(part, y)
+        for part in (X, csr_array(X))
+    )
+    assert kinds(sparse) == kinds(dense)
+    np.testing.assert_allclose(sparse.p_known(csr_array(X)), dense.p_known(X))
 
 
 def test_inputs_that_are_no_numbers():
