@@ -284,7 +284,7 @@ def binary(y, rng):
 
 def duplicated(y, rng):
     """Return few different samples of each class, each many times."""
-    pool = np.random.default_rng(5).normal(size=(3, 7, 4)) + 2 * np.arange(3)[:, None, None]
+    pool = np.random.default_rng(6).normal(size=(3, 7, 4)) + 2 * np.arange(3)[:, None, None]
     return pool[y, rng.integers(7, size=len(y))]
 
 
