@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 
 from sk_center._classifier.changing import ChangingClassesMixin
 from sk_center._classifier.inputs import (
+    check_streams,
     check_training_data,
     check_validation,
     classes_of_stream,
@@ -487,13 +488,7 @@ class CenterLossClassifier(
         context = self._init_callback_context(task_name="partial-fit")
         task = Task(context, self, X, y, sample_weight).begin()
         with restored_on_error(self):
-            if self.early_stopping:
-                raise ValueError("partial_fit does not go with early_stopping=True.")
-            if self.class_weight == "balanced":
-                raise ValueError(
-                    "partial_fit does not go with class_weight='balanced', which takes all "
-                    "labels; give the weights as a dict."
-                )
+            check_streams(self)
             goes_on = hasattr(self, "net_")
             classes = classes_of_stream(self, classes)
             data = check_training_data(

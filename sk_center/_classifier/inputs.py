@@ -35,6 +35,17 @@ def check_training_data(estimator, X, y, sample_weight, classes, reset, streams=
     return X, y, weights
 
 
+def check_streams(estimator):
+    """Raise ValueError if a parameter needs all data at once, which partial_fit lacks."""
+    if estimator.early_stopping:
+        raise ValueError("partial_fit does not go with early_stopping=True.")
+    if estimator.class_weight == "balanced":
+        raise ValueError(
+            "partial_fit does not go with class_weight='balanced', which takes all "
+            "labels; give the weights as a dict."
+        )
+
+
 def check_inputs(estimator, X):
     """Return samples to predict for as something that the net takes."""
     if isinstance(X, Dataset):

@@ -44,7 +44,7 @@ class EpochTasks(Callback):
 
     def _end(self, net):
         epoch, self._epoch = self._epoch, None
-        # What a callback draws, or a scorer's DataLoader, must not change the training.
+        # A callback, or a scorer's DataLoader, may draw and must not change the training.
         with kept_generators(device_of(net)):
             return epoch.end(self.attributes)
 

@@ -1,7 +1,7 @@
 """Private pieces of torch, each with the versions that have it.
 
-Of skorch, nets override ``_step_optimizer`` and ``_set_training`` and read ``_modules``,
-``_criteria`` and ``_optimizers``, the names of their parts (skorch 0.11 to 1.4).
+Nets also override ``_step_optimizer`` and ``_set_training`` of skorch, and read its
+``_modules``, ``_criteria`` and ``_optimizers``, the names of their parts (0.11 to 1.4).
 """
 
 import torch

@@ -48,7 +48,7 @@ class TensorBatches:
         Whether all samples of an :class:`ArrayDataset` are moved to the device by the first
         pass, and stay there for the others, in the dtype they have at rest. ``"auto"``
         moves them, to another device than the CPU, if they take at most half of its free
-        memory. Of what is not moved at once, each block is sent while the one before it is
+        memory. Blocks that are not moved at once are each sent while the one before it is
         used, by CUDA and XPU from pinned memory and beside the computation.
 
     **loader : dict

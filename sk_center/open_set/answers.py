@@ -127,11 +127,6 @@ class AnswersMixin:
         -------
         accuracy : float
             Between 0 and 1.
-
-        Raises
-        ------
-        ValueError
-            If X, y and the weights have not the same length, or the estimator refuses X.
         """
         y, predicted = column_or_1d(y), self.predict(X)
         check_consistent_length(y, predicted, sample_weight)

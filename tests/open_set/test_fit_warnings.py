@@ -183,3 +183,19 @@ def test_cross_validation_warns_of_rare_classes_once():
     with pytest.warns(UserWarning, match=SHARE) as found:
         cross_val_score(model.set_params(cv=0.5), X, y, cv=2)
     assert sum(SHARE in str(warning.message) for warning in found) == 1
+
+
+@pytest.mark.parametrize("calibration", ["gaussian", "weibull"])
+def test_confidence_is_refused_before_training(calibration):
+    """Check that a calibration that guarantees nothing refuses it before the estimator."""
+
+    class Untrained(GaussianNB):
+        """A classifier that must not be trained."""
+
+        def fit(self, X, y):
+            """Fail."""
+            pytest.fail("trained")
+
+    model = OpenSetClassifier(Untrained(), calibration=calibration, confidence=0.9)
+    with pytest.raises(ValueError, match=r"confidence=0.9 takes calibration='conformal'"):
+        model.set_params(conformity_score=CENTERED).fit(*clouds())

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from fit_cases import CENTERED, quiet
+from fit_cases import quiet
 from numpy.testing import assert_allclose, assert_array_equal
 from open_set_problems import (
     FAR,
@@ -489,19 +489,3 @@ def test_rate_of_zero_of_one_sample_each():
     assert_array_equal(model.predict(X), y)
     assert_array_equal(model.p_values(queries()), 1)
     assert_array_equal(model.p_known(queries()), 1)
-
-
-@pytest.mark.parametrize("calibration", ["gaussian", "weibull"])
-def test_confidence_is_refused_before_training(calibration):
-    """Check that a calibration that guarantees nothing refuses it before the estimator."""
-
-    class Untrained(GaussianNB):
-        """A classifier that must not be trained."""
-
-        def fit(self, X, y):
-            """Fail."""
-            pytest.fail("trained")
-
-    model = OpenSetClassifier(Untrained(), calibration=calibration, confidence=0.9)
-    with pytest.raises(ValueError, match=r"confidence=0.9 takes calibration='conformal'"):
-        model.set_params(conformity_score=CENTERED).fit(*clouds())
