@@ -76,6 +76,9 @@ class Calibrated:
         seen = np.maximum(
             largest_near(scores, *self.nudged.T), largest_near(scores, *self.batched.T)
         )
+        # Equal rows may all come out alike where few are measured, and others not.
+        changed = self.batched[self.batched[:, 1] > 0, 1]
+        seen = np.maximum(seen, np.median(changed)) if len(changed) else seen
         return ROUNDING_FACTOR * (seen + np.finfo(np.float64).eps * size)
 
 
