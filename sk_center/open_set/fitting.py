@@ -59,6 +59,8 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     counted = rows_that_count(labels, params)
     negative = equals_label(labels, negative_label_of(model.estimator))
     known = counted[~negative[counted]]
+    if not len(known):
+        raise ValueError("y must hold samples of two known classes or more; got 0 samples.")
     classes = classes_of(model.estimator, labels[known])
     rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
     outlier_label = outlier_label_of(model.outlier_label, classes, rates)
