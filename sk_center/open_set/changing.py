@@ -161,12 +161,14 @@ class ChangingMixin:
         >>> from sklearn.neighbors import NearestCentroid
         >>> from sk_center import OpenSetClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> known = y < 2
-        >>> model = OpenSetClassifier(NearestCentroid(), conformity_score="mahalanobis")
+        >>> known = y > 0
+        >>> model = OpenSetClassifier(
+        ...     NearestCentroid(), conformity_score="mahalanobis", random_state=0
+        ... )
         >>> model = model.fit(X[known], y[known])
         >>> model.predict(X[[0, 60, 110]])
-        array([ 0,  1, -1])
-        >>> model.add_classes(X[120:], y[120:]).predict(X[[0, 60, 110]])
+        array([-1,  1,  2])
+        >>> model.add_classes(X[:30], y[:30]).predict(X[[0, 60, 110]])
         array([0, 1, 2])
         """
         check_is_fitted(self)
@@ -213,9 +215,11 @@ class ChangingMixin:
         >>> from sklearn.neighbors import NearestCentroid
         >>> from sk_center import OpenSetClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = OpenSetClassifier(NearestCentroid(), conformity_score="mahalanobis")
-        >>> model.fit(X, y).remove_classes([2]).predict(X[[0, 60, 110]])
-        array([ 0,  1, -1])
+        >>> model = OpenSetClassifier(
+        ...     NearestCentroid(), conformity_score="mahalanobis", random_state=0
+        ... )
+        >>> model.fit(X, y).remove_classes([0]).predict(X[[0, 60, 110]])
+        array([-1,  1,  2])
         """
         check_is_fitted(self)
         vars(self).update(vars(without(self, classes)))
@@ -267,7 +271,9 @@ class ChangingMixin:
         >>> from sklearn.neighbors import NearestCentroid
         >>> from sk_center import OpenSetClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = OpenSetClassifier(NearestCentroid(), conformity_score="mahalanobis")
+        >>> model = OpenSetClassifier(
+        ...     NearestCentroid(), conformity_score="mahalanobis", cv=0.3, random_state=0
+        ... )
         >>> model = model.fit(X[::2], y[::2])
         >>> model.recalibrate(X[1::2], y[1::2]).calibration_report_.n_samples
         array([25, 25, 25])
