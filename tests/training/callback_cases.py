@@ -19,7 +19,8 @@ X = StandardScaler().fit_transform(X).astype(np.float32)
 
 def small(**params):
     """Return a small classifier."""
-    defaults = {"hidden_layer_sizes": (16, 4), "max_epochs": 3, "lr": 0.01}
+    defaults = {"hidden_layer_sizes": (16, 4), "max_epochs": 3, "batch_size": 64}
+    defaults |= {"lr": 0.01, "lr_schedule": None}  # the same in a fit of any length
     return CenterLossClassifier(**{**defaults, "random_state": 0, **params})
 
 

@@ -22,8 +22,8 @@ X, y = load_iris(return_X_y=True)
 order = np.random.default_rng(0).permutation(len(y))
 X, y = StandardScaler().fit_transform(X[order]).astype(np.float32), y[order]
 WARNING = "Training was interrupted in epoch {} of {};"
-# One epoch has five batches.
-SIZES = {"batch_size": 30, "max_epochs": 8, "lr": 0.01}
+# One epoch has five batches. The rate is that of a fit of any length.
+SIZES = {"batch_size": 30, "max_epochs": 8, "lr": 0.01, "lr_schedule": None}
 
 
 def small(**params):
@@ -356,6 +356,7 @@ y = np.arange(3000) % 3
 X[:, 0] += 5 * y
 model = CenterLossClassifier(
     hidden_layer_sizes=(16, 4), max_epochs=10**6, batch_size=16, random_state=0,
+    lr=0.001, lr_schedule=None,
     callbacks=[Ready()],
 )
 with warnings.catch_warnings(record=True) as caught:
