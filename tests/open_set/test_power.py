@@ -1,5 +1,6 @@
 """What the default rejects, beside a threshold that a user writes in five lines."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from sklearn.svm import SVC
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
 
-# Benchmark data lie beside the project, where there are any.
-INTENTS = Path(__file__).parents[3] / "shared" / "data" / "banking77_minilm.npz"
+# The data of the benchmarks, where there are any.
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+INTENTS = Path(os.environ.get("SK_CENTER_DATA", SHARED), "banking77_minilm.npz")
 RATE = 0.05
 
 
