@@ -193,11 +193,12 @@ def test_scores_of_permuted_rows_and_classes(problem, score, seed):
     order, rank = rng.permutation(len(X)), rng.permutation(n_classes)
     logits = rng.normal(size=(len(X), n_classes))
     logits[np.arange(len(X)), index] += 3
+    features = X
+    if score in ("fdbd", "vim"):  # equal features leave no head to find
+        features = rng.normal(size=(len(y), n_classes + 2))
     if score == "fdbd":  # takes a linear head
-        logits = X @ rng.normal(size=(X.shape[1], n_classes))
-    X = {"features": X, "inputs": X, "logits": logits, "probabilities": logits}
-    if score == "vim":
-        X["features"] = rng.normal(size=(len(y), n_classes + 2))
+        logits = features @ rng.normal(size=(n_classes + 2, n_classes))
+    X = {"features": features, "inputs": X, "logits": logits, "probabilities": logits}
     renamed = {name: part[order] for name, part in X.items()}
     for name in ("logits", "probabilities"):
         renamed[name] = renamed[name][:, np.argsort(rank)]
