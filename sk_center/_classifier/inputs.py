@@ -11,8 +11,9 @@ from skorch.helper import SliceDict
 from torch.utils.data import Dataset, Subset
 
 from sk_center._utils.compat import check_sample_weight
-from sk_center._utils.labels import check_no_label_missing, equals_label
+from sk_center._utils.labels import check_no_label_missing, equals_label, shortened
 from sk_center._utils.samples import as_array, check_no_tuple, check_values, holds_inputs
+from sk_center._utils.user_warning import warn_of_fit
 from sk_center.batches.datasets import (
     LabelledDataset,
     check_dataset,
@@ -20,6 +21,9 @@ from sk_center.batches.datasets import (
     sample_of,
 )
 
+# A rounding by more than this share of the standard deviation loses what a column tells, as
+# far as so many samples show.
+LOST_SHARE, MOST_MEASURED = 0.1, 1000
 # Weights that float32 holds together with what they are multiplied with.
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 
@@ -82,6 +86,7 @@ def check_training_inputs(estimator, X, y, reset):
     else:
         check_no_tuple(X, y)
         check_values(X)
+        warn_of_lost_digits(X)
         X, y = validate_data(
             estimator, as_array(X), y, reset=reset, **conversion(X, estimator)
         )
@@ -90,6 +95,35 @@ def check_training_inputs(estimator, X, y, reset):
         estimator._sample_shape = shape
     check_sample_shape(estimator, shape)
     return X, y
+
+
+def warn_of_lost_digits(X):
+    """Warn of columns whose values float32 cannot tell apart, as of times since 1970."""
+    X = as_array(X)
+    n_samples = len(X) if hasattr(X, "__len__") else 0
+    rows = np.unique(np.linspace(0, n_samples - 1, MOST_MEASURED).astype(np.intp))
+    names = getattr(X, "columns", None)
+    if hasattr(X, "iloc"):
+        part = X.iloc[rows].to_numpy()
+    elif isinstance(X, np.ndarray) and X.ndim == 2 and n_samples:
+        part = X[rows]
+    else:
+        return
+    if part.dtype.kind not in "iuf" or part.dtype.itemsize < 8:
+        return
+    part = part.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        spread, largest = part.std(axis=0), np.abs(part).max(axis=0)
+        lost = (spread > 0) & (largest * np.finfo(np.float32).eps > LOST_SHARE * spread)
+    if lost.any():
+        places = np.flatnonzero(lost)
+        shown = places.tolist() if names is None else [*names[places]]
+        warn_of_fit(
+            f"The columns {shortened([repr(x) for x in shown], limit=5)} of X vary by less "
+            "than float32, in which networks compute, holds of numbers so large: what they "
+            "tell is lost. Subtract a first value, or put "
+            "sklearn.preprocessing.StandardScaler before the classifier."
+        )
 
 
 def lies_elsewhere(X):

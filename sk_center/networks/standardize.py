@@ -54,17 +54,19 @@ def means_and_scales(blocks: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the scale of each column, by one pass over blocks of rows."""
     n, mean, squares = 0, np.zeros(()), np.zeros(())
     least, most = np.full((), np.inf), np.full((), -np.inf)
-    for block in blocks:
-        rows = np.asarray(block, dtype=np.float64)
-        n += len(rows)
-        away = rows.mean(axis=0) - mean
-        # Sums of squares around the mean of all rows so far (Chan et al. 1979).
-        squares = squares + ((rows - rows.mean(axis=0)) ** 2).sum(axis=0)
-        squares = squares + away**2 * len(rows) * (n - len(rows)) / n
-        mean = mean + away * len(rows) / n
-        least = np.minimum(least, rows.min(axis=0))
-        most = np.maximum(most, rows.max(axis=0))
-    farthest = np.maximum(most - mean, mean - least)
-    scale = np.maximum(np.sqrt(squares / n), LEAST_SHARE * farthest)
-    scale[farthest <= ROUNDING * np.abs(mean)] = 1
+    # Samples that are not finite are refused by what trains on them, which can name them.
+    with np.errstate(invalid="ignore", over="ignore"):
+        for block in blocks:
+            rows = np.asarray(block, dtype=np.float64)
+            n += len(rows)
+            away = rows.mean(axis=0) - mean
+            # Sums of squares around the mean of all rows so far (Chan et al. 1979).
+            squares = squares + ((rows - rows.mean(axis=0)) ** 2).sum(axis=0)
+            squares = squares + away**2 * len(rows) * (n - len(rows)) / n
+            mean = mean + away * len(rows) / n
+            least = np.minimum(least, rows.min(axis=0))
+            most = np.maximum(most, rows.max(axis=0))
+        farthest = np.maximum(most - mean, mean - least)
+        scale = np.maximum(np.sqrt(squares / n), LEAST_SHARE * farthest)
+        scale[farthest <= ROUNDING * np.abs(mean)] = 1
     return mean, scale

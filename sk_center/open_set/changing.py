@@ -349,7 +349,7 @@ def recalibrated(model: Any, X: Any, y: Any) -> Any:
     if len(unknown):
         raise ValueError(
             f"y must hold known classes; got {shortened([*map(repr, unknown.tolist())])}. "
-            "add_classes adds classes."
+            "Leave outsiders out; add_classes adds classes."
         )
     everything, index = np.arange(len(classes)), np.searchsorted(classes, labels)
     rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
@@ -385,9 +385,9 @@ def joined_classes(model: Any, labels: NDArray[Any]) -> NDArray[Any]:
     taken = [label for label in new if label in known or label in others]
     if taken:
         raise ValueError(
-            f"y must hold new classes alone; {shortened([*map(repr, taken)])} are known "
-            "classes, the outlier label or that of negatives. recalibrate takes samples of "
-            "known classes."
+            "y must hold new classes alone, no known class and neither the outlier label "
+            f"nor that of negatives; got {shortened([*map(repr, taken)])}. recalibrate "
+            "takes samples of known classes."
         )
     return np.unique(np.concatenate([model.classes_, np.unique(labels)]))
 

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from small_classifiers import (
     Samples,
     X,
@@ -238,3 +240,21 @@ def test_values_that_would_be_lost_are_refused(convert, message):
     for call in (lambda X: model.fit(X, y), model.predict):
         with pytest.raises(ValueError, match=message):
             call(convert(X))
+
+
+@pytest.mark.parametrize("frame", [False, True])
+def test_columns_that_float32_cannot_hold(frame):
+    """Check one warning for times since 1970, and none once they are brought near zero."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 50)
+    X = rng.normal(size=(100, 3)) + y[:, None]
+    X[:, 1] += 1.7e9
+    data = pd.DataFrame(X, columns=["a", "t", "b"])
+    name = "'t'" if frame else "1"
+    with pytest.warns(UserWarning, match=rf"columns {name} of X vary by less than float32"):
+        small().fit(data if frame else X, y)
+    pipe = make_pipeline(StandardScaler(), small())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe.fit(data if frame else X, y)
+        small().fit(np.float32(X), y)
