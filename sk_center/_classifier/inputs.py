@@ -100,15 +100,11 @@ def check_training_inputs(estimator, X, y, reset):
 def warn_of_lost_digits(X):
     """Warn of columns whose values float32 cannot tell apart, as of times since 1970."""
     X = as_array(X)
-    n_samples = len(X) if hasattr(X, "__len__") else 0
-    rows = np.unique(np.linspace(0, n_samples - 1, MOST_MEASURED).astype(np.intp))
-    names = getattr(X, "columns", None)
-    if hasattr(X, "iloc"):
-        part = X.iloc[rows].to_numpy()
-    elif isinstance(X, np.ndarray) and X.ndim == 2 and n_samples:
-        part = X[rows]
-    else:
+    names = getattr(X, "columns", None) if hasattr(X, "iloc") else None
+    if (names is None and not (isinstance(X, np.ndarray) and X.ndim == 2)) or not len(X):
         return
+    rows = np.unique(np.linspace(0, len(X) - 1, MOST_MEASURED).astype(np.intp))
+    part = X[rows] if names is None else X.iloc[rows].to_numpy()
     if part.dtype.kind not in "iuf" or part.dtype.itemsize < 8:
         return
     part = part.astype(np.float64)

@@ -75,7 +75,7 @@ class Poison(Callback):
         """Do so."""
         if len(net.history) == 2 and dist.get_rank() == 1:
             with torch.no_grad():
-                net.module_.body[0].weight.fill_(torch.nan)
+                net.module_.body[1].weight.fill_(torch.nan)
 
 
 def poisoned():
