@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.curves import oscr_curve, oscr_score
-from sk_center.plotting.base import axes_for, import_matplotlib, styled
+from sk_center.plotting.base import draw_curve, import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,22 +107,19 @@ class OSCRCurveDisplay:
         display : OSCRCurveDisplay
             This display.
         """
-        self.ax_ = ax = axes_for(self, ax)
-        self.figure_ = ax.figure
-        name = self.name if name is None else name
-        area = None if self.oscr is None else f"OSCR = {self.oscr:.2f}"
-        label = f"{name} ({area})" if name and area else name or area
-        style = styled("line", {"label": label}, curve_kwargs)
-        (self.line_,) = ax.plot(self.fpr, self.ccr, **style)
-        ax.set(
+        return draw_curve(
+            self,
+            self.fpr,
+            self.ccr,
+            area=None if self.oscr is None else f"OSCR = {self.oscr:.2f}",
+            name=name,
+            curve_kwargs=curve_kwargs,
+            ax=ax,
+            legend="lower right",
             xlabel="outsiders accepted (FPR)",
             ylabel="known samples accepted and right (CCR)",
-            xlim=(-0.01, 1.01),
             ylim=(-0.01, 1.01),
         )
-        if style["label"] is not None:
-            ax.legend(loc="lower right")
-        return self
 
     @classmethod
     def from_estimator(

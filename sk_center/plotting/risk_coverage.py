@@ -8,7 +8,7 @@ import numpy as np
 
 from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.risk import aurc_score, risk_coverage_curve
-from sk_center.plotting.base import axes_for, import_matplotlib, styled
+from sk_center.plotting.base import draw_curve, import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,21 +105,18 @@ class RiskCoverageDisplay:
         display : RiskCoverageDisplay
             This display.
         """
-        self.ax_ = ax = axes_for(self, ax)
-        self.figure_ = ax.figure
-        name = self.name if name is None else name
-        area = None if self.aurc is None else f"AURC = {self.aurc:.3f}"
-        label = f"{name} ({area})" if name and area else name or area
-        style = styled("line", {"label": label}, curve_kwargs)
-        (self.line_,) = ax.plot(self.coverage, self.risk, **style)
-        ax.set(
+        return draw_curve(
+            self,
+            self.coverage,
+            self.risk,
+            area=None if self.aurc is None else f"AURC = {self.aurc:.3f}",
+            name=name,
+            curve_kwargs=curve_kwargs,
+            ax=ax,
+            legend="upper left",
             xlabel="samples answered (coverage)",
             ylabel="wrong answers among them (risk)",
-            xlim=(-0.01, 1.01),
         )
-        if style["label"] is not None:
-            ax.legend(loc="upper left")
-        return self
 
     @classmethod
     def from_estimator(
