@@ -12,7 +12,13 @@ from torch.utils.data import Dataset, Subset
 
 from sk_center._utils.compat import check_sample_weight
 from sk_center._utils.labels import check_no_label_missing, equals_label, shortened
-from sk_center._utils.samples import as_array, check_no_tuple, check_values, holds_inputs
+from sk_center._utils.samples import (
+    as_array,
+    check_no_tuple,
+    check_values,
+    holds_inputs,
+    some_rows,
+)
 from sk_center._utils.user_warning import warn_of_fit
 from sk_center.batches.datasets import (
     LabelledDataset,
@@ -21,9 +27,8 @@ from sk_center.batches.datasets import (
     sample_of,
 )
 
-# A rounding by more than this share of the standard deviation loses what a column tells, as
-# far as so many samples show.
-LOST_SHARE, MOST_MEASURED = 0.1, 1000
+# A rounding by more than this share of the standard deviation loses what a column tells.
+LOST_SHARE = 0.1
 # Weights that float32 holds together with what they are multiplied with.
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 
@@ -103,7 +108,7 @@ def warn_of_lost_digits(X):
     names = getattr(X, "columns", None) if hasattr(X, "iloc") else None
     if (names is None and not (isinstance(X, np.ndarray) and X.ndim == 2)) or not len(X):
         return
-    rows = np.unique(np.linspace(0, len(X) - 1, MOST_MEASURED).astype(np.intp))
+    rows = some_rows(len(X))
     part = X[rows] if names is None else X.iloc[rows].to_numpy()
     if part.dtype.kind not in "iuf" or part.dtype.itemsize < 8:
         return

@@ -48,6 +48,11 @@ def as_array(X):
     return indexable_samples(X).cpu().numpy() if hasattr(X, "detach") else X
 
 
+def some_rows(n_samples, most=1000):
+    """Return the indices of at most so many samples, spread over all."""
+    return np.unique(np.linspace(0, n_samples - 1, most).astype(np.intp))
+
+
 def check_no_tuple(X, y):
     """Raise ValueError where X seems to be several inputs without names."""
     n_samples = len(y) if hasattr(y, "__len__") else -1

@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 
 from sk_center._utils.compat import num_samples
 from sk_center._utils.nested import last_step, transformed
-from sk_center._utils.samples import indexable_samples
+from sk_center._utils.samples import indexable_samples, some_rows
 from sk_center.open_set.outputs import (
     gives_features,
     gives_logits,
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 # and a score learns from so many.
 BLOCK_NUMBERS = 2**22
 LEARNT_NUMBERS = 2**23
-# Columns whose standard deviations differ by more are of different units, as far as so many
-# samples tell.
-UNITS, MOST_MEASURED = 6, 1000
+# Columns whose standard deviations differ by more are of different units.
+UNITS = 6
 
 
 def check_score(score: Any) -> None:
@@ -89,8 +88,8 @@ def columns_of(estimator: Any, X: Any) -> tuple[int, bool]:
 
     They do where some columns vary many times as much as most do.
     """
-    rows = np.unique(np.linspace(0, num_samples(X) - 1, MOST_MEASURED).astype(np.intp))
-    inputs = outputs_of(estimator, rows_of(X, rows), ["raw_inputs"])["raw_inputs"]
+    some = rows_of(X, some_rows(num_samples(X)))
+    inputs = outputs_of(estimator, some, ["raw_inputs"])["raw_inputs"]
     inputs = inputs[:, numeric_columns(inputs)]
     spreads = inputs.std(axis=0, dtype=np.float64)
     spreads = spreads[spreads > 0]
