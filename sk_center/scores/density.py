@@ -233,17 +233,18 @@ class InputDensity(BaseScore, name="input_density"):
         """Learn how inputs are shifted, projected and measured."""
         vars(self).pop("_axes", None)
         self._shift = X.mean(axis=0, dtype=np.float64)
-        counted = np.ones(X.shape[1], dtype=np.bool_)
+        selected = None
         if self.ignore_binary:
             counted = numeric_columns(X)
-        if n_directions is None:
-            self._spreads = spreads_of(X[:, counted])
             if not counted.all():
-                self._axes = np.eye(len(counted))[:, counted]
+                X, selected = X[:, counted], np.eye(len(counted))[:, counted]
+        if n_directions is None:
+            self._spreads = spreads_of(X)
+            if selected is not None:
+                self._axes = selected
             return
-        _, axes, variances = principal_directions(X[:, counted], n_directions)
-        self._axes = np.zeros((len(counted), len(variances)))
-        self._axes[counted] = axes
+        axes, variances = principal_directions(X, n_directions)
+        self._axes = axes if selected is None else selected @ axes
         spreads = np.sqrt(variances)
         self._spreads = np.where(spreads > 1e-10 * (spreads.max() or 1), spreads, 1)
 

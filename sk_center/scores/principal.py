@@ -114,7 +114,8 @@ class PrincipalDistance(BaseScore, name="principal_distance"):
     def _fit(self, y, **parts):
         X = parts[self.space]
         n_directions = max(min(self.n_directions, X.shape[1] // 2), 1)
-        self.mean_, axes, variances = principal_directions(X, n_directions)
+        self.mean_ = X.mean(axis=0, dtype=np.float64)
+        axes, variances = principal_directions(X, n_directions)
         total = X.var(axis=0, dtype=np.float64).sum() * len(X) / max(len(X) - 1, 1)
         left = max(total - variances.sum(), 0) / max(X.shape[1] - len(variances), 1)
         self.rest_ = float(max(left, LEAST_SHARE * total / X.shape[1])) or 1.0
@@ -146,8 +147,8 @@ class PrincipalDistance(BaseScore, name="principal_distance"):
 
 def principal_directions(
     X: NDArray[np.floating[Any]], n_directions: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean of samples, their leading principal directions, and variances there.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the leading principal directions of samples, and their variances there.
 
     So many samples have no more directions; half of them leave some to judge by.
     """
@@ -159,7 +160,6 @@ def principal_directions(
     with config_context(array_api_dispatch=False), np.errstate(invalid="ignore"):
         pca = PCA(n_directions, svd_solver=solver, random_state=0).fit(X)
     return (
-        X.mean(axis=0, dtype=np.float64),
         pca.components_.T.astype(np.float64),
         pca.explained_variance_.astype(np.float64),
     )
