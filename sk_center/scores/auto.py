@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import clone
 
 from sk_center.scores.combined import Combined
 from sk_center.scores.density import InputDensity
@@ -173,28 +172,31 @@ def _outside():
 
 def _table():
     """Return the scores of inputs of few columns."""
-    nearest = {"pooled": True, "max_samples": MOST_SAMPLES, "space": "raw_inputs"}
-    density = InputDensity(n_directions=None, normalize=False, ignore_binary=True)
+    pooled = {"pooled": True, "space": "raw_inputs"}
+    nearest = {"max_samples": MOST_SAMPLES, **pooled}
+    numeric = {"n_directions": None, "ignore_binary": True}
     return [
         KNeighbors(1, scale="discriminant", normalize=False, **nearest),
         KNeighbors(1, scale="numeric", normalize=True, **nearest),
-        density.set_params(space="raw_inputs", pooled=True),
+        InputDensity(normalize=False, **numeric, **pooled),
     ]
 
 
 def _wide():
     """Return the scores of inputs of many columns."""
-    density = InputDensity(n_directions=32, space="raw_inputs", pooled=True)
+    density = {"n_directions": 32, "space": "raw_inputs", "pooled": True}
     # More components cost time, and gain nothing in so many directions.
-    directions = clone(density).set_params(max_components=4, normalize=True)
-    lengths = clone(density).set_params(max_components=1, normalize=False)
-    return [Part(_directions("raw_inputs")), Part(directions), Part(lengths, LENGTHS)]
+    return [
+        Part(_directions("raw_inputs")),
+        Part(InputDensity(4, normalize=True, **density)),
+        Part(InputDensity(1, normalize=False, **density), LENGTHS),
+    ]
 
 
 def _columns():
     """Return what the nearest sample of a class counts where columns differ in units."""
-    nearest = KNeighbors(1, scale="discriminant", normalize=False, space="raw_inputs")
-    return Part(nearest.set_params(max_samples=MOST_SAMPLES), COLUMNS)
+    nearest = {"max_samples": MOST_SAMPLES, "space": "raw_inputs"}
+    return Part(KNeighbors(1, scale="discriminant", normalize=False, **nearest), COLUMNS)
 
 
 def _directions(space):
