@@ -2,9 +2,10 @@
 
     python -m benchmarks.suites.new_classes --data-dir DIR
 
-Of the classes that a draw makes unknown, five (digits: two) come later and the others stay
-outsiders. The rest is known and trains. Of the later classes 1, 3, 5, 10 and 20 samples are
-added to the fitted classifier, and for comparison a classifier is fitted to all of it anew.
+Five of the classes that a draw makes unknown (digits: two) come later and the others stay
+outsiders. The rest is known and trains. The later classes are added to the fitted
+classifier by 1, 3, 5, 10 and 20 samples, and for comparison a classifier is fitted to all
+samples anew.
 """
 
 import argparse

@@ -139,8 +139,8 @@ class BaseCalibration(BaseEstimator):
         Parameters
         ----------
         samples : list of ndarray of shape (n_samples, 2), float64
-            Of the calibration samples of each further group the score, less the tolerance,
-            and the tolerance.
+            For each further group the scores of its calibration samples, less the
+            tolerance, and the tolerances.
 
         rates : list of float
             False-rejection rate that is allowed in each of them.

@@ -192,9 +192,8 @@ def rows_of(X: Any, rows: Any) -> Any:
     """Return some rows of X, of a torch Dataset as a Subset."""
     if is_dataset(X):
         return sys.modules["torch.utils.data"].Subset(X, rows)
-    (X,) = indexable(
-        indexable_samples(X)
-    )  # some sparse formats have no rows, nor have array-likes
+    # Some sparse formats have no rows, nor have array-likes.
+    (X,) = indexable(indexable_samples(X))
     return safe_indexing(X, rows)
 
 

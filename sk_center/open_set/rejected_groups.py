@@ -185,7 +185,9 @@ def group_rejected(
     >>> from sk_center import OpenSetClassifier
     >>> from sk_center.open_set import group_rejected
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = OpenSetClassifier(NearestCentroid(), conformity_score="mahalanobis")
+    >>> model = OpenSetClassifier(
+    ...     NearestCentroid(), conformity_score="mahalanobis", random_state=0
+    ... )
     >>> groups = group_rejected(model.fit(X[y > 0], y[y > 0]), X, min_size=20)
     >>> groups
     group 0: 24 samples, taken for 1 (100%)
