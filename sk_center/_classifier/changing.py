@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from sk_center._utils.schema import array
+from sk_center._utils.state import bare_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +50,7 @@ class ChangingClassesMixin:
                 "knows the classes of its training alone. Fit with predict_with='center', "
                 "by which classes can be added, or fit again with all classes."
             )
-        found = object.__new__(type(self))  # copy.copy would make what a pickle holds
-        vars(found).update(vars(self))
+        found = bare_copy(self)
         found._trained_classes = self._classes_of_net
         found.classes_, found.centers_ = classes, self.centers_[np.maximum(kept, 0)]
         if X is not None:

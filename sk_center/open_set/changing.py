@@ -59,6 +59,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sk_center._utils.labels import shortened
+from sk_center._utils.state import bare_copy
 from sk_center._utils.user_warning import warn_user
 from sk_center.calibration.groups import rates_of_groups
 from sk_center.open_set.added_groups import add_groups
@@ -400,8 +401,7 @@ def places_of(classes: NDArray[Any], former: NDArray[Any]) -> NDArray[np.intp]:
 
 def copy_of(model: Any, classes: NDArray[Any]) -> Any:
     """Return a copy of a model, of which attributes can be set, with other classes."""
-    found = object.__new__(type(model))  # copy.copy would make what a pickle holds
-    vars(found).update(vars(model))
+    found = bare_copy(model)
     found.classes_ = classes
     found._answers = all_answers(classes, model.outlier_label_, model.ambiguous_label_)
     return found

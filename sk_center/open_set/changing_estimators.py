@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import validate_data
 
 from sk_center._utils.nested import transformed
+from sk_center.scores.rows import present_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,9 +90,7 @@ def nearest_centroid(estimator, classes, kept, X, y):
 
 def nearest_neighbors(estimator, classes, kept, X, y):
     """Return a KNeighborsClassifier with further samples, or without some."""
-    index = np.full(len(estimator.classes_), -1)
-    index[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
-    index = index[estimator._y]
+    index = present_index(kept, len(estimator.classes_))[estimator._y]
     stay = np.flatnonzero(index >= 0)
     samples, index = estimator._fit_X[stay], index[stay]
     if X is not None:
