@@ -193,7 +193,9 @@ def test_model_may_be_inside_a_pipeline():
     """Check that the steps before the model act on samples of both kinds."""
     rng = np.random.default_rng(0)
     X, y = draw(300, rng)
-    model = OpenSetClassifier(GaussianNB(), conformity_score="mahalanobis", cv=0.5)
+    model = OpenSetClassifier(
+        GaussianNB(), conformity_score="mahalanobis", cv=0.5, random_state=0
+    )
     pipe = make_pipeline(StandardScaler(), model).fit(X * 1000, y)
     monitor = RejectionMonitor(pipe, random_state=0).fit()
     new, labels = draw(200, rng)
