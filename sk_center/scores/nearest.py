@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from sk_center.scores.rows import blocks, lengths
 
-# So many squared distances are in hand at once, 4 MB; the nearest one is sought in so many
-# parts of the samples, since those of other parts may be as near but for rounding.
-TILE, N_CHUNKS = 2**20, 8
+# So many squared distances are in hand at once, 4 MB; so many samples that are as near but
+# for rounding are measured.
+TILE, N_NEAR = 2**20, 8
 ROUNDING = 16 * np.finfo(np.float32).eps
 
 
@@ -33,18 +33,13 @@ class Nearest:
 
     def __init__(self, samples: NDArray[np.floating[Any]], k_th: int) -> None:
         self.samples, self.k_th = samples, k_th
-        n_samples, n_columns = samples.shape
-        self.n_chunks = min(N_CHUNKS, n_samples) if k_th == 1 else 1
-        self.width = -(-n_samples // self.n_chunks)
         # Squares in float32 end at 1e38.
         self.unit = float(np.abs(samples).max()) or 1.0
-        # A row, less the square of itself, which changes no order, is one product away.
-        self.table = np.zeros((n_columns + 1, self.n_chunks * self.width), np.float32)
         narrow = (samples / self.unit).astype(np.float32)
-        self.table[:-1, :n_samples] = -2 * narrow.T
-        self.table[-1] = np.finfo(np.float32).max  # which no sample is
-        self.table[-1, :n_samples] = np.einsum("ij,ij->i", narrow, narrow)
-        self.largest = float(self.table[-1, :n_samples].max())
+        squares = np.einsum("ij,ij->i", narrow, narrow)
+        # A row, less the square of itself, which changes no order, is one product away.
+        self.table = np.vstack([-2 * narrow.T, squares])
+        self.largest = float(squares.max())
 
     def distances(self, X: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the distance of each row to its k-th nearest sample."""
@@ -64,7 +59,7 @@ class Nearest:
     def _of_one_row(self, X):
         """Return the distance of one row to its k-th nearest sample."""
         order, rounding = self._products(X)
-        order, last = order[0, : len(self.samples)], self.k_th - 1
+        order, last = order[0], self.k_th - 1
         kth = order.min() if last == 0 else np.partition(order, last)[last]
         near = (order <= kth + rounding[0]).nonzero()[0]
         near = near if len(near) >= self.k_th else np.s_[:]
@@ -74,17 +69,21 @@ class Nearest:
     def _to_nearest(self, X):
         """Return the distance of each row to the nearest sample."""
         order, rounding = self._products(X)
-        order = order.reshape(len(X), self.n_chunks, self.width)
-        places = order.argmin(axis=2)
-        least = np.take_along_axis(order, places[:, :, None], axis=2)[:, :, 0]
-        near = least <= (least.min(axis=1) + rounding)[:, None]
-        near[~near.any(axis=1)] = True  # so far away that squares overflow
-        rows, chunks = near.nonzero()
-        samples = np.minimum(
-            places[rows, chunks] + chunks * self.width, len(self.samples) - 1
-        )
-        away = lengths(X[rows].astype(np.float64) - self.samples[samples])
-        return np.minimum.reduceat(away, rows.searchsorted(np.arange(len(X))))
+        found, rows = np.full(len(X), np.inf), np.arange(len(X))
+        places, own = order.argmin(axis=1), rows
+        limits = order[own, places] + rounding
+        for _ in range(N_NEAR):
+            # Any sample tells the distance of rows so far away that squares overflow.
+            away = lengths(X.astype(np.float64, copy=False) - self.samples[places])
+            found[rows] = np.minimum(found[rows], away)
+            order[own, places] = np.inf
+            places = order.argmin(axis=1)
+            near = np.flatnonzero(order[own, places] <= limits)
+            if not len(near):
+                break
+            X, order, rows, limits = X[near], order[near], rows[near], limits[near]
+            places, own = places[near], np.arange(len(near))
+        return found
 
     def _to_kth(self, X):
         """Return the distance of each row to the k-th nearest sample."""

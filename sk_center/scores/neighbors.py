@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KNeighbors"]
 
-# Rows are searched in blocks of so many numbers, 32 MB.
-QUERIES = 2**22
+# Rows are searched in blocks of so many numbers, 8 MB.
+QUERIES = 2**20
 # A tree finds neighbors sooner than products do among so many samples of so few columns.
 TREE_SAMPLES, TREE_COLUMNS = 30_000, 8
 # More columns are those of an embedding or of pixels, of which the direction tells more.
@@ -301,11 +301,11 @@ class KNeighbors(BaseScore, name="knn"):
 
     def _score_own(self, index, **parts):
         X, found = parts[self.space], np.empty(len(index))
-        for rows in blocks(*X.shape, size=QUERIES):
-            part, own = self._mapped(X[rows]), found[rows]
-            for group, some in by_class(index[rows] * 0 if self.pooled else index[rows]):
-                own[some] = -self._distances(part[some], group)
-        found /= self.unit_
+        for group, own in by_class(index * 0 if self.pooled else index):
+            for rows in blocks(len(own), X.shape[1], size=QUERIES):
+                some = own[rows]
+                found[some] = self._distances(self._mapped(X[some]), group)
+        found /= -self.unit_
         return found
 
     def _mapped(self, X):
