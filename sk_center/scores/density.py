@@ -16,7 +16,9 @@ from sk_center.scores.mixtures import (
     densities_to_onnx,
     levels_of,
     log_sum_exp,
+    quadratic_forms,
     side_by_side,
+    values_of,
 )
 from sk_center.scores.parts import SPACES
 from sk_center.scores.principal import principal_directions
@@ -273,23 +275,24 @@ class InputDensity(BaseScore, name="input_density"):
         """Return rows as the mixtures take them, float64."""
         X = X.astype(np.float64, copy=False)
         X = (length_one(X) if self._normalizes else X) - self._shift
-        return (X @ self._axes if hasattr(self, "_axes") else X) / self._spreads
+        if hasattr(self, "_axes"):
+            return X @ self._cached("axes", lambda: self._axes / self._spreads)
+        return X / self._spreads
 
     def _score_classes(self, **parts):
         inputs = parts[self.space]
         known, starts, _ = self._cached("bounds", self._bounds)
-        found = np.empty((len(inputs), len(known)))
-        for rows in blocks(len(inputs), self.means_.size):
-            densities = self._component_densities(inputs[rows], 0, len(self.components_))
-            found[rows] = log_sum_exp(densities, starts)
+        found = np.concatenate(
+            [log_sum_exp(part, starts) for part in self._densities(inputs)], axis=1
+        )
         if np.isnan(inputs.sum()):
             gaps = np.isnan(inputs).any(axis=1)
             for i, k in enumerate(known):
-                found[gaps, i] = self._score_class(inputs[gaps], k)
+                found[i, gaps] = self._score_class(inputs[gaps], k)
         if self.pooled:
-            return found.max(axis=1)
+            return found.max(axis=0)
         scores = np.full((len(inputs), len(self.classes_)), np.nan)
-        scores[:, known] = found
+        scores[:, known] = found.T
         return scores
 
     def _score_own(self, index, **parts):
@@ -306,31 +309,20 @@ class InputDensity(BaseScore, name="input_density"):
         place = np.searchsorted(known, k)
         if place == len(known) or known[place] != k:
             return np.full(len(X), np.nan)
-        start, stop = int(starts[place]), int(stops[place])
+        own = slice(starts[place], stops[place])
         gaps = np.isnan(X)
         X = np.where(gaps, self._fills[k], X) if gaps.any() else X
-        found = [
-            log_sum_exp(self._component_densities(X[rows], start, stop), [0])[:, 0]
-            for rows in blocks(len(X), self.means_[start:stop].size)
-        ]
-        return found[0] if len(found) == 1 else np.concatenate(found)
-
-    def _component_densities(self, X, start, stop):
-        """Return the weighted log density of some components, a column each."""
-        middle, table, offsets = self._cached(
-            (start, stop), lambda: self._table(start, stop)
+        return np.concatenate(
+            [log_sum_exp(part, [0])[0] for part in self._densities(X, own)]
         )
-        white = (self._standardized(X) - middle) @ table
-        white = white.reshape(-1, *offsets.shape)
-        white -= offsets
-        return self._levels[start:stop] - np.einsum("nmd,nmd->nm", white, white) / 2
 
-    def _table(self, start, stop):
-        """Return what whitens rows for several components in one product."""
-        means, factors = self.means_[start:stop], self.factors_[start:stop]
-        middle = means.mean(axis=0)
-        offsets = np.einsum("mi,mij->mj", means - middle, factors)
-        return middle, np.concatenate([*factors], axis=1), offsets
+    def _densities(self, X, own=np.s_[:]):
+        """Yield weighted log densities of blocks of rows, a line for each component."""
+        laws = self.means_, self.factors_, self._levels
+        forms = self._cached("forms", lambda: quadratic_forms(*laws))
+        forms = [part[own] for part in forms]
+        for rows in blocks(len(X), max(forms[0].shape)):
+            yield values_of(forms, self._standardized(X[rows]))
 
     def _bounds(self):
         """Return the classes that have components, and where these start and end."""

@@ -45,7 +45,10 @@ def length_one(rows: Any) -> Any:
         scale = 1 / np.where(length > 0, length, 1)
         data = rows.data * np.repeat(scale, np.diff(rows.indptr))
         return type(rows)((data, rows.indices, rows.indptr), shape=rows.shape)
-    # Else squares of large and small numbers end at infinity or zero.
+    length, info = lengths(rows), np.finfo(rows.dtype)
+    if ((length > np.sqrt(info.tiny / info.eps)) & (length < np.inf)).all():
+        return rows / length[:, None]
+    # Squares of large and small numbers end at infinity or zero.
     largest = np.abs(rows).max(axis=1, keepdims=True)
     rows = rows / np.where(largest > 0, largest, 1)
     length = lengths(rows)[:, None]
