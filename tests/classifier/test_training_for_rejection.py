@@ -420,5 +420,7 @@ def test_frozen_estimator_with_negatives():
 
 def test_labels_of_other_estimators_are_classes():
     """Check that without a negative_label every label is a class."""
-    model = OpenSetClassifier(LogisticRegression(max_iter=200), cv=0.3).fit(X, y)
+    model = OpenSetClassifier(LogisticRegression(max_iter=200), cv=0.3, random_state=0).fit(
+        X, y
+    )
     assert_array_equal(model.classes_, [-7, 0, 1, 2, 3])

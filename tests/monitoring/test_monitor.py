@@ -271,7 +271,9 @@ def test_added_classes_take_other_reference_samples():
     """Check that calibration samples do not serve after a class was added."""
     rng = np.random.default_rng(0)
     X, y = draw(300, rng)
-    model = OpenSetClassifier(NearestCentroid(), conformity_score="center_distance")
+    model = OpenSetClassifier(
+        NearestCentroid(), conformity_score="center_distance", random_state=0
+    )
     model.fit(X, y).add_classes(outsiders(40, rng), np.full(40, 3))
     monitor = RejectionMonitor(model, random_state=0)
     with pytest.raises(ValueError, match="classes were added after calibration"):

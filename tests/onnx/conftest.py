@@ -1,8 +1,22 @@
 """A graph that several files ask."""
 
+from functools import cache
+
 import pytest
 
 from sk_center import OpenSetClassifier, to_onnx
+
+
+@pytest.fixture(scope="session", autouse=True)
+def converted_once():
+    """Convert a network once, however many models hold it: torch takes a second for it."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnx")
+    from sk_center._onnx import network  # here, since it needs onnx
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "convert_network", cache(network.convert_network))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_other_estimators(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             to_onnx(model, path)
-    for model in (NET.__class__(), OpenSetClassifier(NET)):
+    for model in (NET.__class__(), OpenSetClassifier(NET, random_state=0)):
         with pytest.raises(NotFittedError):
             to_onnx(model, path)
     assert not path.exists()
@@ -66,7 +66,9 @@ def test_other_estimators(tmp_path):
 def test_scores_that_only_python_computes(score, message, tmp_path):
     """Check the error of a score that no graph can compute."""
     _, _, X, y, _ = digits()
-    model = OpenSetClassifier(frozen(), conformity_score=score, cv=0.5).fit(X, y)
+    model = OpenSetClassifier(frozen(), conformity_score=score, cv=0.5, random_state=0).fit(
+        X, y
+    )
     with pytest.raises(ValueError, match=message):
         to_onnx(model, tmp_path / "model.onnx")
 

@@ -247,7 +247,7 @@ class Sampler(BaseEstimator):
 def test_steps_that_resample_are_left_out(tmp_path):
     """Check that a sampler is no part of the graph, since it acts on training alone."""
     pipe = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[KNOWN], Y[KNOWN])
-    model = OpenSetClassifier(FrozenEstimator(pipe)).fit(X[KNOWN], Y[KNOWN])
+    model = OpenSetClassifier(FrozenEstimator(pipe), random_state=0).fit(X[KNOWN], Y[KNOWN])
     to_onnx(model, tmp_path / "without.onnx")
     model.estimator_.estimator.steps.insert(1, ("sample", Sampler()))
     to_onnx(model, tmp_path / "with.onnx")

@@ -59,7 +59,11 @@ def test_answers_are_those_of_the_rule(score, guarantee):
     # Not so sure of itself that probabilities are one but for rounding, which are ties.
     estimator = frozen(LogisticRegression(C=0.1))
     model = OpenSetClassifier(
-        estimator, conformity_score=score, guarantee=guarantee, false_rejection_rate=rates
+        estimator,
+        conformity_score=score,
+        guarantee=guarantee,
+        false_rejection_rate=rates,
+        random_state=0,
     ).fit(X, y)
 
     def scores_of(X):
@@ -375,7 +379,11 @@ def test_classes_in_blocks_are_answered_as_at_once(guarantee, monkeypatch):
     """Check that what is scored block by block is joined in order."""
     X, y = clouds()
     model = OpenSetClassifier(
-        LogisticRegression(), conformity_score="max_softmax", guarantee=guarantee, cv=0.5
+        LogisticRegression(),
+        conformity_score="max_softmax",
+        guarantee=guarantee,
+        cv=0.5,
+        random_state=0,
     ).fit(X, y)
     expected = [getattr(model, method)(queries()) for method in METHODS]
     texts = [repr(e) for e in model.explain(queries(), X, y)]
@@ -396,6 +404,7 @@ def test_rate_of_zero_is_the_estimator():
                 false_rejection_rate=0,
                 guarantee=guarantee,
                 confidence=confidence,
+                random_state=0,
             ).fit(X, y)
             predicted = model.predict(queries())
             assert_array_equal(predicted, model.estimator_.predict(queries()))
@@ -410,7 +419,10 @@ def test_selected_outliers_are_those_of_benjamini_and_hochberg():
     X, y = clouds((99, 99, 99))
     for guarantee in GUARANTEES:
         model = OpenSetClassifier(
-            frozen(GaussianNB()), conformity_score="mahalanobis", guarantee=guarantee
+            frozen(GaussianNB()),
+            conformity_score="mahalanobis",
+            guarantee=guarantee,
+            random_state=0,
         ).fit(X, y)
         p, seen = model.p_known(queries()), set()
         for fdr in (0.001, 0.051, 0.101, 0.301, 0.901):
@@ -428,7 +440,7 @@ def test_selected_outliers_are_those_of_benjamini_and_hochberg():
 
 def test_number_of_features_is_checked():
     """Check that samples of another number of features are an error."""
-    model = OpenSetClassifier(GaussianNB(), cv=0.5).fit(*clouds())
+    model = OpenSetClassifier(GaussianNB(), cv=0.5, random_state=0).fit(*clouds())
     for method in METHODS:
         with pytest.raises(ValueError, match="2 features"):
             getattr(model, method)(queries()[:, :2])
@@ -437,7 +449,7 @@ def test_number_of_features_is_checked():
 @pytest.mark.parametrize("method", [*METHODS, "judge", "select_outliers", "explain"])
 def test_not_fitted(method):
     """Check that methods of a model that is not fitted say so."""
-    model = OpenSetClassifier(LinearDiscriminantAnalysis())
+    model = OpenSetClassifier(LinearDiscriminantAnalysis(), random_state=0)
     with pytest.raises(NotFittedError, match="OpenSetClassifier"):
         getattr(model, method)(queries())
 
@@ -468,7 +480,11 @@ def test_class_that_is_never_predicted():
     X, y = clouds()
     for guarantee in ("marginal", "class"):
         model = OpenSetClassifier(
-            Stubborn(), conformity_score="mahalanobis", guarantee=guarantee, cv=0.5
+            Stubborn(),
+            conformity_score="mahalanobis",
+            guarantee=guarantee,
+            cv=0.5,
+            random_state=0,
         ).fit(X, y)
         assert model.is_outlier(FAR).all()
     model.set_params(guarantee="predicted")

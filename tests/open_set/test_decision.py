@@ -83,7 +83,11 @@ def test_labels_come_back_whole(classes, outlier_label, label, dtype):
     """Check that every kind of label is exact beside the outlier label, and its dtype."""
     X, y = clouds()
     model = OpenSetClassifier(
-        GaussianNB(), conformity_score="mahalanobis", cv=0.5, outlier_label=outlier_label
+        GaussianNB(),
+        conformity_score="mahalanobis",
+        cv=0.5,
+        outlier_label=outlier_label,
+        random_state=0,
     ).fit(X, classes[y])
     assert_array_equal(model.classes_, classes)
     assert model.classes_.dtype == classes.dtype
@@ -98,7 +102,11 @@ def test_boolean_classes_have_a_string_beside_them(rate):
     """Check that True and False are predicted as they are, and outsiders by a word."""
     X, y = clouds((60, 50))
     model = OpenSetClassifier(
-        GaussianNB(), conformity_score="mahalanobis", cv=0.5, false_rejection_rate=rate
+        GaussianNB(),
+        conformity_score="mahalanobis",
+        cv=0.5,
+        false_rejection_rate=rate,
+        random_state=0,
     ).fit(X, y > 0)
     found = model.predict(np.concatenate([MEANS[:2], FAR]))
     assert found.tolist() == [False, True, "outsider" if rate else found[-1]]

@@ -45,7 +45,7 @@ def test_delegated_methods(name, freeze, fit):
     """Check that a model has the methods of its estimator and returns what they do."""
     estimator, has = HAS[name]
     estimator = frozen(estimator) if freeze else estimator
-    model = OpenSetClassifier(estimator, cv=0.5)
+    model = OpenSetClassifier(estimator, cv=0.5, random_state=0)
     if fit:
         model.fit(*clouds())
     for method in RESPONSES:
@@ -64,7 +64,7 @@ def test_delegated_methods(name, freeze, fit):
 @pytest.mark.parametrize("method", RESPONSES)
 def test_not_fitted(method):
     """Check that methods of a model that is not fitted say so."""
-    model = OpenSetClassifier(LinearDiscriminantAnalysis())
+    model = OpenSetClassifier(LinearDiscriminantAnalysis(), random_state=0)
     with pytest.raises(NotFittedError, match="OpenSetClassifier"):
         getattr(model, method)(queries())
 
@@ -98,7 +98,7 @@ def test_fit_transform():
 def test_set_output():
     """Check that set_output reaches the estimator, also through a Pipeline."""
     X, y = clouds()
-    model = OpenSetClassifier(net(max_epochs=2), cv=0.5)
+    model = OpenSetClassifier(net(max_epochs=2), cv=0.5, random_state=0)
     pipe = make_pipeline(StandardScaler(), model).set_output(transform="pandas").fit(X, y)
     frame = pipe.transform(X)
     assert list(frame.columns) == list(pipe.get_feature_names_out())
@@ -119,7 +119,9 @@ def test_one_vote_among_others():
     inner = OpenSetClassifier(LogisticRegression(), random_state=0)
     vote = VotingClassifier([("a", inner), ("b", GaussianNB())], voting="soft")
     assert vote.fit(X, y).score(X, y) > 0.8
-    whole = OpenSetClassifier(vote, conformity_score="max_softmax").fit(X, y)
+    whole = OpenSetClassifier(vote, conformity_score="max_softmax", random_state=0).fit(
+        X, y
+    )
     assert whole.predict(X).shape == y.shape
 
 

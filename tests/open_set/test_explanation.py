@@ -170,7 +170,10 @@ def test_many_classes_are_cut():
     """Check that among many classes the most compatible are shown."""
     X, y = load_digits(return_X_y=True)
     model = OpenSetClassifier(
-        LogisticRegression(max_iter=500), conformity_score="center_distance", cv=0.5
+        LogisticRegression(max_iter=500),
+        conformity_score="center_distance",
+        cv=0.5,
+        random_state=0,
     ).fit(X / 16, y)
     (e,) = model.explain(X[:1] / 16)
     lines = repr(e).split("\n")

@@ -39,7 +39,9 @@ def test_outlier_label_that_is_a_class(classes, outlier_label, freeze):
     X, y = clouds()
     y = np.array(classes)[y]
     estimator = FrozenEstimator(GaussianNB().fit(X, y)) if freeze else GaussianNB()
-    model = OpenSetClassifier(estimator, outlier_label=outlier_label, cv=0.5)
+    model = OpenSetClassifier(
+        estimator, outlier_label=outlier_label, cv=0.5, random_state=0
+    )
     with pytest.raises(ValueError, match=r"outlier_label must not be a class.* another"):
         model.fit(X, y)
     model.set_params(false_rejection_rate=0).fit(X, y)
@@ -60,7 +62,9 @@ def test_outlier_label_that_is_a_class(classes, outlier_label, freeze):
 def test_outlier_label_of_another_kind_raises(classes, outlier_label, kind):
     """Check that an outlier label of another kind, or NaN, is an error that shows both."""
     X, y = clouds()
-    model = OpenSetClassifier(GaussianNB(), outlier_label=outlier_label, cv=0.5)
+    model = OpenSetClassifier(
+        GaussianNB(), outlier_label=outlier_label, cv=0.5, random_state=0
+    )
     with pytest.raises(
         ValueError, match=rf"outlier_label.*{kind}.*; got {outlier_label!r}"
     ):
@@ -143,7 +147,9 @@ def test_classes_of_a_frozen_estimator():
     X, y = clouds()
     labels = np.array(["a", "b", "c"], dtype=object)
     estimator = FrozenEstimator(GaussianNB().fit(X, labels[y]))
-    model = OpenSetClassifier(estimator, cv=0.5).fit(X, labels[y].astype("<U5"))
+    model = OpenSetClassifier(estimator, cv=0.5, random_state=0).fit(
+        X, labels[y].astype("<U5")
+    )
     assert_array_equal(model.classes_, estimator.classes_)
     assert model.classes_.dtype == estimator.classes_.dtype
     assert {*model.predict(X)} == {"a", "b", "c", "outsider"}
@@ -151,7 +157,9 @@ def test_classes_of_a_frozen_estimator():
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 @pytest.mark.parametrize("container", [np.asarray, list, pd.Series])
-@pytest.mark.parametrize("model", [OpenSetClassifier(GaussianNB()), CenterLossClassifier()])
+@pytest.mark.parametrize(
+    "model", [OpenSetClassifier(GaussianNB(), random_state=0), CenterLossClassifier()]
+)
 def test_missing_labels(model, container, missing):
     """Check that a label that is missing is named, with where it is and what to do."""
     X, y = load_iris(return_X_y=True)

@@ -45,7 +45,9 @@ def test_rare_classes_share_a_threshold():
     X, y = clouds((60, 40, 6))
     labels = np.array(["first", "second", "third"])
     estimator = FrozenEstimator(LogisticRegression().fit(X, labels[y]))
-    model = OpenSetClassifier(estimator, conformity_score=CENTERED, guarantee="class")
+    model = OpenSetClassifier(
+        estimator, conformity_score=CENTERED, guarantee="class", random_state=0
+    )
     texts = [text for text in fit_and_warnings(model, X, labels[y]) if SHARE in text]
     assert len(texts) == 1
     # "second" has enough: it joins, since one rare class cannot be a group of its own.
@@ -70,7 +72,9 @@ def test_rare_predicted_classes_share_a_threshold():
     """Check that under guarantee="predicted" classes are counted as they are predicted."""
     X, y = clouds((60, 40, 6))
     estimator = frozen(GaussianNB())
-    model = OpenSetClassifier(estimator, conformity_score=CENTERED, guarantee="predicted")
+    model = OpenSetClassifier(
+        estimator, conformity_score=CENTERED, guarantee="predicted", random_state=0
+    )
     counts = np.bincount(estimator.predict(X))
     assert counts[2] < 19 <= counts[:2].min()
     texts = [text for text in fit_and_warnings(model, X, y) if SHARE in text]
@@ -84,7 +88,9 @@ def test_rare_predicted_classes_share_a_threshold():
 def test_marginal_guarantee_pools_rare_classes_without_a_word():
     """Check that one threshold for all takes no class of many samples."""
     X, y = clouds((8, 7, 6))
-    model = OpenSetClassifier(frozen(GaussianNB()), conformity_score=CENTERED)
+    model = OpenSetClassifier(
+        frozen(GaussianNB()), conformity_score=CENTERED, random_state=0
+    )
     assert not any(SHARE in text for text in fit_and_warnings(model, X, y))
     assert_array_equal(model.groups_, [0, 0, 0])
     assert model.is_outlier(FAR).all()
@@ -104,6 +110,7 @@ def test_least_rate_of_classes_that_share_a_threshold():
         conformity_score=CENTERED,
         guarantee="class",
         false_rejection_rate={0: 0.3, 1: 0.2, 2: 0.1},
+        random_state=0,
     )
     with pytest.warns(UserWarning, match=r"fewer than 9, .*larger classes .*: 2\."):
         model.fit(X, y)
@@ -114,7 +121,7 @@ def test_least_rate_of_classes_that_share_a_threshold():
 def test_too_few_samples_raise(guarantee):
     """Check that too few samples in all are an error that says how many it takes."""
     X, y = clouds((20, 20, 20))
-    model = OpenSetClassifier(GaussianNB(), cv=0.2, guarantee=guarantee)
+    model = OpenSetClassifier(GaussianNB(), cv=0.2, guarantee=guarantee, random_state=0)
     message = r"12 .*too few.*=0.05 takes at least 19.*12 in all the smallest rate is 0.077"
     with pytest.raises(ValueError, match=message):
         model.fit(X, y)
@@ -166,7 +173,9 @@ def test_a_search_warns_of_rare_classes_once(refit):
     """Check one warning over the folds of a search: that of the fit of all data, if any."""
     X, y = clouds((90, 60, 12))
     labels = np.array(["first", "second", "third"])[y]
-    model = OpenSetClassifier(GaussianNB(), conformity_score=CENTERED, guarantee="class")
+    model = OpenSetClassifier(
+        GaussianNB(), conformity_score=CENTERED, guarantee="class", random_state=0
+    )
     model.set_params(cv=0.5, random_state=0)
     grid = {"estimator__var_smoothing": [1e-9, 1e-8]}
     search = GridSearchCV(model, grid, cv=2, refit=refit)
@@ -179,7 +188,9 @@ def test_a_search_warns_of_rare_classes_once(refit):
 def test_cross_validation_warns_of_rare_classes_once():
     """Check one warning over the folds of a cross-validation."""
     X, y = clouds((90, 60, 12))
-    model = OpenSetClassifier(GaussianNB(), conformity_score=CENTERED, guarantee="class")
+    model = OpenSetClassifier(
+        GaussianNB(), conformity_score=CENTERED, guarantee="class", random_state=0
+    )
     with pytest.warns(UserWarning, match=SHARE) as found:
         cross_val_score(model.set_params(cv=0.5), X, y, cv=2)
     assert sum(SHARE in str(warning.message) for warning in found) == 1
@@ -196,6 +207,8 @@ def test_confidence_is_refused_before_training(calibration):
             """Fail."""
             pytest.fail("trained")
 
-    model = OpenSetClassifier(Untrained(), calibration=calibration, confidence=0.9)
+    model = OpenSetClassifier(
+        Untrained(), calibration=calibration, confidence=0.9, random_state=0
+    )
     with pytest.raises(ValueError, match=r"confidence=0.9 takes calibration='conformal'"):
         model.set_params(conformity_score=CENTERED).fit(*clouds())

@@ -62,6 +62,7 @@ def test_thresholds(rate, confidence, guarantee):
         false_rejection_rate=rate,
         confidence=confidence,
         guarantee=guarantee,
+        random_state=0,
     ).fit(X, y)
     probabilities, predicted = estimator.predict_proba(X), estimator.predict(X)
     top = probabilities.max(axis=1)
@@ -105,7 +106,9 @@ def test_rates_per_class():
 
 def test_rates_per_class_take_a_guarantee_by_class():
     """Check that the error of a dict under the marginal guarantee names the others."""
-    model = OpenSetClassifier(GaussianNB(), false_rejection_rate={0: 0.1, 1: 0.1, 2: 0.1})
+    model = OpenSetClassifier(
+        GaussianNB(), false_rejection_rate={0: 0.1, 1: 0.1, 2: 0.1}, random_state=0
+    )
     with pytest.raises(ValueError, match=r"a dict takes guarantee='predicted' or 'class'"):
         model.fit(*clouds())
 
@@ -120,6 +123,7 @@ def test_rates_with_a_zero():
         false_rejection_rate={0: 0.1, 1: 0, 2: 0.1},
         cv=0.5,
         guarantee="class",
+        random_state=0,
     )
     with pytest.warns(
         UserWarning, match=r"No sample will ever be rejected.*\[1\]"
@@ -149,7 +153,9 @@ def test_rates_with_a_zero():
 )
 def test_bad_rates_of_classes_raise(rates, message):
     """Check that a dict with a missing or an invalid rate is an error that names it."""
-    model = OpenSetClassifier(GaussianNB(), false_rejection_rate=rates, guarantee="class")
+    model = OpenSetClassifier(
+        GaussianNB(), false_rejection_rate=rates, guarantee="class", random_state=0
+    )
     with pytest.raises(ValueError, match=message):
         model.fit(*clouds())
 
@@ -175,7 +181,7 @@ def test_bad_rates_of_classes_raise(rates, message):
 )
 def test_bad_parameters_raise(parameter, value):
     """Check that an invalid parameter is an error that names it."""
-    model = OpenSetClassifier(GaussianNB()).set_params(**{parameter: value})
+    model = OpenSetClassifier(GaussianNB(), random_state=0).set_params(**{parameter: value})
     with pytest.raises(ValueError, match=rf"The '{parameter}' parameter.*Got"):
         model.fit(*clouds())
 
@@ -198,7 +204,7 @@ def test_bad_parameters_raise(parameter, value):
 def test_failed_fit_keeps_what_was_fitted(spoil):
     """Check that after a fit that fails all methods answer as before it."""
     X, y = clouds()
-    model = OpenSetClassifier(GaussianNB(), cv=0.5).fit(X, y)
+    model = OpenSetClassifier(GaussianNB(), cv=0.5, random_state=0).fit(X, y)
     fitted = {name: value for name, value in vars(model).items() if name.endswith("_")}
     before = [getattr(model, method)(queries()) for method in METHODS]
     with pytest.raises((ValueError, TypeError)):
@@ -211,7 +217,7 @@ def test_failed_fit_keeps_what_was_fitted(spoil):
 
 def test_failed_first_fit_leaves_nothing():
     """Check that a first fit that fails leaves the model not fitted."""
-    model = OpenSetClassifier(GaussianNB())
+    model = OpenSetClassifier(GaussianNB(), random_state=0)
     with pytest.raises(ValueError, match="too few"):
         model.fit(*clouds((20, 20, 20)))
     with pytest.raises(NotFittedError):
@@ -262,14 +268,16 @@ def test_metadata_routing():
             OpenSetClassifier(refuses, cv=0.5).fit(X, y, sample_weight=weight)
         with pytest.raises(ValueError, match="sample_weight"):
             OpenSetClassifier(Recorder(), cv=0.5).fit(X, y, sample_weight=weight)
-        unweighted = OpenSetClassifier(Recorder(), cv=0.5).fit(X, y)
+        unweighted = OpenSetClassifier(Recorder(), cv=0.5, random_state=0).fit(X, y)
         assert unweighted.estimator_.given_["sample_weight"] is None
 
 
 def test_nested_parameters_and_clone():
     """Check that parameters are reached by name, and that a clone is as given."""
     pipe = make_pipeline(StandardScaler(), LogisticRegression())
-    model = OpenSetClassifier(pipe, conformity_score=["mahalanobis", CenterDistance()])
+    model = OpenSetClassifier(
+        pipe, conformity_score=["mahalanobis", CenterDistance()], random_state=0
+    )
     model.set_params(estimator__logisticregression__C=0.25, confidence=0.5)
     assert pipe[-1].C == 0.25
     copy = clone(model)
@@ -352,7 +360,9 @@ def test_search_as_estimator():
 def test_score_counts_outlier_label():
     """Check that score is the accuracy where outsiders have the outlier label."""
     X, y = clouds()
-    model = OpenSetClassifier(GaussianNB(), conformity_score="mahalanobis", cv=0.5)
+    model = OpenSetClassifier(
+        GaussianNB(), conformity_score="mahalanobis", cv=0.5, random_state=0
+    )
     model.set_params(random_state=0).fit(X, y)
     X = np.concatenate([X, np.repeat(FAR, 50, axis=0)])
     y = np.append(y, np.full(50, -1))
@@ -453,7 +463,9 @@ def test_weight_zero_does_not_calibrate():
     expected = clone(model).fit(X[~wrong], y[~wrong], sample_weight=weight[~wrong])
     model.fit(X, noisy, sample_weight=weight)
     assert_array_equal(model.p_values(queries()), expected.p_values(queries()))
-    pipe = OpenSetClassifier(make_pipeline(StandardScaler(), GaussianNB()), cv=0.5)
+    pipe = OpenSetClassifier(
+        make_pipeline(StandardScaler(), GaussianNB()), cv=0.5, random_state=0
+    )
     pipe.fit(X, y, gaussiannb__sample_weight=(y != 2).astype(float))
     assert_array_equal(pipe.classes_, [0, 1])
 
@@ -461,7 +473,7 @@ def test_weight_zero_does_not_calibrate():
 def test_weights_that_leave_too_little_raise():
     """Check that weights of zero for all, or all but one class, are an error."""
     X, y = clouds()
-    model = OpenSetClassifier(net(), cv=0.5)
+    model = OpenSetClassifier(net(), cv=0.5, random_state=0)
     with pytest.raises(ValueError, match="at least one non-zero"):
         model.fit(X, y, sample_weight=np.zeros(len(y)))
     with pytest.raises(ValueError, match=r"one class only, \[1\]"):
@@ -476,7 +488,9 @@ def test_only_classifiers_are_taken():
         with pytest.raises(ValueError, match="estimator must be a classifier; got"):
             OpenSetClassifier(estimator).fit(X, y)
     stack = StackingClassifier([("nb", GaussianNB()), ("tree", DecisionTreeClassifier())])
-    model = OpenSetClassifier(stack, conformity_score="max_softmax", cv=0.5).fit(X, y)
+    model = OpenSetClassifier(
+        stack, conformity_score="max_softmax", cv=0.5, random_state=0
+    ).fit(X, y)
     assert_array_equal(model.classes_, [0, 1, 2])
     with pytest.raises(NotFittedError):
         OpenSetClassifier(FrozenEstimator(GaussianNB())).fit(X, y)
@@ -485,7 +499,7 @@ def test_only_classifiers_are_taken():
 def test_rate_of_zero_of_one_sample_each():
     """Check that without rejection even a sample for each class will do."""
     X, y = MEANS.copy(), np.arange(3)
-    model = OpenSetClassifier(Nearest(), false_rejection_rate=0).fit(X, y)
+    model = OpenSetClassifier(Nearest(), false_rejection_rate=0, random_state=0).fit(X, y)
     assert_array_equal(model.predict(X), y)
     assert_array_equal(model.p_values(queries()), 1)
     assert_array_equal(model.p_known(queries()), 1)

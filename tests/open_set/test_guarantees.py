@@ -89,6 +89,7 @@ def test_rate_of_false_rejections(rate, n, guarantee):
         conformity_score=distance,
         false_rejection_rate=rate,
         guarantee=guarantee,
+        random_state=0,
     )
     n_draws = 3 * N_DRAWS if rate == 0.01 else N_DRAWS
     rejected, tested = counts_of(lambda seed: model, from_clouds([n]), n_draws)
@@ -113,6 +114,7 @@ def test_ties_do_not_break_the_bound(rate, guarantee):
         conformity_score="max_softmax",
         false_rejection_rate=rate,
         guarantee=guarantee,
+        random_state=0,
     )
     draw = from_clouds([120], transform=rounded)
     X, y, *_ = draw(np.random.default_rng(1))
@@ -126,7 +128,10 @@ def test_ties_do_not_break_the_bound(rate, guarantee):
 def test_imbalance_of_five_to_five_thousand(guarantee):
     """Check the bound where one class has five samples and another 5,000."""
     model = OpenSetClassifier(
-        frozen(Nearest()), conformity_score=distance, guarantee=guarantee
+        frozen(Nearest()),
+        conformity_score=distance,
+        guarantee=guarantee,
+        random_state=0,
     )
     shares = np.array([5000, 500, 5]) / 5505
     rejected, tested = counts_of(lambda seed: model, from_clouds([5505], shares))
@@ -188,7 +193,10 @@ def test_bound_of_the_whole_fit(guarantee):
 def test_p_values_by_class_under_every_guarantee(guarantee):
     """Check P(p_values[:, i] <= t) <= t for known samples of class i."""
     model = OpenSetClassifier(
-        frozen(LogisticRegression()), conformity_score="max_softmax", guarantee=guarantee
+        frozen(LogisticRegression()),
+        conformity_score="max_softmax",
+        guarantee=guarantee,
+        random_state=0,
     )
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(3), 40)
@@ -218,6 +226,7 @@ def test_confidence(rate, n, guarantee):
         false_rejection_rate=rate,
         confidence=0.9,
         guarantee=guarantee,
+        random_state=0,
     )
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(3), n)
@@ -240,7 +249,7 @@ def test_confidence(rate, n, guarantee):
 )
 def test_false_discovery_rate(fdr, alone):
     """Check the mean share of known samples among the selected, over draws of all."""
-    model = OpenSetClassifier(frozen(Nearest()), conformity_score=distance)
+    model = OpenSetClassifier(frozen(Nearest()), conformity_score=distance, random_state=0)
     rng = np.random.default_rng(0)
     rates, found = [], []
     for _ in range(N_DRAWS):
@@ -275,7 +284,9 @@ def test_bound_of_one_row_at_a_time_on_tied_outputs_of_a_network():
 
     net = CenterLossClassifier(hidden_layer_sizes=(64, 16), max_epochs=5, random_state=0)
     model = OpenSetClassifier(
-        FrozenEstimator(net.fit(*draw(300))), conformity_score=CenterDistance()
+        FrozenEstimator(net.fit(*draw(300))),
+        conformity_score=CenterDistance(),
+        random_state=0,
     )
     rejected = 0
     for seed in range(N_DRAWS):

@@ -169,7 +169,7 @@ def test_score_that_takes_no_sparse_samples_says_what_to_put_before():
     """Check that the error names a step that makes them dense, or other scores."""
     X, y = texts(300)
     pipe = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression())
-    model = OpenSetClassifier(pipe, conformity_score="mahalanobis")
+    model = OpenSetClassifier(pipe, conformity_score="mahalanobis", random_state=0)
     with pytest.raises(ValueError, match=r"sparse.*TruncatedSVD.*'max_softmax'"):
         model.fit(X, y)
 

@@ -46,6 +46,7 @@ def test_rates_are_those_of_leaving_one_out(guarantee):
         conformity_score="max_softmax",
         false_rejection_rate=0.2,
         guarantee=guarantee,
+        random_state=0,
     ).fit(X, y)
     scores, predicted = estimator.predict_proba(X), estimator.predict(X)
     rejected = []

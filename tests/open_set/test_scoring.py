@@ -114,7 +114,7 @@ class LearntSoftmax(BaseScore):
 def test_probabilities_of_an_estimator_without_raise(freeze, score):
     """Check that a lack of predict_proba is an error that says what to do."""
     estimator = frozen(LinearSVC()) if freeze else LinearSVC()
-    model = OpenSetClassifier(estimator, conformity_score=score, cv=0.5)
+    model = OpenSetClassifier(estimator, conformity_score=score, cv=0.5, random_state=0)
     with pytest.raises(ValueError, match=r"predict_proba.*'mahalanobis', or wrap"):
         model.fit(*clouds())
 
@@ -125,7 +125,10 @@ def test_logits_are_those_of_the_softmax_head():
     for name in ("center loss", "pipeline, center loss"):
         estimator = half_frozen(name, 3, False)
         model = OpenSetClassifier(
-            estimator, conformity_score="max_logit", false_rejection_rate=0.2
+            estimator,
+            conformity_score="max_logit",
+            false_rejection_rate=0.2,
+            random_state=0,
         ).fit(X[1::2], y[1::2])
         inner, given = estimator.estimator, X
         if "pipeline" in name:
@@ -139,7 +142,9 @@ def test_logits_of_two_classes():
     """Check that two classes get minus and plus half the decision function."""
     X, y = problem(2, True)
     estimator = half_frozen("logistic", 2, True)
-    model = OpenSetClassifier(estimator, conformity_score="max_logit").fit(X, y)
+    model = OpenSetClassifier(estimator, conformity_score="max_logit", random_state=0).fit(
+        X, y
+    )
     expected = np.abs(estimator.decision_function(X)) / 2
     assert_array_equal(model.score_samples(X), expected)
 
@@ -148,7 +153,9 @@ def test_pairs_of_classes_are_no_logits():
     """Check that the columns of one-versus-one machines are not taken for classes."""
     X, y = clouds((80, 80, 80))
     model = OpenSetClassifier(
-        SVC(decision_function_shape="ovo"), conformity_score="max_logit"
+        SVC(decision_function_shape="ovo"),
+        conformity_score="max_logit",
+        random_state=0,
     )
     with pytest.raises(ValueError, match=r"needs logits: .* one column a class"):
         model.fit(X, y)
@@ -161,6 +168,7 @@ def test_list_may_mix_what_scores_need():
         half_frozen("logistic", 3, False),
         conformity_score=["max_softmax", ViM(), "knn"],
         cv=0.5,
+        random_state=0,
     ).fit(X, y)
     assert {*model.score_.needs} == {"features", "logits", "probabilities"}
     assert model.is_outlier(X + 1000).all()
@@ -170,7 +178,9 @@ def test_score_with_given_centers():
     """Check that a frozen estimator and given centers leave all samples to calibrate."""
     X, y = clouds()
     score = CenterDistance(centers=MEANS)
-    model = OpenSetClassifier(frozen(GaussianNB()), conformity_score=score).fit(X, y)
+    model = OpenSetClassifier(
+        frozen(GaussianNB()), conformity_score=score, random_state=0
+    ).fit(X, y)
     predicted = model.estimator_.predict(queries())
     expected = -np.linalg.norm(queries() - MEANS[predicted], axis=1)
     assert_allclose(model.score_samples(queries()), expected)

@@ -97,6 +97,7 @@ def test_wrong_answers_are_as_rare_as_allowed(kind, guarantee):
         false_rejection_rate=0.1,
         error_rate=0.1,
         ambiguous=-2,
+        random_state=0,
     )
     wrong = withheld = rejected = 0
     n_draws = 300
@@ -198,7 +199,11 @@ def test_one_label_more_needs_a_wider_type():
     """Check integers of one byte beside labels that they do not hold."""
     X, y = near(400, np.random.default_rng(0))
     model = OpenSetClassifier(
-        GaussianNB(), conformity_score="max_softmax", outlier_label=200, ambiguous=-300
+        GaussianNB(),
+        conformity_score="max_softmax",
+        outlier_label=200,
+        ambiguous=-300,
+        random_state=0,
     ).fit(X, y.astype(np.uint8))
     labels = model.predict(X)
     assert {*labels.tolist()} == {0, 1, 2, 200, -300}
@@ -217,7 +222,12 @@ def test_labels_and_rates_that_do_not_fit_are_refused():
         with pytest.raises(ValueError, match=message):
             OpenSetClassifier(GaussianNB(), cv=0.5, **params).fit(X, y)
     model = OpenSetClassifier(
-        GaussianNB(), conformity_score="max_softmax", cv=0.5, error_rate=0.01, ambiguous=-2
+        GaussianNB(),
+        conformity_score="max_softmax",
+        cv=0.5,
+        error_rate=0.01,
+        ambiguous=-2,
+        random_state=0,
     )
     with pytest.warns(UserWarning, match="error_rate=0.01 takes 99 calibration samples"):
         model.fit(X, y)
@@ -227,7 +237,9 @@ def test_labels_and_rates_that_do_not_fit_are_refused():
 def test_support_of_the_label_does_not_matter():
     """Check that the label is in the set whatever its probability is."""
     X, y = near(400, np.random.default_rng(0))
-    model = OpenSetClassifier(GaussianNB(), conformity_score="max_softmax", cv=0.5)
+    model = OpenSetClassifier(
+        GaussianNB(), conformity_score="max_softmax", cv=0.5, random_state=0
+    )
     model.fit(X, y)
     sets, labels = model.predict_set(X), model.predict(X)
     assert own_of(sets, np.maximum(labels, 0))[labels >= 0].all()
@@ -244,7 +256,10 @@ def test_sets_after_classes_were_added_and_removed(guarantee):
 
     X, y = draw(np.repeat([0, 1, 2], 100))
     model = OpenSetClassifier(
-        NearestCentroid(), conformity_score="center_distance", guarantee=guarantee
+        NearestCentroid(),
+        conformity_score="center_distance",
+        guarantee=guarantee,
+        random_state=0,
     ).set_params(false_rejection_rate=0.1, cv=0.5, ambiguous=-2, random_state=0)
     X_new, y_new = draw(np.repeat([0, 1, 2, 3], 150))
     before = model.fit(X, y).predict_set(X_new)

@@ -111,7 +111,7 @@ def test_draws_where_told(display):
 @every_display
 def test_needs_an_open_set_classifier(display):
     """Check that another estimator is refused by name, and one that is not fitted."""
-    for estimator in (StandardScaler(), OpenSetClassifier(GaussianNB())):
+    for estimator in (StandardScaler(), OpenSetClassifier(GaussianNB(), random_state=0)):
         with pytest.raises(TypeError, match=r"fitted OpenSetClassifier.*got"):
             display.from_estimator(estimator, [[0.0, 1.0]], ["ant"])
 

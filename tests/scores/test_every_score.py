@@ -144,7 +144,11 @@ def test_guarantee_of_every_score(score):
     rates = np.array([0.05, 0.2])
     kept = np.zeros(2, dtype=int)
     model = OpenSetClassifier(
-        estimator, conformity_score=EVERY[score], cv=0.5, false_rejection_rate=rates[0]
+        estimator,
+        conformity_score=EVERY[score],
+        cv=0.5,
+        false_rejection_rate=rates[0],
+        random_state=0,
     )
     for draw in range(DRAWS):
         model.set_params(random_state=draw).fit(sample(y), y)
@@ -162,7 +166,10 @@ def test_score_of_logits_sees_the_softmax_head():
     X, y = problem(3)
     for name in ("center loss", "pipeline, center loss"):
         model = OpenSetClassifier(
-            frozen(name, 3), conformity_score="max_logit", false_rejection_rate=0.2
+            frozen(name, 3),
+            conformity_score="max_logit",
+            false_rejection_rate=0.2,
+            random_state=0,
         ).fit(X[1::2], y[1::2])
         inner = frozen(name, 3).estimator
         if name == "center loss":
@@ -177,7 +184,9 @@ def test_logits_of_two_classes():
     """Check that two classes get minus and plus half the decision function."""
     X, y = problem(2, True)
     estimator = frozen("logistic", 2, True)
-    model = OpenSetClassifier(estimator, conformity_score="max_logit").fit(X, y)
+    model = OpenSetClassifier(estimator, conformity_score="max_logit", random_state=0).fit(
+        X, y
+    )
     expected = np.abs(estimator.decision_function(X)) / 2
     assert_array_equal(model.score_samples(X), expected)
 
@@ -186,7 +195,10 @@ def test_list_may_mix_what_scores_need():
     """Check a list of scores of features, logits and probabilities."""
     X, y = problem(3)
     model = OpenSetClassifier(
-        frozen("logistic", 3), conformity_score=["max_softmax", ViM(), "knn"], cv=0.5
+        frozen("logistic", 3),
+        conformity_score=["max_softmax", ViM(), "knn"],
+        cv=0.5,
+        random_state=0,
     ).fit(X, y)
     assert model.score_.needs == ("features", "logits", "probabilities")
     with warnings.catch_warnings():

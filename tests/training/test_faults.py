@@ -221,7 +221,9 @@ def test_features_overflow_at_rejection(score, calibration):
 @pytest.mark.parametrize("score", SCORE_NAMES)
 def test_nan_at_rejection(score):
     """Check that samples that are not finite themselves are still an error."""
-    model = OpenSetClassifier(small(), conformity_score=score, cv=0.3).fit(many_X, many_y)
+    model = OpenSetClassifier(small(), conformity_score=score, cv=0.3, random_state=0).fit(
+        many_X, many_y
+    )
     with pytest.raises(ValueError, match="NaN"):
         model.predict(np.full((2, 4), np.nan))
 
@@ -233,7 +235,11 @@ def test_nan_at_rejection(score):
 def test_far_samples_of_a_linear_model(score, calibration):
     """Check that huge samples get p-values whatever scores make of them, silently."""
     model = OpenSetClassifier(
-        LogisticRegression(), conformity_score=score, calibration=calibration, cv=0.3
+        LogisticRegression(),
+        conformity_score=score,
+        calibration=calibration,
+        cv=0.3,
+        random_state=0,
     )
     model.fit(many_X, many_y)
     far = np.concatenate([many_X[:2] * 1e300, -many_X[:2] * 1e300])
@@ -250,7 +256,7 @@ def test_far_samples_of_a_linear_model(score, calibration):
 )
 def test_scores_of_inputs_whose_squares_overflow(score, scale):
     """Check that samples too large to learn from are an error that says to scale them."""
-    model = OpenSetClassifier(LogisticRegression(), conformity_score=score)
+    model = OpenSetClassifier(LogisticRegression(), conformity_score=score, random_state=0)
     with pytest.raises(ValueError, match=r"X must be at most 1e\+150.*StandardScaler"):
         model.fit(many_X * scale, many_y)
 

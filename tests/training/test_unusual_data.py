@@ -58,7 +58,10 @@ def test_batch_normalization_of_one_sample():
 def test_tiny_false_rejection_rate(confidence, rate):
     """Check that a rate near zero asks for samples that nobody has, by the usual error."""
     model = OpenSetClassifier(
-        LogisticRegression(), false_rejection_rate=rate, confidence=confidence
+        LogisticRegression(),
+        false_rejection_rate=rate,
+        confidence=confidence,
+        random_state=0,
     )
     with pytest.raises(ValueError, match="calibration samples are too few: false_rej"):
         model.fit(many_X, many_y)
@@ -74,6 +77,7 @@ def test_tiny_false_rejection_rate_of_a_tail(n_samples, calibration, rate):
         conformity_score="center_distance",
         calibration=calibration,
         false_rejection_rate=rate,
+        random_state=0,
     ).fit(many_X[:n_samples], many_y[:n_samples])
     assert not model.is_outlier(many_X).any()
     assert not np.isnan(model.score_thresholds_).any()
@@ -165,7 +169,7 @@ def test_as_many_classes_as_samples(batch_size):
 @pytest.mark.parametrize("estimator", [small(), LogisticRegression()])
 def test_as_many_classes_as_samples_to_reject(estimator):
     """Check that an open-set classifier says that nothing is left to calibrate."""
-    model = OpenSetClassifier(estimator)
+    model = OpenSetClassifier(estimator, random_state=0)
     with pytest.raises(ValueError, match=r"^0 calibration samples are too few.*more data"):
         model.fit(X, np.arange(N_SAMPLES))
     model.fit(many_X, many_y)
