@@ -75,11 +75,20 @@ def from_clouds(sizes, shares=(1 / 3, 1 / 3, 1 / 3), transform=lambda X: X):
 
 
 SLOW = pytest.mark.slow
+MARGINAL_FIRST = ["marginal", *(pytest.param(g, marks=SLOW) for g in GUARANTEES[1:])]
 
 
-@pytest.mark.parametrize("guarantee", GUARANTEES)
+def pairs(*rates, default=((0.05, "marginal"), (0.2, "predicted"), (0.2, "class"))):
+    """Return each rate and sample size with each guarantee: all but the default slow."""
+    return [
+        pytest.param(rate, n, guarantee, marks=[] if (rate, guarantee) in default else SLOW)
+        for rate, n in rates
+        for guarantee in GUARANTEES
+    ]
+
+
 @pytest.mark.parametrize(
-    ("rate", "n"), [pytest.param(0.01, 420, marks=SLOW), (0.05, 150), (0.2, 60)]
+    ("rate", "n", "guarantee"), pairs((0.01, 420), (0.05, 150), (0.2, 60))
 )
 def test_rate_of_false_rejections(rate, n, guarantee):
     """Check the bound of each guarantee at 1, 5 and 20 %, and that it is used."""
@@ -105,9 +114,8 @@ def rounded(X):
     return np.round(X)
 
 
-@pytest.mark.parametrize("guarantee", GUARANTEES)
-@pytest.mark.parametrize("rate", [0.05, 0.2])
-def test_ties_do_not_break_the_bound(rate, guarantee):
+@pytest.mark.parametrize(("rate", "n", "guarantee"), pairs((0.05, 120), (0.2, 120)))
+def test_ties_do_not_break_the_bound(rate, n, guarantee):
     """Check samples in steps of one, whose scores are equal for many."""
     model = OpenSetClassifier(
         frozen(LogisticRegression()),
@@ -116,15 +124,14 @@ def test_ties_do_not_break_the_bound(rate, guarantee):
         guarantee=guarantee,
         random_state=0,
     )
-    draw = from_clouds([120], transform=rounded)
+    draw = from_clouds([n], transform=rounded)
     X, y, *_ = draw(np.random.default_rng(1))
     assert len(np.unique(model.fit(X, y).score_samples(X))) < 90
     check_bound(guarantee, *counts_of(lambda seed: model, draw), rate)
 
 
-@pytest.mark.parametrize(
-    "guarantee", ["marginal", *(pytest.param(g, marks=SLOW) for g in GUARANTEES[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("guarantee", GUARANTEES)
 def test_imbalance_of_five_to_five_thousand(guarantee):
     """Check the bound where one class has five samples and another 5,000."""
     model = OpenSetClassifier(
@@ -172,7 +179,7 @@ def test_bound_with_every_score(score, guarantee):
     check_bound(guarantee, rejected, tested, 0.1, 1 - (1 - LEVEL) / len(EVERY))
 
 
-@pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.parametrize("guarantee", MARGINAL_FIRST)
 def test_bound_of_the_whole_fit(guarantee):
     """Check the bound where estimator and score learn anew from each draw."""
 
@@ -189,7 +196,7 @@ def test_bound_of_the_whole_fit(guarantee):
     check_bound(guarantee, *counts_of(make_model, from_clouds([120])), 0.2)
 
 
-@pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.parametrize("guarantee", MARGINAL_FIRST)
 def test_p_values_by_class_under_every_guarantee(guarantee):
     """Check P(p_values[:, i] <= t) <= t for known samples of class i."""
     model = OpenSetClassifier(
@@ -214,8 +221,7 @@ def test_p_values_by_class_under_every_guarantee(guarantee):
     assert absent <= binom.ppf(LEVEL, N_DRAWS, 0.05)
 
 
-@pytest.mark.parametrize("guarantee", GUARANTEES)
-@pytest.mark.parametrize(("rate", "n"), [(0.05, 200), (0.2, 70)])
+@pytest.mark.parametrize(("rate", "n", "guarantee"), pairs((0.05, 200), (0.2, 70)))
 def test_confidence(rate, n, guarantee):
     """Check how many calibration sets break a bound that is to hold with 90 %."""
     # Round clouds far apart: distances to the centers follow chi, and the class is sure.
@@ -243,7 +249,8 @@ def test_confidence(rate, n, guarantee):
 @pytest.mark.parametrize(
     ("fdr", "alone"),
     [
-        *((fdr, False) for fdr in (0.05, 0.1, 0.2)),
+        (0.1, False),
+        *(pytest.param(fdr, False, marks=SLOW) for fdr in (0.05, 0.2)),
         *(pytest.param(fdr, True, marks=SLOW) for fdr in (0.05, 0.1, 0.2)),
     ],
 )

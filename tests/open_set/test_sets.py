@@ -78,8 +78,15 @@ def test_sets_of_accepted_samples_seldom_lack_the_class(values, confidence):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of rates and rare predicted classes
-@pytest.mark.parametrize("guarantee", ["marginal", "predicted"])
-@pytest.mark.parametrize("kind", ["probabilities", "logits", "scores"])
+@pytest.mark.parametrize(
+    ("kind", "guarantee"),
+    [
+        ("probabilities", "marginal"),
+        ("scores", "predicted"),
+        pytest.param("logits", "marginal", marks=pytest.mark.slow),
+        pytest.param("logits", "predicted", marks=pytest.mark.slow),
+    ],
+)
 def test_wrong_answers_are_as_rare_as_allowed(kind, guarantee):
     """Check a whole model that withholds, with new calibration samples for each sample."""
     rng = np.random.default_rng(0)
