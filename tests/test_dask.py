@@ -18,6 +18,7 @@ from sk_center import CenterLossClassifier, OpenSetClassifier
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow  # starting a cluster takes ten seconds
 
 X, y = load_iris(return_X_y=True)
 X = X.astype(np.float32)
@@ -57,7 +58,6 @@ def test_a_cluster_finds_what_one_process_finds(client):
     assert_array_equal(found.predict(X), expected.predict(X))
 
 
-@pytest.mark.slow
 def test_calibration_runs_on_a_cluster(client):
     """Check that the fits of OpenSetClassifier do, and that it predicts here."""
     model = OpenSetClassifier(
@@ -88,7 +88,6 @@ def killed_later(client):
     return thread, pid
 
 
-@pytest.mark.slow
 def test_a_killed_worker_does_not_lose_the_search(client):
     """Check that what a dead worker held and did is done again."""
     time.sleep(3)  # dask would by now have dropped copies, if it were let

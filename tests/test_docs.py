@@ -169,7 +169,7 @@ def pages():
 # Each imports all anew; most train for longer.
 QUICK = [
     str(Path("docs", f"{name}.md"))
-    for name in ("faq", "guide/open_set_recognition", "guide/scores", "guide/text", "index")
+    for name in ("guide/open_set_recognition", "guide/scores", "guide/text")
 ]
 
 

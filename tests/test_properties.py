@@ -23,7 +23,10 @@ from sk_center.metrics import (
     oscr_score,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:The columns [0-9, ]+ of X vary by less"),
+]
 RULES = ("ema", "sum", "wen", "cumulative", "fixed")
 # What a user may do wrong with data that these tests draw, in the words of the errors.
 DOCUMENTED = (

@@ -272,6 +272,7 @@ def test_folds_without_outsiders(scoring):
     assert np.isnan(search.cv_results_[f"mean_test_{name}"]).all()
 
 
+@pytest.mark.filterwarnings("ignore:More calibration samples")
 def test_folds_without_outsiders_have_rates_of_known_samples():
     """Check that scorers about known samples alone need no outsiders."""
     X, y = clouds()

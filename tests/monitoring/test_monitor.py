@@ -119,6 +119,7 @@ def test_labels_tell_shifts_from_outsiders():
     assert without.statistic_["outsiders"] == 1
 
 
+@pytest.mark.filterwarnings("ignore:More calibration samples")
 def test_other_mixture_of_classes_is_no_shift_of_a_class():
     """Check that a class that becomes frequent raises the alarm of the stream alone."""
     rng = np.random.default_rng(0)
@@ -166,6 +167,9 @@ def test_memory_does_not_grow():
     assert_allclose(np.exp(monitor.history_[-1, 2]), monitor.statistic_["stream"])
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Samples far from all|These( predicted)? classes have too few"
+)
 def test_reference_samples_take_the_place_of_calibration_samples():
     """Check after folds, under the guarantee of classes, and of a stream with outsiders."""
     rng = np.random.default_rng(0)

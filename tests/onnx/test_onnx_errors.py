@@ -51,6 +51,7 @@ def test_other_estimators(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.filterwarnings("ignore:More calibration samples")
 @pytest.mark.parametrize(
     ("score", "message"),
     [

@@ -42,6 +42,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all|The relative Mahalanobis")
 @pytest.mark.parametrize(
     ("score", "calibration"),
     [
@@ -104,6 +105,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Only [0-9.]+ %")
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.filterwarnings("ignore:Classes with too few calibration samples")
 @pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
@@ -116,6 +118,7 @@ def test_variants(name, tmp_path):
     assert_same(model, tmp_path / "model.onnx", X_test)
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 def test_another_class_than_the_nearest(tmp_path):
     """Check samples that the predicted class rejects and another one accepts."""
     X, y, X_cal, y_cal, X_test = digits()
@@ -145,6 +148,7 @@ def test_two_classes(labels, tmp_path):
     assert_same(model, tmp_path / "model.onnx", X_test)
 
 
+@pytest.mark.filterwarnings("ignore:Hardly any outsider")
 @pytest.mark.parametrize(
     ("score", "calibration"),
     [

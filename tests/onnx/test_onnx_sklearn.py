@@ -112,6 +112,7 @@ def test_guarantees_around_a_forest(guarantee, tmp_path):
     assert_same(ask(tmp_path / "model.onnx", X=X), model, X)
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 def test_no_numbers_are_outsiders(tmp_path):
     """Check that samples which Python refuses are outsiders, also for a forest."""
     forest = LogisticRegression().fit(X[KNOWN], Y[KNOWN])

@@ -219,6 +219,7 @@ CALLS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 @pytest.mark.parametrize("guarantee", GUARANTEES)
 @pytest.mark.parametrize("wrap", ["pipeline", "search", "frozen"])
 @pytest.mark.parametrize("score", ["max_softmax", "max_logit", "mahalanobis"])
@@ -346,6 +347,7 @@ def test_ties_get_the_same_answer_in_any_batch(kind, name, guarantee, tmp_path):
     assert len(first) < len(new)
 
 
+@pytest.mark.filterwarnings("ignore:Only [0-9.]+ %")
 def test_strings_through_an_encoder_are_ties_too():
     """Check one decision a category for a row alone and in a batch."""
     rng = np.random.default_rng(0)
@@ -374,6 +376,9 @@ def test_dump_and_load(name, tmp_path):
         assert_array_equal(getattr(loaded, method)(queries()), expected)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Samples far from all|These( predicted)? classes have too few"
+)
 @pytest.mark.parametrize("guarantee", GUARANTEES)
 def test_classes_in_blocks_are_answered_as_at_once(guarantee, monkeypatch):
     """Check that what is scored block by block is joined in order."""
@@ -475,6 +480,7 @@ class Stubborn(ClassifierMixin, BaseEstimator):
         return np.full(len(X), self.classes_[0])
 
 
+@pytest.mark.filterwarnings("ignore:Hardly any outsider")
 def test_class_that_is_never_predicted():
     """Check that no predicted class without calibration samples breaks a guarantee."""
     X, y = clouds()

@@ -202,6 +202,7 @@ def test_answers_of_a_model_that_withholds_agree(guarantee, tmp_path):
     assert np.isclose(drawn.n_rejected / drawn.n_samples, rates).any()
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 def test_one_label_more_needs_a_wider_type():
     """Check integers of one byte beside labels that they do not hold."""
     X, y = near(400, np.random.default_rng(0))
@@ -241,6 +242,7 @@ def test_labels_and_rates_that_do_not_fit_are_refused():
     assert {*model.predict(X).tolist()} <= {-1, -2}
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 def test_support_of_the_label_does_not_matter():
     """Check that the label is in the set whatever its probability is."""
     X, y = near(400, np.random.default_rng(0))

@@ -34,6 +34,7 @@ OPEN_SET = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The relative Mahalanobis")
 @pytest.mark.parametrize("changes", OPEN_SET.values(), ids=OPEN_SET)
 def test_open_set_that_does_not_fit(changes, files, tmp_path):
     """Check that an OpenSetClassifier of parts that do not go together is refused."""

@@ -334,6 +334,7 @@ def test_settings_of_a_file_are_dropped(files, tmp_path):
     assert {*multiprocessing.active_children()} <= running
 
 
+@pytest.mark.filterwarnings("ignore:Trying to unpickle")
 def test_settings_of_an_archive_are_dropped(files, tmp_path):
     """Check that estimators by skops start no processes, nor cache what they compute."""
     inner = estimator("sklearn.linear_model._logistic.LogisticRegression", n_jobs=number(9))

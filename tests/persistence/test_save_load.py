@@ -213,6 +213,7 @@ def test_callbacks_are_left_out(tmp_path):
     assert all(row["batches"] == [] for row in loaded.history_)
 
 
+@pytest.mark.filterwarnings("ignore:Hardly any outsider|Samples far from all")
 @pytest.mark.parametrize(
     ("score", "calibration"),
     [
@@ -231,6 +232,9 @@ def test_score_and_calibration(score, calibration, tmp_path):
     assert_alike(clone(model).fit(X, Y), clone(loaded).fit(X, Y), X)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Hardly any outsider|Samples far from all|The relative Mahalanobis"
+)
 @pytest.mark.parametrize(
     "score",
     [

@@ -103,6 +103,7 @@ def test_slices_go_through_the_centers():
     assert "slice" in legend(drawn.ax_)[-1]
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 def test_regions_take_a_score_of_features():
     """Check when regions are left out, and that asking for them then is an error."""
     model, X, y = problem(score="max_softmax")

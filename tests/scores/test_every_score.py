@@ -161,6 +161,7 @@ def test_guarantee_of_every_score(score):
     assert kept[1] >= binom.ppf(1e-6, DRAWS, 0.15), kept / DRAWS
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 def test_score_of_logits_sees_the_softmax_head():
     """Check that the logits of a center-loss classifier are those of its head."""
     X, y = problem(3)
@@ -180,6 +181,7 @@ def test_score_of_logits_sees_the_softmax_head():
         assert_array_equal(model.score_samples(X), own)
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 def test_logits_of_two_classes():
     """Check that two classes get minus and plus half the decision function."""
     X, y = problem(2, True)

@@ -109,6 +109,7 @@ def loaded(path):
     return center.start, center.stop, center.own.center.numpy()
 
 
+@pytest.mark.slow
 def test_other_numbers_of_processes_go_on(teams, tmp_path):
     """Check that what three processes saved, two share."""
     path = tmp_path / "centers.pt"

@@ -138,7 +138,9 @@ def assert_same_training(model, expected):
     assert_array_equal(model.decision_function(X), expected.decision_function(X))
 
 
-@pytest.mark.parametrize("name", ["default", "schedule"])
+@pytest.mark.parametrize(
+    "name", ["default", pytest.param("schedule", marks=pytest.mark.slow)]
+)
 def test_a_killed_fit_goes_on_to_the_same_bits(name, tmp_path):
     """Check that a training that was killed by the system ends as without the kill."""
     expected = classifier(name).fit(X, y)

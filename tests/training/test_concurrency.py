@@ -160,8 +160,15 @@ def test_deterministic_nets_in_threads():
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("name", ["net", "open set"])
-@pytest.mark.parametrize("backend", ["fork", "loky", "threading"])
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        ("fork", "net"),
+        ("loky", "open set"),
+        pytest.param("fork", "open set", marks=pytest.mark.slow),
+        pytest.param("loky", "net", marks=pytest.mark.slow),
+    ],
+)
 def test_processes(backend, name):
     """Check that other processes give the same bits, after this one has trained too."""
     run(name, 0)

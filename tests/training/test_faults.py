@@ -198,6 +198,7 @@ def test_features_overflow_at_prediction(n_classes, predict_with, module):
     assert_array_equal(model.center_distances(both)[len(FAR) :], model.center_distances(X))
 
 
+@pytest.mark.filterwarnings("ignore:Hardly any outsider|Samples far from all")
 @pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
 @pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")  # scikit-learn's
 @pytest.mark.parametrize("calibration", ["conformal", "weibull"])
@@ -217,6 +218,7 @@ def test_features_overflow_at_rejection(score, calibration):
         assert_array_equal(model.predict(far), [-1] * len(far))
 
 
+@pytest.mark.filterwarnings("ignore:Hardly any outsider|Samples far from all")
 @pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
 @pytest.mark.parametrize("score", SCORE_NAMES)
 def test_nan_at_rejection(score):
@@ -228,6 +230,7 @@ def test_nan_at_rejection(score):
         model.predict(np.full((2, 4), np.nan))
 
 
+@pytest.mark.filterwarnings("ignore:Samples far from all")
 @pytest.mark.filterwarnings("ignore:No sample will ever be rejected")
 @pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning:sklearn")
 @pytest.mark.parametrize("calibration", ["conformal", "weibull"])

@@ -67,6 +67,9 @@ def test_tiny_false_rejection_rate(confidence, rate):
         model.fit(many_X, many_y)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Hardly any outsider|No sample of the class|Samples far from all"
+)
 @pytest.mark.parametrize("rate", [1e-17, 1e-310, 5e-324])
 @pytest.mark.parametrize("calibration", ["gaussian", "weibull"])
 @pytest.mark.parametrize("n_samples", [36, 300])
