@@ -53,12 +53,12 @@ for image in load_sample_images().images:
 X_textures = np.reshape(patches, (-1, 64))
 
 # %%
-# One run. Each draw deals the ten digits anew: five are known, two give the negatives,
-# three are other digits. Of the two, 100 samples train, and all others are outsiders of the
+# One run. Each draw splits the ten digits again: five are known, two give the negatives,
+# three are other digits. 100 samples of the two train, and all others are outsiders of the
 # same kind. Without a ``negative_loss`` the 100 are left out: all else is equal.
 #
-# The network is judged by two scores. The default sums what inputs, features and confidence
-# tell; ``"energy"`` sees the logits alone, which are what a ``negative_loss`` trains.
+# The network is judged by two scores. The default sums inputs, features and confidence;
+# ``"energy"`` uses only the logits, which a ``negative_loss`` trains.
 
 
 def run(draw, negative_loss, score):
