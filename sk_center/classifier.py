@@ -49,10 +49,10 @@ class CenterLossClassifier(
 ):
     """Neural network classifier whose classes are compact clouds around centers.
 
-    It minimizes cross entropy plus ``lambda_center`` times center loss [1]_, so that
-    the features of a class gather around one center. A sample belongs to the nearest
-    center; its distances to the centers tell how unlike the training data it is, by which
-    :class:`~sk_center.OpenSetClassifier` rejects samples of none of the classes.
+    It minimizes cross entropy plus ``lambda_center`` times center loss [1]_, so that the
+    features of a class gather around one center. A sample is assigned to the nearest
+    center; from its distances to the centers :class:`~sk_center.OpenSetClassifier` decides
+    whether to reject it as a sample of none of the classes.
 
     Parameters
     ----------
@@ -61,72 +61,73 @@ class CenterLossClassifier(
         softmax head and the centers, and finds D by a dry run. ``"auto"`` is
         :class:`~sk_center.networks.MLP` for 2-D X and
         :class:`~sk_center.networks.ConvNet` for 4-D X (n_samples, channels, height,
-        width). A class is called with the ``module__`` parameters; an instance is
-        copied, so its weights are the start of every fit, and takes no such parameters; a
-        function is used as it is, or, where there are ``module__`` parameters, called with
-        them to make the module. Modules get float32.
+        width). A class is called with the ``module__`` parameters; an instance is copied,
+        so every fit starts from its weights, and takes no such parameters; a function is
+        used as it is, or, if there are ``module__`` parameters, called with them to create
+        the module. Modules get float32.
 
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Sizes of the dense layers of the ``"auto"`` networks; the last is the number of
         features D. ``"auto"`` is (512, 128) for tables and (128,), behind convolutions, for
-        images. Wider and more layers learn more and take more time: (2048, 128) and
+        images. Wider and more layers can learn more and take more time: (2048, 128) and
         (512, 512, 128) take 2.5 times as long as the default on 16 columns. One layer alone
-        is a linear map of a table. D of 2 can be drawn, and costs much accuracy with many
+        is a linear map of a table. D = 2 can be plotted, but loses much accuracy with many
         classes; from 16 on D hardly matters.
 
     lambda_center : float, default=0.1
-        Weight of the center loss, at least 0. Larger makes clouds more compact, at some
-        size at the price of accuracy; 0 is plain softmax training. On digits, LETTER and
-        MNIST 0.01 to 0.3 did alike, 0 lost 1 to 3 points of OSCR and 1 up to 1.5: search it
-        on a log scale, with :class:`~sk_center.LeaveClassesOut`.
+        Weight of the center loss, at least 0. Larger values make clouds more compact, and
+        too large ones cost accuracy; 0 is plain softmax training. On digits, LETTER and
+        MNIST 0.01 to 0.3 gave equal results, 0 lost 1 to 3 points of OSCR and 1 up to 1.5:
+        search it on a log scale, with :class:`~sk_center.LeaveClassesOut`.
 
     anchors : array-like of shape (n_classes, D), "simplex", callable or None, default=None
         Centers that do not move, and minus the distances to them as the logits: class
-        anchor clustering [2]_, but for center loss, which squares the distance to the
-        anchor. ``"simplex"`` is the corners of a regular simplex of radius 10, which takes
-        D of at least n_classes - 1; a callable gets the shape (n_classes, D) and returns
-        such an array, ``lambda shape: simplex_etf(shape, radius=3)`` a simplex of another
+        anchor clustering [2]_, except that center loss squares the distance to the anchor.
+        ``"simplex"`` is the corners of a regular simplex of radius 10, which needs D of at
+        least n_classes - 1; a callable gets the shape (n_classes, D) and returns such an
+        array: ``lambda shape: simplex_etf(shape, radius=3)`` gives a simplex of another
         radius, see :func:`~sk_center.centers.simplex_etf`. None lets centers follow the
         features.
 
     negative_label : int, float or str, default=None
         Label of negative samples, which belong to none of the classes but are of the kind
-        to be rejected. They train the network by ``negative_loss`` (see below) and nothing
-        else: they are not among ``classes_``, have no center, and
-        :class:`~sk_center.OpenSetClassifier` does not calibrate with them. None: there are
-        none.
+        to be rejected. They are used only to train the network, by ``negative_loss`` (see
+        below): they are not among ``classes_``, have no center, and
+        :class:`~sk_center.OpenSetClassifier` does not calibrate with them. None means that
+        there are no negative samples.
 
     predict_with : {"center", "softmax"}, default="center"
         Whether predictions come from the distances to the centers or from the softmax
-        head. With center loss both are about as accurate; at ``lambda_center=0`` centers
-        are not, and the softmax head is the honest baseline.
+        head. With center loss both are about equally accurate; with ``lambda_center=0`` the
+        centers are less accurate, and the softmax head is the fair baseline.
 
     max_epochs : int, default=40
-        Passes over the data, at least 1; time grows with them. Too few cost accuracy and
-        leave clouds wide, more gain ever less. See ``early_stopping``.
+        Passes over the data, at least 1; training time is proportional to them. Too few
+        cost accuracy and leave clouds wide; beyond some number more gain little. See
+        ``early_stopping``.
 
     lr : float, default=0.003
-        Largest learning rate of the optimizer, above 0. Larger learns faster and ends less
-        exact, or in a loss that is not finite, which is an error; smaller takes more
-        epochs. Tune it first.
+        Largest learning rate of the optimizer, above 0. Larger values learn faster but less
+        precisely, or end in a loss that is not finite, which is an error; smaller ones take
+        more epochs. Tune it first.
 
     lr_schedule : {"cosine"} or None, default="cosine"
         Course of the learning rate over the steps of a ``fit``: ``"cosine"`` rises to
-        ``lr`` in the first tenth of them and falls to zero like half a cosine, so that a
-        training ends calmly. None keeps ``lr``, which takes about three times as many
-        epochs, at a smaller ``lr``, for the same accuracy. The rate is ``lr`` as well in
-        ``partial_fit`` and with ``early_stopping``, where nobody knows how many steps will
-        follow, and a :class:`skorch.callbacks.LRScheduler` among ``callbacks`` sets its
-        own instead.
+        ``lr`` in the first tenth of them and falls to zero like half a cosine, so that
+        training converges. None keeps ``lr``, which takes about three times as many epochs,
+        at a smaller ``lr``, for the same accuracy. The rate is also ``lr`` in
+        ``partial_fit`` and with ``early_stopping``, where the number of steps is unknown,
+        and a :class:`skorch.callbacks.LRScheduler` among ``callbacks`` sets its own rate
+        instead.
 
     batch_size : "auto" or int, default="auto"
         Samples of a training step, at least 1. ``"auto"`` is 32 up to 1024 samples, 64 up
-        to 4096, and 128 beyond. Larger makes fewer and faster steps of an epoch, and so
-        takes more epochs or a larger ``lr``. Prediction chooses a size of its own.
+        to 4096, and 128 beyond. Larger batches make epochs faster with fewer steps, and so
+        take more epochs or a larger ``lr``. Prediction chooses its own batch size.
 
     optimizer : torch optimizer class, default=torch.optim.Adam
         Takes the ``optimizer__`` parameters, such as ``optimizer__weight_decay``. Another
-        class wants another ``lr``.
+        class needs another ``lr``.
 
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Copied for each fit; parameters are reached as ``callbacks__<name>__<parameter>``.
@@ -135,62 +136,64 @@ class CenterLossClassifier(
 
     class_weight : dict or "balanced", default=None
         Positive weights of the classes in both terms of the loss, multiplied with
-        ``sample_weight``, in training and nowhere else. ``"balanced"`` makes every class
-        weigh the same.
+        ``sample_weight``, used only in training. ``"balanced"`` gives every class the same
+        total weight.
 
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the data, stop when their loss no
         longer falls, and return to the best epoch. It costs that share of the training
-        data, and the learning rate stays ``lr``: take it where ``max_epochs`` are more than
-        needed. Otherwise all data train.
+        data, and the learning rate stays ``lr``: use it if ``max_epochs`` is more than
+        needed. Otherwise all data are used for training.
 
     validation_fraction : float, default=0.1
         Share of the data held out, in (0, 1), stratified by class, with
-        ``early_stopping=True``. Larger stops less by chance, and leaves less to train: 0.3
-        lost half a point of OSCR on digits and LETTER.
+        ``early_stopping=True``. A larger share stops less often by chance, and leaves less
+        to train: 0.3 lost half a point of OSCR on digits and LETTER.
 
     n_iter_no_change : int, default=10
         Epochs without a smaller validation loss after which early stopping stops, at least
-        1. Larger trains longer, smaller may stop by chance.
+        1. Larger values train longer, smaller ones may stop by chance.
 
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit instead of starting anew, with a schedule
-        of its own. ``lr``, ``lr_schedule``, ``max_epochs``, ``batch_size``,
+        Whether ``fit`` continues from the last fit instead of starting again, with a new
+        schedule. ``lr``, ``lr_schedule``, ``max_epochs``, ``batch_size``,
         ``lambda_center``, ``lambda_norm`` and ``verbose`` may change in between, and so may
-        what is no parameter of the network: ``class_weight``, ``predict_with``, and
-        ``negative_label`` where there was one.
-        Changes of others, such as ``alpha``, wait for a fit that starts anew.
-        Copies and pickles keep the optimizer only with it, or after ``partial_fit``.
+        parameters that do not belong to the network: ``class_weight``, ``predict_with``,
+        and ``negative_label`` if there was one. Changes of others, such as ``alpha``, take
+        effect in a fit that starts again.
+        Copies and pickles keep the optimizer only with ``warm_start=True``, or after
+        ``partial_fit``.
 
     device : str or torch.device, default="auto"
-        Where to compute. ``"auto"`` takes the accelerator that torch finds, as CUDA, MPS or
-        XPU, else the CPU, see :class:`~sk_center.CenterLossNet`; ``net_.device`` tells.
+        Where to compute. ``"auto"`` is the accelerator that torch finds, such as CUDA, MPS
+        or XPU, else the CPU, see :class:`~sk_center.CenterLossNet`; ``net_.device`` holds
+        the choice.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the first weights, the order of batches, dropout and the validation
         split. With an int, two fits on one CPU are equal to the last bit, and the global
-        generators of torch and numpy are left as they were.
+        generators of torch and numpy are unchanged.
 
     verbose : int or bool, default=0
-        Whether to print a line an epoch: 0, the least, does not, 1 does. In any case the
+        Whether to print a line per epoch: 0, the least, does not, 1 does. In any case the
         logger ``"sk_center"`` of :mod:`logging` gets such a line at level INFO.
 
     **skorch_params : dict
         Every other parameter of :class:`~sk_center.CenterLossNet`, which describes them, by
-        its skorch name; a misspelled one is an error that names the nearest.
+        its skorch name; a misspelled one is an error that names the closest valid one.
 
         - Network and optimizer: ``module__<name>``, ``optimizer__<name>``.
         - Loss: ``criterion__label_smoothing``, ``lambda_norm``, and for negative samples
           ``negative_loss``, here ``"entropic"`` by default, with ``negative_loss__weight``
           and ``negative_loss__min_norm``.
         - Centers and logits: ``alpha``, ``center_update``, ``center``, ``head``,
-          ``metric``. ``alpha`` seldom matters, since ``fit`` ends with the exact class
+          ``metric``. ``alpha`` rarely matters, since ``fit`` ends with the exact class
           means.
         - Data: ``train_split``, ``iterator_train__num_workers``,
           ``iterator_train__resident``, ``dataset``.
         - Speed and memory: ``compile``, ``precision``, ``gradient_accumulation_steps``,
           ``deterministic``.
-        - ``checkpoint_dir``, ``checkpoint_every``: a fit that was killed goes on when it is
+        - ``checkpoint_dir``, ``checkpoint_every``: a fit that was killed resumes when it is
           called again.
 
     Attributes
@@ -222,7 +225,7 @@ class CenterLossClassifier(
         ``X.shape[1]`` in ``fit``; not set for a Dataset.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Column names, where X had names that are strings.
+        Column names, if all column names of X are strings.
 
     See Also
     --------
@@ -233,7 +236,7 @@ class CenterLossClassifier(
 
     Notes
     -----
-    The loss is that of equation 5 of [1]_, as means over a batch: the formula stands in
+    The loss is that of equation 5 of [1]_, as means over a batch: see the formula in
     :class:`~sk_center.CenterLossNet`.
 
     With d the Euclidean distances to the centers, ``decision_function`` is -d,
@@ -242,14 +245,14 @@ class CenterLossClassifier(
     those of the softmax head on the training data (least cross entropy), because the
     likelihood of the training labels would make them overconfident.
 
-    Where ``torch.distributed`` is initialized, as under ``torchrun``, ``fit`` is called on
-    every process with the same data, each trains on its part of every batch, and all end
-    with the same estimator.
+    If ``torch.distributed`` is initialized, as under ``torchrun``, call ``fit`` on every
+    process with the same data: each trains on its part of every batch, and all end with the
+    same estimator.
 
     The effect of larger and smaller parameters was measured on digits of scikit-learn, with
     6 known and 4 unknown classes, LETTER, with 13 known letters and 13 unknown ones, and
-    MNIST, over several draws of the classes. OSCR is that of
-    :func:`~sk_center.metrics.oscr_score`, and a point of it 0.01.
+    MNIST, over several draws of the classes. OSCR is :func:`~sk_center.metrics.oscr_score`,
+    and a point is 0.01.
 
     From scikit-learn 1.9 on, ``set_callbacks`` takes its callbacks, such as
     :class:`sklearn.callback.ProgressBar`. Each epoch is a task; a callback that scores gets
@@ -271,8 +274,8 @@ class CenterLossClassifier(
     >>> classifier.score(X[1::2], y[1::2]) > 0.9
     True
 
-    A wine with three times as much of everything gets probabilities as sure as those of a
-    real one, but it is far from all centers:
+    A wine with all values tripled gets probabilities as high as those of a real one, but it
+    is far from all centers:
 
     >>> wine, nonsense = X[0], 3 * X[0]
     >>> classifier.predict_proba([wine, nonsense]).max(axis=1).round(2)
@@ -390,7 +393,7 @@ class CenterLossClassifier(
         ------
         ValueError
             If the data, a parameter or the training loss is invalid. The result of an
-            earlier ``fit`` is then still there.
+            earlier ``fit`` is then kept.
 
         Warns
         -----
@@ -398,11 +401,11 @@ class CenterLossClassifier(
             If y holds no sample of a ``negative_label`` that is given.
 
         UserWarning
-            If training was interrupted. Ctrl-C ends the epoch at hand after the batch at
-            hand and training with it, and the classifier is fitted all the same:
-            ``n_iter_`` tells the number of epochs. Before the first batch is trained, and a
-            second time while the epoch is judged or the centers are found, Ctrl-C raises
-            KeyboardInterrupt, and the result of an earlier ``fit`` is still there.
+            If training was interrupted. Ctrl-C ends training after the current batch, and
+            the classifier is fitted nevertheless: ``n_iter_`` is the number of epochs.
+            Before the first batch is done, and for the second time during validation or the
+            computation of the centers, Ctrl-C raises KeyboardInterrupt, and the result of
+            an earlier ``fit`` is kept.
         """
         context = self._init_callback_context(max_subtasks=self.max_epochs)
         task = Task(context, self, X, y, sample_weight).begin()
@@ -437,10 +440,10 @@ class CenterLossClassifier(
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch on the given samples, going on from what is fitted.
+        """Train for one epoch on the given samples, continuing an earlier fit.
 
-        The centers are then the moving averages of training, not the class means over
-        all data, of which only the last part is at hand.
+        The centers are then the moving averages of training, not the class means over all
+        data, of which only the last part is available.
 
         Parameters
         ----------
@@ -454,7 +457,7 @@ class CenterLossClassifier(
             All classes that will ever appear; needed in the first call.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, taken as they are: each call sees but a part of them.
+            Non-negative weights, not normalized, since each call sees only some of them.
 
         Returns
         -------
@@ -465,8 +468,8 @@ class CenterLossClassifier(
         ------
         ValueError
             If ``classes`` is missing in the first call or differs from the fitted ones,
-            y holds a label that is not among them, or a parameter does not go with it:
-            ``early_stopping=True`` and ``class_weight="balanced"`` do not.
+            y holds a label that is not among them, or a parameter cannot be used here:
+            ``early_stopping=True`` or ``class_weight="balanced"``.
 
         Warns
         -----

@@ -49,10 +49,9 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         + lambda_norm * 1/2 * mean_B( w * sum_D( f^2 ) )
 
     with w the sample weights, or 1. The first two terms are those of [1]_, as means over
-    the batch. Use it where a skorch net is at home: with callbacks, a net of your own
-    making, labels that already are class indices.
-    :class:`~sk_center.CenterLossClassifier` builds one and adds all that scikit-learn
-    expects.
+    the batch. Use it in a skorch program: with callbacks, a net of your own, labels that
+    already are class indices. :class:`~sk_center.CenterLossClassifier` builds such a net
+    and adds the interface that scikit-learn expects.
 
     Parameters
     ----------
@@ -65,87 +64,89 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         Further positional arguments of :class:`skorch.NeuralNetClassifier`.
 
     lambda_center : float, default=0.1
-        Weight of the center loss, at least 0. Larger makes the clouds of the classes more
-        compact, too large a weight costs accuracy. Zero is plain softmax training.
+        Weight of the center loss, at least 0. Larger values make the clouds of the classes
+        more compact, too large ones cost accuracy. Zero is plain softmax training.
 
     alpha : float, default=0.9
-        Share of the old center that an update retains, in [0, 1). Larger makes centers
-        calmer, and lets them lag behind the features, see :class:`~sk_center.Center`.
-        Unlike those of a :class:`~sk_center.CenterLossClassifier` they stay these moving
-        averages when training ends.
+        Share of the old center that an update retains, in [0, 1). Larger values make
+        centers steadier, but let them lag behind the features, see
+        :class:`~sk_center.Center`. Unlike those of a
+        :class:`~sk_center.CenterLossClassifier` they remain moving averages when training
+        ends.
 
     center_update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
-        Update rule of the centers, see :class:`~sk_center.Center`. ``"fixed"`` makes
-        anchors of the first centers.
+        Update rule of the centers, see :class:`~sk_center.Center`. ``"fixed"`` turns the
+        first centers into anchors.
 
     center : array-like of shape (n_classes, D), "simplex" or callable, default=None
-        The first centers, see :class:`~sk_center.Center`. To be given with
-        ``center_update="fixed"``, of which anchors else are random points near zero.
+        The first centers, see :class:`~sk_center.Center`. Give them with
+        ``center_update="fixed"``; otherwise the anchors are random points near zero.
 
     head : {"linear", "distance"}, default="linear"
-        What the cross entropy is of: a dense layer, or minus the distances to the centers,
-        which is meant for anchors.
+        The logits of the cross entropy: a dense layer, or minus the distances to the
+        centers, which is meant for anchors.
 
     metric : {"euclidean", "cosine"}, default="euclidean"
-        ``"cosine"`` brings features to length one, so that only directions count. It takes
+        ``"cosine"`` brings features to length one, so that only directions count. It needs
         a larger ``lambda_center``, about 1 to 10.
 
     precision : {"float32", "bf16"}, default="float32"
         Precision the module computes features in; ``"bf16"`` is torch's autocast. It is
-        faster where the processor has instructions for it.
+        faster if the processor has instructions for it.
 
     lambda_norm : float, default=0.0
-        Weight of the penalty on the norm of features, at least 0. Larger makes them
+        Weight of the penalty on the norm of features, at least 0. Larger values make them
         shorter.
 
     negative_loss : {"background", "entropic", "objectosphere"}, default=None
-        What negative samples, those of the label ``n_classes``, are trained for, see
-        :class:`~sk_center.CenterLossClassifier`. None: there are none. ``"background"``
-        takes ``head="linear"``; logits then have one column more, and ``predict`` returns
-        ``n_classes`` where it is the largest. ``"objectosphere"`` takes
-        ``negative_loss__weight`` and ``negative_loss__min_norm``.
+        Loss of negative samples, those of the label ``n_classes``, see
+        :class:`~sk_center.CenterLossClassifier`. None means that there are no negative
+        samples. ``"background"`` needs ``head="linear"``; logits then have one column more,
+        and ``predict`` returns ``n_classes`` where it is the largest. ``"objectosphere"``
+        takes ``negative_loss__weight`` and ``negative_loss__min_norm``.
 
     n_classes : int, default=None
         Number of classes; by default one more than the largest label of the first fit.
-        To be given with ``negative_loss``, where y is None, and where the first fit may
-        lack the last classes.
+        Give it with ``negative_loss``, if y is None, or if the first fit may lack the last
+        classes.
 
     track_centers : bool, default=True
-        Whether batches move the centers where ``lambda_center=0`` too. Without center loss
-        nothing asks for them in training, and a small step takes a third less time.
+        Whether batches move the centers also with ``lambda_center=0``. Without center loss
+        training does not need them, and a small step takes a third less time.
 
     gradient_accumulation_steps : int, default=1
-        Batches whose gradients make one step of the optimizer, that of one batch with all
-        their samples. Raise it, and lower ``batch_size``, for steps that do not fit into
-        memory; the time stays that of the small batches. Centers move batch by batch.
+        Batches whose gradients are accumulated for one step of the optimizer, equal to a
+        step on one batch of all their samples. Raise it, and lower ``batch_size``, if a
+        batch does not fit into memory; the time is that of the small batches. Centers move
+        batch by batch.
 
     deterministic : bool, default=False
         Whether training takes only algorithms of torch that give the same bits each time,
-        as on a CPU they all do; on a GPU, sums over a class are else added up in any order.
-        torch then asks for the environment variable ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
+        as all do on a CPU; on a GPU, sums over a class are otherwise computed in any order.
+        torch then needs the environment variable ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
 
     checkpoint_dir : str or path-like, default=None
         Folder for checkpoints. If the process dies in the middle of a training, the same
-        call with the same data goes on from the last one, on a CPU to the same bits as
-        without the break: network, optimizer, centers, random generators, and what
-        callbacks keep in attributes that end in an underscore, such as a schedule. Several
-        trainings may share the folder. A training that ends deletes its file. None writes
-        none.
+        call with the same data resumes from the last one, on a CPU with the same bits as
+        without the break. A checkpoint holds network, optimizer, centers, random
+        generators, and the attributes of callbacks that end in an underscore, such as a
+        schedule. Several trainings may share the folder. A training that ends deletes its
+        file. None writes no checkpoints.
 
     checkpoint_every : int, default=1
-        Number of epochs from one checkpoint to the next. Larger writes less, and loses more
-        epochs when the process dies.
+        Number of epochs from one checkpoint to the next. Larger values write less, and lose
+        more epochs when the process dies.
 
     criterion : torch loss class, default=torch.nn.CrossEntropyLoss
-        The loss on the logits. It is asked for one value per sample
-        (``criterion__reduction="none"``) so that weights can enter.
+        The loss on the logits. It must return one value per sample
+        (``criterion__reduction="none"`` is set), so that weights can enter.
 
     optimizer : torch optimizer class, default=torch.optim.Adam
         The optimizer; it gets the ``optimizer__`` parameters.
 
     lr : float, default=0.001
-        Learning rate, above 0. Larger learns in fewer epochs and ends less exact; far too
-        large, the loss becomes infinite. Another optimizer takes another one.
+        Learning rate, above 0. Larger values learn in fewer epochs but less precisely; with
+        far too large ones the loss becomes infinite. Another optimizer needs another rate.
 
     lr_schedule : {"cosine"}, default=None
         Course of the learning rate over a training of ``max_epochs`` epochs: ``"cosine"``
@@ -154,19 +155,19 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         :class:`skorch.callbacks.LRScheduler` among the callbacks, which sets its own.
 
     train_split : callable, default=None
-        As in skorch, but by default all data train.
+        As in skorch, but by default all data are used for training.
 
     iterator_train : class, default=TensorBatches
         Iterates over training batches, see :class:`~sk_center.batches.TensorBatches`, which
         takes the ``iterator_train__`` parameters; ``torch.utils.data.DataLoader`` does too.
 
     iterator_train__shuffle : bool, default=True
-        Whether every epoch has an order of its own. Switch it off for samples that must
-        keep their order.
+        Whether to shuffle in every epoch. Turn it off for samples that must keep their
+        order.
 
     iterator_valid : class, default=TensorBatches
-        Iterates over batches of validation and inference. Their size is chosen by the
-        widest layer; ``iterator_valid__batch_size`` sets it, smaller takes less memory.
+        Iterates over batches of validation and inference. Their size depends on the widest
+        layer; ``iterator_valid__batch_size`` sets it, smaller batches take less memory.
 
     dataset : class, default=ArrayDataset
         Wraps arrays and tensors, see :class:`~sk_center.batches.ArrayDataset`.
@@ -174,23 +175,23 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
     compile : bool, default=False
         Whether torch compiles the training step (network, loss, centers) and inference,
         with the ``compile__`` parameters; ``compile__mode="reduce-overhead"`` asks for CUDA
-        graphs. It pays where many equal steps follow: the first takes up to a minute. With
-        the default backend take torch 2.13: that of 2.8 moves centers wrongly.
+        graphs. It pays off if many equal steps follow: the first takes up to a minute. With
+        the default backend use torch 2.13: that of 2.8 moves centers wrongly.
 
     device : str, torch.device or None, default="auto"
-        Where to compute. ``"auto"`` takes what ``torch.accelerator`` names, as CUDA, MPS or
-        XPU, but the CPU where there is none, or where that lacks an operator or a dtype of
-        the module, as MPS has no float64. A line in the log says which, and the parameter
-        has it from then on. None leaves everything where it is.
+        Where to compute. ``"auto"`` is the device of ``torch.accelerator``, such as CUDA,
+        MPS or XPU, but the CPU if there is none, or if it lacks an operator or a dtype of
+        the module, as MPS lacks float64. The choice is logged, and the parameter holds it
+        from then on. None leaves everything where it is.
 
     verbose : int, default=0
-        Whether skorch prints a line an epoch.
+        Whether skorch prints a line per epoch.
 
     **kwargs : dict
         Every other parameter of :class:`skorch.NeuralNetClassifier`, with its defaults and
-        not those of :class:`~sk_center.CenterLossClassifier`: ``max_epochs=10``, of which
-        more take longer and learn more, and ``batch_size=128``, of which larger makes fewer
-        and faster steps of an epoch.
+        not those of :class:`~sk_center.CenterLossClassifier`: ``max_epochs=10``, more take
+        longer and learn more, and ``batch_size=128``, larger batches make epochs faster
+        with fewer steps.
 
     Attributes
     ----------
@@ -202,16 +203,16 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         Whether Ctrl-C ended the last training.
 
     history_ : skorch.history.History
-        One entry an epoch with ``train_loss`` and, where there is validation data,
-        ``valid_loss`` and ``valid_loss_best``. Batches are recorded only when a
-        callback asks for them by having an ``on_batch_...`` method, or is one of
-        skorch's that read them from the history.
+        One entry per epoch with ``train_loss`` and, if there are validation data,
+        ``valid_loss`` and ``valid_loss_best``. Batches are recorded only if a callback has
+        an ``on_batch_...`` method, or is one of those of skorch that read them from the
+        history.
 
     n_classes_ : int
         Number of classes.
 
     example_ : tensor of shape (2, ...) or dict of tensors
-        Zeros of the form and dtype in which the module gets samples.
+        Zeros of the shape and dtype in which the module gets samples.
 
     width_ : int
         Numbers that a sample becomes in the widest layer, which sets the size of inference
@@ -221,15 +222,15 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
     --------
     CenterLossClassifier : The scikit-learn classifier.
     sk_center.losses.center_loss : The loss, for a training loop of your own.
-    sk_center.networks.CenterModule : What ``module_`` is.
+    sk_center.networks.CenterModule : The class of ``module_``.
 
     Notes
     -----
-    Ctrl-C, or a callback that raises KeyboardInterrupt, ends training. The batches of the
-    epoch end at once and its training loss is that of the batches so far; validation and
+    Ctrl-C, or a callback that raises KeyboardInterrupt, ends training. The epoch ends after
+    the current batch, and its training loss is that of the batches so far; validation and
     ``on_epoch_end`` still take place. An epoch without a step of the optimizer is dropped.
-    Where that is the first, and on a second Ctrl-C during validation, KeyboardInterrupt
-    goes to the caller.
+    If that is the first, and on a second Ctrl-C during validation, KeyboardInterrupt is
+    raised.
 
     References
     ----------
@@ -355,8 +356,8 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
             If a parameter or a label in y is invalid, or the training loss is not finite.
 
         IndexError
-            If a label that a Dataset holds is outside the classes: nobody reads them
-            before the batches come.
+            If a label in a Dataset is outside the classes: they are first read batch by
+            batch.
         """
         if not (self.warm_start and self.initialized_):
             self.measure(X, y)
@@ -369,7 +370,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         classes: ArrayLike | None = None,
         **fit_params: Any,
     ) -> Self:
-        """Train further, without starting anew.
+        """Continue training.
 
         Parameters
         ----------
@@ -393,8 +394,8 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         Raises
         ------
         ValueError
-            As :meth:`fit` does; the first call finds the classes, and a later one takes no
-            others.
+            As :meth:`fit` does; the first call determines the classes, and later calls take
+            no others.
 
         IndexError
             As :meth:`fit` does.
@@ -407,7 +408,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
             self.measure(X, y)
             self.initialize()
         fit_params.setdefault("_routing_method", "partial_fit")
-        # As skorch does, but for a KeyboardInterrupt, which there ends any training.
+        # As skorch does, except for a KeyboardInterrupt, by which skorch ends any training.
         self.notify("on_train_begin", X=X, y=y)
         self.fit_loop(X, y, **fit_params)
         self.notify("on_train_end", X=X, y=y)
@@ -442,7 +443,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         X: Batch | None = None,
         training: bool = False,
     ) -> Tensor:
-        """Return the loss of a batch, cross entropy plus what the parameters add.
+        """Return the loss of a batch, cross entropy plus the terms that the parameters add.
 
         Parameters
         ----------
@@ -490,6 +491,6 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         return self.get_params_for("negative_loss") if chosen else None
 
     def _loss_of(self, X, y, **fit_params):
-        """Return the loss of a batch, and logits and features: what is compiled."""
+        """Return the loss of a batch, and logits and features; this is compiled."""
         y_pred = self.infer(X, **fit_params)
         return self.get_loss(y_pred, y, X=X, training=True), y_pred

@@ -1,1 +1,1 @@
-"""What CenterLossClassifier does before its net trains and when it predicts."""
+"""Checks, construction, training and prediction of CenterLossClassifier."""

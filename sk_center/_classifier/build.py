@@ -70,7 +70,7 @@ def resolved(classifier, n_samples):
     batch_size = classifier.batch_size
     if batch_size == "auto":
         batch_size = auto_batch_size(n_samples)
-    # Nobody knows when a training ends that may stop early.
+    # With early stopping the number of steps is not known in advance.
     lr_schedule = None if classifier.early_stopping else classifier.lr_schedule
     return {"batch_size": batch_size, "lr_schedule": lr_schedule}
 
@@ -151,7 +151,7 @@ def set_anchors(anchors, params):
 
 
 def check_net_params(params, module, optimizer):
-    """Raise ValueError if a parameter with a prefix is none of what it is for."""
+    """Raise ValueError if a prefixed parameter is not an argument of its target."""
     if isinstance(module, type):
         check_prefixed(params, "module", module)
     check_prefixed(params, "optimizer", optimizer, also=("param_groups",))

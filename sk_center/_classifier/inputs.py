@@ -1,4 +1,4 @@
-"""Checks of what a classifier is given: samples, labels, weights."""
+"""Checks of the arguments of fit: samples, labels, weights."""
 
 from collections.abc import Mapping
 
@@ -27,9 +27,9 @@ from sk_center.batches.datasets import (
     sample_of,
 )
 
-# A rounding by more than this share of the standard deviation loses what a column tells.
+# Rounding by more than this share of the standard deviation makes a column useless.
 LOST_SHARE = 0.1
-# Weights that float32 holds together with what they are multiplied with.
+# The largest weight whose products with losses stay finite in float32.
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 
 
@@ -56,7 +56,7 @@ def check_streams(estimator):
 
 
 def check_inputs(estimator, X):
-    """Return samples to predict for as something that the net takes."""
+    """Return samples to predict in a form that the net takes."""
     if isinstance(X, Dataset):
         check_sample_shape(estimator, dataset_shape(X))
         return LabelledDataset(X)
@@ -103,7 +103,7 @@ def check_training_inputs(estimator, X, y, reset):
 
 
 def warn_of_lost_digits(X):
-    """Warn of columns whose values float32 cannot tell apart, as of times since 1970."""
+    """Warn of columns whose values float32 cannot distinguish, such as times since 1970."""
     X = as_array(X)
     names = getattr(X, "columns", None) if hasattr(X, "iloc") else None
     if (names is None and not (isinstance(X, np.ndarray) and X.ndim == 2)) or not len(X):
@@ -147,7 +147,7 @@ def checked_tensor(X):
 
 
 def checked_dict(estimator, X, reset=False):
-    """Return several inputs by name as something that can be indexed by samples."""
+    """Return several inputs by name in a form that can be indexed by samples."""
     parts = {name: as_array(part) for name, part in X.items()}
     for name, part in parts.items():
         part = check_array(
@@ -202,7 +202,7 @@ def plain_inputs(estimator, X):
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         X = X.astype(np.float32, copy=False)
-        return X if np.isfinite(X.sum()) else None  # scikit-learn looks closer
+        return X if np.isfinite(X.sum()) else None  # scikit-learn finds the values
 
 
 def check_sample_shape(estimator, shape):
@@ -215,7 +215,7 @@ def check_sample_shape(estimator, shape):
 
 
 def check_labels(X, y):
-    """Return labels as something that scikit-learn checks, those of a Dataset found."""
+    """Return labels for scikit-learn to check; those of a Dataset are read from it."""
     if isinstance(X, Dataset) and y is None:
         y = labels_of(check_dataset(X))
     if isinstance(y, torch.Tensor):
@@ -234,9 +234,9 @@ def check_targets(X, y):
 
 
 def drop_weightless(X, y, sample_weight):
-    """Return samples, labels and weights without those that weigh nothing.
+    """Return samples, labels and weights without those of weight zero.
 
-    No weight is no sample: it must not make a class.
+    A sample without weight must not define a class.
     """
     if sample_weight is None:
         return X, y, None
@@ -301,7 +301,7 @@ def weights_by_class(class_weight, classes, y):
 def combined_weights(y, sample_weight, class_weight, classes, streams):
     """Return the weights of samples and classes together, or None.
 
-    Their mean is one; those of a stream, which are but a part, stay as they are.
+    Their mean is one, except in a stream, where weights stay as given.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -320,12 +320,12 @@ def combined_weights(y, sample_weight, class_weight, classes, streams):
             f"{LARGEST_WEIGHT:g} in partial_fit, which takes weights as they are; got "
             f"{weights.max():g}."
         )
-    # Rounded to nothing they would leave a class without center.
+    # Rounded to zero they would leave a class without a center.
     return weights.clip(min=SMALLEST_WEIGHT)
 
 
 def check_validation(counts, labels, validation_fraction):
-    """Raise ValueError if a part of every class cannot be held out."""
+    """Raise ValueError if some class has too few samples to hold out a part."""
     n_samples, n_classes = counts.sum(), len(counts)
     n_held_out = np.ceil(validation_fraction * n_samples)
     if counts.min() < 2 or not n_classes <= n_held_out <= n_samples - n_classes:

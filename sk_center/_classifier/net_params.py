@@ -60,7 +60,7 @@ class NetParamsMixin:
     """
 
     def _store_net_params(self, params, error):
-        """Store keyword arguments, or raise ``error`` that names the nearest right one."""
+        """Store keyword arguments, or raise ``error`` that names the closest valid one."""
         for name in params:
             if _is_net_param(name):
                 continue
@@ -102,7 +102,7 @@ class NetParamsMixin:
         params : dict
             Parameter names mapped to their values.
         """
-        # A subclass may settle parameters of the net in an __init__ that takes none.
+        # A subclass may fix parameters of the net in an __init__ without arguments.
         arguments = inspect.signature(type(self).__init__).parameters.values()
         takes_them = any(argument.kind == argument.VAR_KEYWORD for argument in arguments)
         net = self._net_params() if takes_them else {}
@@ -132,7 +132,7 @@ def check_prefixed(params, prefix, target, also=()):
     """Raise ValueError if ``target`` takes no argument of a name with this prefix."""
     try:
         arguments = inspect.signature(target).parameters
-    except (TypeError, ValueError):  # callables without a signature explain themselves
+    except (TypeError, ValueError):  # a callable without a signature raises its own error
         return
     if target is TensorBatches:
         arguments = {**arguments, **inspect.signature(DataLoader).parameters}

@@ -1,4 +1,4 @@
-"""Outputs of a batch: labels, distances, probabilities, made of logits and features."""
+"""Labels, distances and probabilities of a batch, from its logits and features."""
 
 from functools import cached_property
 
@@ -11,7 +11,7 @@ OUTPUTS = ("labels", "features", "logits", "probabilities", "distances")
 
 
 class BatchOutputs:
-    """Make of the logits and features of a batch what is asked for, and no more."""
+    """Compute the requested outputs of a batch from its logits and features."""
 
     def __init__(self, logits, features, centers, tau, by_center):
         self.logits, self.features = logits, features
@@ -27,7 +27,7 @@ class BatchOutputs:
         """Scores of which the largest decides: minus the distances, or the logits."""
         if self.by_center:
             return -self.distances
-        # The logits of a sample say nothing where some are not finite.
+        # A sample whose logits are not all finite has no meaningful logits.
         usable = torch.isfinite(self.logits).all(dim=1, keepdim=True)
         return torch.where(usable, self.logits, 0.0)
 
@@ -51,15 +51,15 @@ class BatchOutputs:
 
 
 def needs_logits(names, by_center):
-    """Return whether some of what is asked for takes the head of the network."""
+    """Return whether some of the requested outputs need the head of the network."""
     return "logits" in names or not (
         by_center or {"labels", "probabilities", "scores"}.isdisjoint(names)
     )
 
 
 def collect(batches, names, n_samples):
-    """Return what is named of each batch, as one array for each name."""
-    # Labels last: they are quick where distances are at hand.
+    """Return the named outputs of all batches, as one array for each name."""
+    # Labels last: they are cheap once distances are computed.
     names = sorted(names, key="labels".__eq__)
     found, start = {}, 0
     for batch in batches:
@@ -70,7 +70,7 @@ def collect(batches, names, n_samples):
                 if len(part) == n_samples:
                     found[name] = part
                     continue
-                if start == 0:  # room for all at once, not the parts and then all of them
+                if start == 0:  # allocated once, instead of joining the parts at the end
                     found[name] = np.empty((n_samples, *part.shape[1:]), part.dtype)
                 found[name][start:stop] = part
         start = stop

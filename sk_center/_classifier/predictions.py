@@ -1,4 +1,4 @@
-"""The methods of a classifier that predict, all of one pass through the network."""
+"""The prediction methods of a classifier, each with one pass through the network."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             If the classifier is not fitted.
 
         ValueError
-            If a name is none of those above, or X is empty, of another shape than in
+            If a name is not one of those above, or X is empty, of another shape than in
             ``fit``, or not finite.
 
         Examples
@@ -200,7 +200,7 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             return np.log(self.predict_proba(X))
 
     def logits(self, X: ArrayLike | Tensor | Dataset[Any]) -> NDArray[np.float32]:
-        """Return what the softmax head makes of the features, before the softmax.
+        """Return the logits of the softmax head.
 
         Parameters
         ----------

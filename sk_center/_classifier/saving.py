@@ -1,4 +1,4 @@
-"""Pickles and files of a classifier: the net, and the little that the net lacks."""
+"""Pickles and files of a classifier: the net, and the few attributes beside it."""
 
 import numpy as np
 
@@ -21,9 +21,9 @@ from sk_center._utils.versions import Required
 
 
 class SavingMixin:
-    """Let a classifier be pickled and saved without saying things twice."""
+    """Let a classifier be pickled and saved without duplicates."""
 
-    # In files. centers_ only where those of the network are others.
+    # In files. centers_ only if they differ from those of the network.
     _saved_state: dict = {
         "classes_": labels,
         "net_": having("get_iterator"),
@@ -38,12 +38,12 @@ class SavingMixin:
     }
 
     def __getstate__(self):
-        # First, so that pickle comes to it before it needs the classes.
+        # First, so that pickle reads it before it needs the classes.
         state = {"_required": Required.by(self), **super().__getstate__()}
         if "net_" not in state:
             return state
-        # The state of an optimizer is larger than the network, and of use only to those who
-        # train on.
+        # The state of an optimizer is larger than the network, and only needed to continue
+        # training.
         if not (self.warm_start or self._streams):
             state["net_"] = self.net_.without_optimizer()
         if np.array_equal(self.centers_, self._centers_of_net()):
@@ -61,7 +61,7 @@ class SavingMixin:
         return self.module_.center.predict().cpu().numpy()
 
     def _check_loaded(self):
-        """Complete what a file holds by what follows from it, or raise ValueError."""
+        """Set the attributes that follow from those in a file, or raise ValueError."""
         if not hasattr(self, "centers_"):
             self.centers_ = self._centers_of_net()
         of_net = shape_of(self.net_.example_)

@@ -8,7 +8,7 @@ from sk_center.batches.datasets import LabelledDataset, labels_of
 
 
 class EncodedSplit:
-    """Split as ``split`` does, and encode labels of a validation set that it brings."""
+    """Split as ``split`` does, and encode the labels of a validation set of its own."""
 
     def __init__(self, split, classes, negative_label):
         self.split = split
@@ -29,7 +29,7 @@ class EncodedSplit:
 
 
 def source_of(dataset):
-    """Return what a Subset, also one of a Subset, is a part of."""
+    """Return the dataset of which a Subset, or a Subset of one, is a part."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     return dataset

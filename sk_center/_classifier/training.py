@@ -18,7 +18,7 @@ from sk_center.batches.datasets import LabelledDataset
 
 
 def train(classifier, data, task, goes_on, epochs=None, streams=False):
-    """Train a classifier on checked data and set what it finds as attributes."""
+    """Train a classifier on checked data and set its fitted attributes."""
     X, y, weight = data
     if goes_on:
         classifier._check_classes_of_net("Training that goes on")
@@ -45,11 +45,11 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
         }
 
     seed = rng.randint(2**31 - 1)
-    # By which a checkpoint is found; where none is given, any goes on.
+    # The seed identifies a checkpoint; without one, any checkpoint is continued.
     net.seed_ = None if classifier.random_state is None else seed
 
     with (
-        torch.inference_mode(False),  # gradients, also where the caller has none
+        torch.inference_mode(False),  # gradients, even if the caller has turned them off
         torch.enable_grad(),
         seeded(seed, device_of(net)),
         unchanged_on_error(net, goes_on),
@@ -77,8 +77,8 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
 
 def update_net(net, classifier, n_samples, streams):
     """Set the parameters of a net that may change between two fits."""
-    # Class means will be at hand after training, but of a stream, and these need the
-    # moving averages earlier.
+    # After training the class means replace the moving averages, except in a stream, which
+    # needs them.
     track = streams or net.head == "distance" or net.center_update == "cumulative"
     wanted = {"lambda_norm": 0.0, **vars(classifier), **resolved(classifier, n_samples)}
     wanted["track_centers"] = track

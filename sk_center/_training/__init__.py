@@ -1,1 +1,1 @@
-"""What trains a network beside skorch: epochs, checkpoints, processes, seeds."""
+"""Training of a network beyond skorch: epochs, checkpoints, processes, seeds."""

@@ -1,4 +1,4 @@
-"""Training steps, whose gradients may wait for those of further batches."""
+"""Training steps that may accumulate the gradients of several batches."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class StepNet(NeuralNetClassifier):
             ) from error
         factor = workers.factor
         if self.gradient_accumulation_steps > 1:
-            factor *= workers.n_joint(batch)  # a sum, whose mean several batches have
+            factor *= workers.n_joint(batch)  # a sum, averaged over several batches later
         (loss if factor == 1 else loss * factor).backward()
         if workers.several and not steps_alone(self):
             loss = workers.joint_loss(loss)  # by which the optimizer decides
         return {"loss": loss, "y_pred": y_pred}
 
     def train_step(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
-        """Train on a batch, without the detour of skorch where nobody wants it.
+        """Train on a batch, without the closure of skorch where no optimizer needs it.
 
         Parameters
         ----------
@@ -118,12 +118,12 @@ class StepNet(NeuralNetClassifier):
         return step
 
     def _step_optimizer(self, step_fn):
-        """Let the optimizers step at the learning rate that is due."""
+        """Let the optimizers step at the scheduled learning rate."""
         self._schedule.before_step()
         super()._step_optimizer(step_fn)
 
     def _step_on_waiting(self):
-        """Let the optimizer step on the mean gradient over the batches that wait."""
+        """Let the optimizer step on the mean gradient of the accumulated batches."""
         n_batches, n_samples, batch = self._waiting
         if not n_batches:
             return
@@ -159,7 +159,7 @@ def listens(net, *hooks):
 def forget_casts(net):
     """Let an autocast around all of this cast weights as they are now.
 
-    Until its block ends, it goes on with those that it has cast first.
+    Until its block ends, it reuses the weights that it cast first.
     """
     if torch.is_autocast_enabled(device_of(net).type):
         torch.clear_autocast_cache()

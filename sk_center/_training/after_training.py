@@ -19,7 +19,7 @@ from sk_center.centers.distances import distances
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Samples, spread over the data, by which the temperature is found.
+# Number of samples, spread over the data, to which the temperature is fitted.
 TEMPERATURE_SAMPLES = 5_000
 
 
@@ -41,7 +41,7 @@ def centers_and_temperature(net, dataset, y, weight, streams, tau):
         centers, kept = class_means(net, dataset, y, weight, known, rows)
         if center.update != "fixed":
             center.center.copy_(torch.from_numpy(centers))
-            # Centers that no batch has moved are knowledge now, for a stream to go on from.
+            # Centers that no batch has moved count as given, so that a stream can continue.
             center.informed |= not (net.lambda_center or net.track_centers)
     if net.metric == "cosine":
         norms = np.linalg.norm(centers, axis=1, keepdims=True)
@@ -67,7 +67,7 @@ def centers_and_temperature(net, dataset, y, weight, streams, tau):
 
 
 def spread_rows(n_samples, n_classes):
-    """Return the samples that the temperature is found by, ascending."""
+    """Return the samples to which the temperature is fitted, ascending."""
     n_rows = min(n_samples, TEMPERATURE_SAMPLES, max(2**22 // n_classes, 100))
     return np.linspace(0, n_samples - 1, n_rows).astype(int)
 
@@ -89,7 +89,7 @@ def class_means(net, dataset, y, weight, known, rows):
     own = own_rows(len(y))
     if len(known[own]) < len(dataset):
         dataset = Subset(dataset, known[own])
-    # At once: small pieces would lie between the batches and keep their memory.
+    # Allocated at once: small pieces between the batches would fragment memory.
     kept = torch.zeros(len(rows), center.feature_dim, dtype=center.center.dtype)
     first, last = np.searchsorted(rows, [own.start, own.stop])
     outputs = net.forward_iter(dataset, device=device_of(net), with_logits=False)
@@ -123,7 +123,7 @@ def match_temperature(
     probabilities: NDArray[Any],
     sample_weight: NDArray[Any] | None = None,
 ) -> float:
-    """Return the temperature tau at which distances give probabilities like others.
+    """Return the temperature tau at which distances match given probabilities.
 
     It is that of least cross entropy from ``probabilities`` to
     ``softmax(-distances / tau)``, within five decades around the mean distance.

@@ -14,7 +14,7 @@ from sk_center.networks.dry_run import copied
 def chosen_device(module, example):
     """Return the accelerator, or the CPU where there is none, or where it lacks something.
 
-    The choice is told in the log. A module that is not to be run has no example.
+    The choice is logged. A module that must not be run has no example.
     """
     device = find_device("auto")
     if device.type == "cpu":
@@ -30,9 +30,9 @@ def chosen_device(module, example):
 
 
 def what_is_missing(module, example, device):
-    """Return the error by which a device says what it lacks of a training step, or None.
+    """Return the error that a device raises in a training step, or None.
 
-    That may be a dtype, as float64 on MPS, or an operator. CUDA has all of both.
+    It may lack a dtype, such as float64 on MPS, or an operator. CUDA lacks neither.
     """
     if device.type == "cuda" or example is None:
         return None
@@ -42,7 +42,7 @@ def what_is_missing(module, example, device):
         return None
     try:
         trial.to(device)
-    except (RuntimeError, TypeError) as error:  # by device, for want of a dtype
+    except (RuntimeError, TypeError) as error:  # a dtype that is missing
         return error
     try:
         with torch.enable_grad(), kept_generators(device):
@@ -52,6 +52,6 @@ def what_is_missing(module, example, device):
             (loss + center_loss(features, labels, trial.center)).backward()
     except (NotImplementedError, TypeError) as error:
         return error
-    except Exception:  # not for want of something: what it is, the training will say
+    except Exception:  # another error, which training will raise
         return None
     return None

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from sk_center._utils.torch_types import NetInput
 
 
-# Samples by which a first layer learns means and scales: those at a time, and the most that
-# are asked for one by one.
+# Samples from which a first layer learns means and scales: the size of a block, and the
+# most that are read one by one.
 BLOCK, MOST_CALLS = 4096, 1000
 
 
@@ -45,13 +45,13 @@ class PartsNet(NeuralNetClassifier):
     module_: CenterModule
     device: str | torch.device | None
     n_classes_: int
-    # Weights and width of a module that is not to be run before it has them.
+    # Weights and width of a module that must not be run before it has them.
     _given: tuple[dict[str, Tensor], int] | None = None
     # The samples, between the time they are measured and the time the parts are built.
     _dataset: Any = None
 
     def measure(self, X: NetInput, y: ArrayLike | Tensor | None = None) -> None:
-        """Find what ``initialize`` must know of the data: its form, the classes.
+        """Find the properties of the data that ``initialize`` needs: shape and classes.
 
         Parameters
         ----------
@@ -64,8 +64,8 @@ class PartsNet(NeuralNetClassifier):
         Raises
         ------
         ValueError
-            If the number of classes can be told neither from ``n_classes`` nor from ``y``,
-            or ``y`` holds what is no class index.
+            If the number of classes follows neither from ``n_classes`` nor from ``y``, or
+            ``y`` holds a value that is not a class index.
         """
         indices = None if y is None else as_indices(y)
         self._dataset = self.get_dataset(X, y)
@@ -81,7 +81,7 @@ class PartsNet(NeuralNetClassifier):
         self._check_labels(y)
 
     def _check_labels(self, y):
-        """Raise ValueError unless labels that are given are those of the classes."""
+        """Raise ValueError unless given labels are class indices."""
         if y is None:
             return
         indices = as_indices(y)
@@ -104,7 +104,7 @@ class PartsNet(NeuralNetClassifier):
         Raises
         ------
         TypeError
-            If a parameter has a name that the net does not take; the message suggests one.
+            If the net has no parameter of a name; the message suggests one.
 
         ValueError
             As :meth:`initialize_module` does.
@@ -148,8 +148,8 @@ class PartsNet(NeuralNetClassifier):
                 f"{self.negative_loss!r}."
             )
         body = self.make_body()
-        # Layers are made in torch's default dtype, which a program may have set to another
-        # than that of the samples.
+        # Layers are created in torch's default dtype, which may differ from that of the
+        # samples.
         if torch.get_default_dtype() != torch.float32 and is_floating(self.example_):
             body = body.to(self.example_.dtype)
         if self._given is None:
@@ -211,7 +211,7 @@ class PartsNet(NeuralNetClassifier):
         Returns
         -------
         body : torch.nn.Module
-            What the parameters describe.
+            The module that the parameters describe.
         """
         kwargs = self.get_params_for("module")
         if not kwargs and maps_batches(self.module):
@@ -276,8 +276,8 @@ class PartsNet(NeuralNetClassifier):
         sparse = any(getattr(part, "sparse", False) for part in self.module_.modules())
         fusing = ["cpu"]
         if issubclass(optimizer, (torch.optim.Adam, torch.optim.SGD)):
-            fusing += ["cuda", "mps", "xpu"]  # the other fused updates are for a CPU alone
-        # The fused update walks through memory, in whose order all must lie.
+            fusing += ["cuda", "mps", "xpu"]  # the other fused updates are for CPUs only
+        # The fused update needs parameters that are contiguous in memory.
         plain = all(
             parameter.is_floating_point()
             and parameter.device.type in fusing
@@ -289,7 +289,7 @@ class PartsNet(NeuralNetClassifier):
         return args, kwargs
 
     def torch_compile(self, module: torch.nn.Module, name: str) -> torch.nn.Module:
-        """Return the module: what is compiled is the step, which is more than modules.
+        """Return the module unchanged: the whole step is compiled instead.
 
         Parameters
         ----------
@@ -302,7 +302,7 @@ class PartsNet(NeuralNetClassifier):
         Returns
         -------
         module : torch.nn.Module
-            The same, so that it can be pickled and looked into.
+            The same module, so that it can be pickled and inspected.
         """
         return module
 
@@ -312,7 +312,8 @@ class PartsNet(NeuralNetClassifier):
         Returns
         -------
         net : CenterLossNet
-            A net that predicts alike. If it trains on, its optimizer starts anew.
+            A net with the same predictions. If it continues training, its optimizer starts
+            again.
         """
         net = object.__new__(type(self))
         vars(net).update(vars(self))  # type: ignore[attr-defined]
@@ -327,7 +328,7 @@ class PartsNet(NeuralNetClassifier):
 
 
 def of_inputs(function, *values):
-    """Return what a function makes of samples, or by name of each of their inputs."""
+    """Apply a function to samples, or by name to each of their inputs."""
     if not isinstance(values[0], Mapping):
         return function(*values)
     names = values[0].keys()
@@ -335,7 +336,7 @@ def of_inputs(function, *values):
 
 
 def zeros(shape, dtype):
-    """Return a batch of zeros, of one number: it keeps no data."""
+    """Return a batch of zeros that takes the memory of one number."""
     return torch.zeros((), dtype=dtype).expand(2, *shape)
 
 
@@ -352,7 +353,7 @@ def shape_of(example):
 
 
 def blocks_of(dataset):
-    """Yield the samples of a dataset in blocks: a part of those that cost a call each."""
+    """Yield the samples of a dataset in blocks; only some if each costs a call."""
     if isinstance(source_of(dataset)[0], ArrayDataset):
         for X, _ in TensorBatches(dataset, BLOCK):
             yield parts_of(X)[0].cpu()
@@ -409,7 +410,7 @@ def maps_batches(module):
 
 
 def as_indices(y: ArrayLike | Tensor) -> NDArray[Any]:
-    """Return labels as an array, or raise ValueError if they are no integers."""
+    """Return labels as an array, or raise ValueError if they are not integers."""
     indices = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
     if indices.dtype.kind not in "iu":
         raise ValueError(
@@ -420,6 +421,6 @@ def as_indices(y: ArrayLike | Tensor) -> NDArray[Any]:
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """Return whether the numbers of a tensor fill its memory, in an order torch has."""
+    """Return whether a tensor is contiguous in one of the memory formats of torch."""
     formats = [torch.contiguous_format] + [torch.channels_last] * (tensor.ndim == 4)
     return any(tensor.is_contiguous(memory_format=order) for order in formats)

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, from which it goes on as if nothing had ended it."""
+"""Checkpoints, from which an interrupted training resumes as if never interrupted."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ DIGEST_BYTES = 32
 
 @contextmanager
 def checkpoints_of(net, X, y, n_epochs):
-    """Give the callback that keeps the checkpoints of a training, if they are wanted."""
+    """Yield the callback that keeps the checkpoints of a training, if requested."""
     if net.checkpoint_dir is None or net.history:
         yield Callback()
         return
@@ -44,8 +44,8 @@ def checkpoints_of(net, X, y, n_epochs):
 class Checkpoints(Callback):
     """Keep the state of one training in a file, from epoch to epoch, until it ends.
 
-    Rank 0 alone, of several processes that train together, looks at files: the others need
-    not see its disk, and all of them learn of an error.
+    If several processes train together, only rank 0 accesses files: the others need not see
+    its disk, and an error is raised on all.
     """
 
     def __init__(self, path, every, n_epochs):
@@ -53,7 +53,7 @@ class Checkpoints(Callback):
         self._generators = None
 
     def on_train_begin(self, net, **kwargs):
-        """Bring the net to where an earlier run had come, if there was one."""
+        """Restore the net from the checkpoint of an earlier run, if there is one."""
         try:
             state = from_rank_0(self._read)
             if state is None or len(state["history"]) >= self.n_epochs:
@@ -76,7 +76,7 @@ class Checkpoints(Callback):
         return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
 
     def on_epoch_begin(self, net, **kwargs):
-        """Give the generators their state back, right before they are used again."""
+        """Restore the random generators, right before they are used again."""
         if self._generators is not None:
             torch.set_rng_state(self._generators["cpu"])
             device = device_of(net)
@@ -84,7 +84,7 @@ class Checkpoints(Callback):
             self._generators = None
 
     def on_epoch_end(self, net, **kwargs):
-        """Write a checkpoint where one is due; after the last epoch none is."""
+        """Write a checkpoint if one is due, but not after the last epoch."""
         n_epochs = len(net.history_)
         if n_epochs % self.every or n_epochs >= self.n_epochs:
             return
@@ -93,10 +93,10 @@ class Checkpoints(Callback):
     def _write(self, net):
         with atomic_write(self.path) as temporary, open(temporary, "w+b") as file:
             try:
-                # From the CPU, so that another device, or none, can go on.
+                # Tensors on the CPU, so that training can resume on another device.
                 state = tree_map_only(torch.Tensor, torch.Tensor.cpu, state_of(net))
                 torch.save(state, file)
-            except RuntimeError as error:  # what torch makes of an OSError
+            except RuntimeError as error:  # by which torch replaces an OSError
                 raise error.__context__ or error from None
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").digest()
@@ -109,7 +109,7 @@ class Checkpoints(Callback):
 
 
 def find_path(net, dataset):
-    """Return the path of the checkpoint of a training, in a folder that is there then."""
+    """Return the path of the checkpoint of a training, and create its folder."""
     folder = Path(net.checkpoint_dir)
     os.makedirs(folder, exist_ok=True)
     if not os.access(folder, os.W_OK):
@@ -120,7 +120,7 @@ def find_path(net, dataset):
 
 
 def state_of(net):
-    """Return what the rest of a training depends on, of plain kinds only."""
+    """Return the state on which the rest of a training depends, as plain values."""
     device = device_of(net)
     generators = {device.type: generator_state(device), "cpu": torch.get_rng_state()}
     return {
@@ -135,7 +135,7 @@ def state_of(net):
 
 
 def restore(net, state):
-    """Give a net what :func:`state_of` found."""
+    """Restore the state that :func:`state_of` returned."""
     net.module_.load_state_dict(state["module"])
     net.criterion_.load_state_dict(state["criterion"])
     net.optimizer_.load_state_dict(state["optimizer"])
@@ -150,7 +150,7 @@ def restore(net, state):
 
 
 def callback_state(callback):
-    """Return what a callback has found so far: its attributes that end in an underscore."""
+    """Return the state of a callback: its attributes that end in an underscore."""
     attributes, inner = {}, {}
     for name, value in vars(callback).items():
         if not name.endswith("_"):
@@ -185,6 +185,6 @@ def plain(value):
 
 
 def seed_of_split(net):
-    """Return the seed by which validation data were chosen, where there is one."""
+    """Return the seed by which validation data were chosen, if there is one."""
     seed = getattr(net.train_split, "random_state", None)
     return seed if isinstance(seed, int) else None

@@ -4,7 +4,7 @@ import torch
 
 
 class CompiledMethods:
-    """Compiled methods by name; a copy or a pickle has none, they belong to a process."""
+    """Compiled methods by name; copies and pickles have none."""
 
     def __init__(self):
         self._methods = {}

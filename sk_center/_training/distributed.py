@@ -1,4 +1,4 @@
-"""One net, trained by several processes: what one process does, cut into parts."""
+"""Training of one net by several processes, each on a part of every batch."""
 
 from contextlib import contextmanager
 
@@ -27,7 +27,7 @@ class Alone:
     """One process that trains a net, with the interface of a :class:`Team`."""
 
     several = False
-    # By what the mean loss of a batch is multiplied.
+    # Factor of the mean loss of a batch.
     factor = 1
 
     def batches(self, iterator, training):
@@ -35,7 +35,7 @@ class Alone:
         return iterator
 
     def step_of(self, net):
-        """Return what gives the loss of a batch, and logits and features."""
+        """Return a callable that gives the loss of a batch, and logits and features."""
         return net._compiled_(net, "_loss_of")
 
     def n_own(self, batch):
@@ -74,10 +74,10 @@ class Team:
         self.net = net
         self.center = net.module_.center
         self.sizes = []
-        # Not the module but the whole step lies in it: also a criterion may have weights.
+        # It wraps the whole step, not only the module: a criterion may have weights too.
         step = Step(net)
-        # Nothing but gradients travels: what is kept in buffers, the centers above all, is
-        # synchronized where that is due.
+        # Only gradients are sent: buffers, above all the centers, are synchronized
+        # elsewhere.
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
             step, [name for name, _ in step.named_buffers()]
         )
@@ -103,8 +103,8 @@ class Team:
         torch.set_rng_state(state)
         for i, batch in enumerate(iterator):
             if i == 0 and training and self.rank:
-                # The order of the samples is drawn, the same everywhere. From now on no
-                # process may drop out the same units as another.
+                # The order of the samples is drawn by now, the same everywhere. From here
+                # on dropout must differ between processes.
                 self._draw_otherwise(state)
             self._n_joint = self.sizes[i]
             sizes = part_sizes(self._n_joint, self.size)
@@ -113,14 +113,14 @@ class Team:
             yield batch
 
     def step_of(self, net):
-        """Return what gives the loss of this process's part, and logits and features."""
+        """Return a callable that gives the loss of this part, and logits and features."""
         return self._step
 
     def n_own(self, batch):
         """Return the number of samples of the batch in hand that count on this process.
 
-        A process that gets none of a small last batch runs two that do not count, so that
-        nobody waits for it.
+        A process without samples of a small last batch runs two that do not count, so that
+        no process waits for it.
         """
         return self._n_own
 
@@ -143,9 +143,10 @@ class Team:
 
     @property
     def factor(self):
-        """By what the mean loss of this part is multiplied.
+        """Factor of the mean loss of this part.
 
-        The mean of that over the processes, and so of gradients, is that of the batch.
+        The mean over the processes of this product, and so of gradients, is that of the
+        batch.
         """
         return self._n_own * self.size / self._n_joint
 
@@ -194,7 +195,7 @@ class Step(torch.nn.Module):
 
 @contextmanager
 def trained_together(net, X, y, n_epochs):
-    """Give who trains a net for a block: this process alone, or those of its group."""
+    """Yield the processes that train a net: this one alone, or those of its group."""
     if not is_team():
         yield Alone()
         return
@@ -209,7 +210,7 @@ def trained_together(net, X, y, n_epochs):
     team = Team(net)
     center = net.module_.center
     center.process_group = dist.group.WORLD
-    if net.compile:  # talking to other processes is no part of a graph
+    if net.compile:  # communication cannot be part of a graph
         center._update_together = torch.compiler.disable(center._update_together)
     try:
         for part in (net.module_, net.criterion_):
@@ -230,10 +231,10 @@ def copy_from_rank_0(tensor):
 
 
 def what_must_agree(net, dataset):
-    """Return what processes must have alike to train a net together, by name.
+    """Return the values that must agree between processes, by name.
 
-    Callbacks are not among it: one process may print. Nor is the module: the first weights
-    are those of rank 0.
+    Callbacks may differ, since one process may print, and so may the module, since the
+    first weights are those of rank 0.
     """
     parts = {
         name: described(value)

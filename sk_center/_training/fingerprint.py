@@ -1,4 +1,4 @@
-"""What tells a training from others: its parameters and data, as a short text."""
+"""Identify a training by its parameters and data, as a short text."""
 
 import hashlib
 import re
@@ -13,21 +13,21 @@ from sk_center._training.params import params_of
 from sk_center._utils.versions import versions
 from sk_center.batches.datasets import ArrayDataset, LabelledDataset
 
-# Parameters that another run of the same training may have otherwise.
+# Parameters that may differ between runs of the same training.
 FREE_PARAMETERS = ("device", "max_epochs", "verbose")
-# Some rows of larger arrays tell which data they are.
+# Larger arrays are identified by some of their rows.
 HASHED_BYTES = 2**28
 HASHED_ROWS = 1000
 
 
 def fingerprint(net, dataset):
-    """Return a text that is the same for the same parameters and data only."""
+    """Return a text that differs between different parameters or data."""
     params = {
         name: described(value)
         for name, value in sorted(params_of(net).items())
         if name not in FREE_PARAMETERS
     }
-    if net.lr_schedule is not None:  # each step depends on where the training will end
+    if net.lr_schedule is not None:  # each step depends on the total number of steps
         params["max_epochs"] = net.max_epochs
     callbacks = [
         (name, type(part).__qualname__, described(params_of(part)))
@@ -44,7 +44,7 @@ def fingerprint(net, dataset):
 
 
 def described_samples(X, most_bytes):
-    """Return what tells samples from others: some rows of those that take more bytes."""
+    """Return a description of samples: only some rows if they take more bytes."""
     if isinstance(X, dict):
         return {name: described_samples(part, most_bytes) for name, part in X.items()}
     rows = slice(None)
@@ -54,12 +54,12 @@ def described_samples(X, most_bytes):
 
 
 def seed_of(net):
-    """Return the seed of a training; None where any will do, as with random_state=None."""
+    """Return the seed of a training; None if any is accepted, as with random_state=None."""
     return getattr(net, "seed_", torch.initial_seed())
 
 
 def described(value, within=()):
-    """Return what tells a value from others, without what differs between processes."""
+    """Return a description of a value that does not differ between processes."""
     if id(value) in within:
         return "..."
     inner = partial(described, within=(*within, id(value)))
@@ -73,7 +73,7 @@ def described(value, within=()):
             return str(value.dtype), value.shape, inner(value.tolist())
         content = np.array(value, order="C", copy=None).reshape(-1).view("u1").data
         return str(value.dtype), value.shape, hashlib.sha256(content).hexdigest()
-    if isinstance(value, ValidSplit):  # its seed may be drawn anew, see seed_of_split
+    if isinstance(value, ValidSplit):  # its seed may be drawn again, see seed_of_split
         return "ValidSplit", inner(value.cv), value.stratified
     if isinstance(value, (list, tuple)):
         return [inner(part) for part in value]
@@ -104,5 +104,5 @@ def described(value, within=()):
 
 
 def shown(value):
-    """Return the representation of a value without where it lies in memory."""
+    """Return the representation of a value without its memory address."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

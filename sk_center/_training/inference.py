@@ -1,4 +1,4 @@
-"""Inference of a net: large batches, and no detour for arrays."""
+"""Inference of a net: large batches, and a short path for arrays."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from sk_center._utils.torch_types import NetInput
 
-# Numbers in the widest layer of an inference batch: what the cache of a core holds, and
-# on a GPU, or whatever else it is, what keeps it busy.
+# Numbers in the widest layer of an inference batch: as many as fit the cache of a core, and
+# on a GPU or another device enough to keep it busy.
 INFERENCE_NUMBERS = 2**18
 INFERENCE_NUMBERS_ELSEWHERE = 2**24
 
@@ -31,7 +31,7 @@ class InferenceNet(NeuralNetClassifier):
     """A net that chooses the size of inference batches by its widest layer."""
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
-        """Return batches, larger ones where nothing is trained.
+        """Return batches, larger ones for inference.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class InferenceNet(NeuralNetClassifier):
     def forward_iter(
         self, X: NetInput, training: bool = False, device: str = "cpu", **infer_params: Any
     ) -> Iterator[tuple[Tensor | None, Tensor]]:
-        """Yield what the module makes of each batch, as skorch does.
+        """Yield the output of the module for each batch, as skorch does.
 
         Parameters
         ----------

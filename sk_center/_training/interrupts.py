@@ -9,7 +9,7 @@ from contextlib import contextmanager
 def ctrl_c_as_flag(net):
     """Let the first Ctrl-C set ``net.interrupted_`` for a block, and the second raise.
 
-    A step of the optimizer is then never torn. Where a program has a handler of its own,
+    A step of the optimizer is then always completed. If the program has its own handler,
     and in other threads, which get no signals, nothing changes.
     """
     before = signal.getsignal(signal.SIGINT)

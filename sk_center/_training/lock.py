@@ -1,4 +1,4 @@
-"""A lock on a file, which the system lets go of when the process that holds it dies."""
+"""A lock on a file, which the system releases when the process that holds it dies."""
 
 import errno
 import os
@@ -20,8 +20,8 @@ HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 def locked(path):
     """Hold a lock beside a file for a block, or raise RuntimeError that names the holder.
 
-    A lock that a dead process has left is taken over: not the file is the lock, which
-    holds the number of the process and its host, but what the system knows of it.
+    A lock that a dead process has left is taken over: the lock is held by the system, and
+    the file only records the number of the process and its host.
     """
     lock = path.with_name(path.name + ".lock")
     file = acquired(lock)
@@ -32,7 +32,7 @@ def locked(path):
             with suppress(OSError):
                 lock.unlink()
         file.close()
-        if fcntl is None:  # Windows removes no file that is open
+        if fcntl is None:  # Windows cannot remove an open file
             with suppress(OSError):
                 lock.unlink()
 
@@ -58,10 +58,10 @@ def acquired(lock):
                 f"checkpoints to {str(lock.parent)!r} right now: {holder}. Wait until it "
                 "ends, or give this one another checkpoint_dir."
             ) from error
-        with suppress(OSError):  # the one before may have removed the file meanwhile
+        with suppress(OSError):  # the previous holder may have removed the file
             if fcntl is None or os.fstat(file.fileno()).st_ino == os.stat(lock).st_ino:
                 file.truncate(0)
-                # From the second byte on: Windows lets nobody read a locked one.
+                # From the second byte on: on Windows locked bytes cannot be read.
                 file.write(f"-process {os.getpid()} on {socket.gethostname()}".encode())
                 file.flush()
                 return file

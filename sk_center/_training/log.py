@@ -10,13 +10,13 @@ logger.addHandler(logging.NullHandler())
 
 
 class EpochLog(Callback):
-    """Write what the history holds of each epoch to the logger ``"sk_center"``."""
+    """Write the losses of each epoch to the logger ``"sk_center"``."""
 
     def __init__(self, n_epochs):
         self.n_epochs = n_epochs
 
     def on_epoch_end(self, net, **kwargs):
-        """Write the line, if anybody listens."""
+        """Write the line, if the level is enabled."""
         if not logger.isEnabledFor(logging.INFO):
             return
         row = net.history[-1]

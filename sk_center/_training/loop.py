@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class LoopNet(StepNet):
-    """A net that ends training in order, and records the mean losses of epochs."""
+    """A net that ends training cleanly, and records the mean losses of epochs."""
 
     interrupted_ = False
 
@@ -92,10 +92,10 @@ class LoopNet(StepNet):
         return self
 
     def _run_epochs(self, X, y, n_epochs, checkpoints, params, routing_method):
-        """Run epochs until there are enough, a callback ends them, or the flag is set."""
+        """Run epochs until all are done, a callback ends them, or the flag is set."""
         start = len(self.history)
         log = EpochLog(start + n_epochs)
-        checkpoints.on_train_begin(self)  # which may bring the first epochs
+        checkpoints.on_train_begin(self)  # which may restore the first epochs
         self.check_data(X, y)
         self.check_training_readiness()
         split = self.get_split_datasets(X, y, **split_params(self, params, routing_method))
@@ -126,7 +126,7 @@ class LoopNet(StepNet):
                 if amid and (self.interrupted_ or self._workers.several):
                     raise
                 self.interrupted_ = True
-        del self.history[n_finished:]  # an epoch that has trained nothing
+        del self.history[n_finished:]  # an epoch without a training step
         if self.interrupted_ and n_finished == start:
             raise KeyboardInterrupt
 
@@ -142,7 +142,7 @@ class LoopNet(StepNet):
         """Tell callbacks that an epoch ends; return whether one of them ends training."""
         try:
             self.notify("on_epoch_end", **told)
-        except KeyboardInterrupt:  # as skorch's callbacks do that
+        except KeyboardInterrupt:  # by which skorch's callbacks end training
             return True
         return False
 
@@ -192,16 +192,16 @@ class LoopNet(StepNet):
             if not self.interrupted_:
                 self._step_on_waiting()
         except KeyboardInterrupt:
-            # Other processes would wait for this one for ever.
+            # Other processes would wait forever for this one.
             if self.interrupted_ or self._workers.several:
                 raise
             self.interrupted_ = True
-            if not training:  # the history wants its losses: once more
+            if not training:  # the history needs the losses, so run it again
                 del self.history[-1]["batches"][n_before:]
                 self.run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
                 return
         if training and self.interrupted_ and epoch.n_samples <= self._waiting.n_samples:
-            return  # nothing is trained
+            return  # no training
         loss = epoch.mean()
         if training:
             self._workers.share_buffers()
@@ -217,7 +217,7 @@ class LoopNet(StepNet):
 
 
 class EpochLoss:
-    """The mean loss of an epoch, with rows of batches only where somebody reads them."""
+    """The mean loss of an epoch, with rows of batches only if a callback reads them."""
 
     def __init__(self, net, prefix):
         self.net, self.prefix = net, prefix
@@ -237,8 +237,8 @@ class EpochLoss:
         for batch in batches:
             loss = step_fn(batch, **fit_params)["loss"].detach()
             size = workers.n_own(batch)
-            # One transfer from the device an epoch, not one a batch. At once, so that no
-            # interrupt can part the sum from the number.
+            # One transfer from the device per epoch, not per batch. In one statement, so
+            # that an interrupt cannot separate the sum from the count.
             self.total, self.counted = (
                 torch.add(self.total, loss, alpha=size),
                 self.counted + size,
@@ -259,7 +259,7 @@ class EpochLoss:
         return float(np.average(losses, weights=workers.joint_sizes(sizes)))
 
     def _whole_rows(self):
-        """Losses and sizes of the batches in the history; drop a row that is not whole."""
+        """Losses and sizes of the batches in the history; drop an incomplete row."""
         names = f"{self.prefix}_loss", f"{self.prefix}_batch_size"
         batches = self.net.history[-1]["batches"]
         if self.net.interrupted_ and self.prefix == "train":

@@ -32,7 +32,7 @@ def batch_loss(
     losses, center_weight = None, sample_weight
     if negative_loss is None:
         if sample_weight is None and is_mean_cross_entropy(criterion):
-            # No label is to be passed over: one outside the classes is an error.
+            # No label is ignored: one outside the classes is an error.
             loss = cross_entropy(
                 logits,
                 labels,
@@ -53,7 +53,7 @@ def batch_loss(
             params = {"weight": 1e-4, **(negative_params or {})}
             weight = params.pop("weight")
             losses = losses + weight * objectosphere_loss(features, known, **params)
-        # Negatives have no center: they weigh nothing there, whatever their label.
+        # Negatives have no center: their weight is zero there, whatever their label.
         center_weight = known.to(losses.dtype)
         center_weight = center_weight * (1 if sample_weight is None else sample_weight)
         labels = labels.clamp(max=last)
@@ -69,7 +69,7 @@ def batch_loss(
 
 
 def is_mean_cross_entropy(criterion):
-    """Whether a criterion is the mean cross entropy, which torch has in one piece."""
+    """Whether a criterion is the mean cross entropy, for which torch has one function."""
     return (
         type(criterion) is torch.nn.CrossEntropyLoss
         and criterion.weight is None

@@ -1,4 +1,4 @@
-"""What a misspelled parameter, or one of another package, is called here."""
+"""Suggestions for misspelled parameters, and for names that other packages use."""
 
 from difflib import get_close_matches
 
@@ -26,14 +26,14 @@ OTHER_NAMES = {
 
 
 def did_you_mean(name, known):
-    """Return the end of a message that names the parameter that was meant."""
+    """Return the end of a message that suggests a parameter."""
     prefix, separator, rest = name.rpartition("__")
     meant = prefix + separator + OTHER_NAMES.get(rest, rest)
     nearest = [meant] if meant in known else get_close_matches(name, known, n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; it takes {sorted(known)}."
 
 
-# What a net leaves to others, where a classifier has a parameter for it.
+# Parameters of the classifier that a net lacks, and what to use instead.
 INSTEAD = {
     "early_stopping": "skorch.callbacks.EarlyStopping among the callbacks stops training",
     "hidden_layer_sizes": "it is an argument of module, as module__hidden_layer_sizes",
@@ -43,7 +43,7 @@ INSTEAD = {
 
 
 def did_you_mean_of_net(name, known):
-    """Return the end of a message that names what a net takes instead."""
+    """Return the end of a message that suggests a parameter of the net."""
     meant = OTHER_NAMES.get(name, name)
     if meant in INSTEAD:
         return f"; {INSTEAD[meant]}."

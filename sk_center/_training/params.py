@@ -1,4 +1,4 @@
-"""Parameters and history of a net, without what belongs to one training alone."""
+"""Parameters and history of a net, without the parts that belong to one training."""
 
 # Parameters of a training, not of the model, and prefixes of such.
 OF_TRAINING = ("callbacks", "checkpoint_dir", "checkpoint_every")
@@ -17,5 +17,5 @@ def params_of(net):
 
 
 def without_batches(history):
-    """Return copies of the rows of a history, without what is recorded of each batch."""
+    """Return copies of the rows of a history, without the records of batches."""
     return [{**row, "batches": []} if "batches" in row else dict(row) for row in history]

@@ -1,4 +1,4 @@
-"""What a pickle of a net holds: versions, its history in columns, nothing of a training."""
+"""Pickles of a net: versions and the history in columns, without training state."""
 
 from copy import deepcopy
 
@@ -14,16 +14,16 @@ from sk_center._utils.versions import Required, versions, warn_of_versions
 
 
 class PickleNet(NeuralNetClassifier):
-    """A net whose pickles are small and say what they need."""
+    """A net whose pickles are small and record the versions that they need."""
 
     def __getstate__(self):
-        # skorch pickles modules on its own, for nets that move from a GPU of CUDA to a
-        # machine without one. That keeps cloudpickle, and so joblib's workers and
-        # notebooks, from carrying modules that no other process can import.
+        # skorch pickles modules separately, for nets that move from a CUDA GPU to a machine
+        # without one. That prevents cloudpickle, and so joblib's workers and notebooks,
+        # from carrying modules that no other process can import.
         state = vars(self).copy()
         if self.initialized_ and device_of(self).type != "cpu":
             state.update(on_cpu(self))
-        # First, so that pickle comes to them before it needs them.
+        # First, so that pickle reads them before it needs them.
         parts = self.module_.modules() if self.initialized_ else ()
         required = Required.by(self, *parts)
         state = {"_required": required, "_versions": versions(), **state}
@@ -32,7 +32,7 @@ class PickleNet(NeuralNetClassifier):
         rows = without_batches(state.get("history_") or ())  # None before it is initialized
         if rows:
             state["history_"] = History(rows)
-        # A dict an epoch is three times as large as the numbers in it.
+        # One dict per epoch would be three times as large as its numbers.
         if len({tuple(row) for row in rows}) == 1:
             del state["history_"]
             columns = zip(*(row.values() for row in rows))
@@ -60,7 +60,7 @@ class PickleNet(NeuralNetClassifier):
 
 
 def on_cpu(net):
-    """Return what of a net lies on a device, by attribute, as copies on the CPU."""
+    """Return copies on the CPU of the attributes of a net that lie on a device."""
     names = net.cuda_dependent_attributes_
     parts = {name: vars(net)[name] for name in names if name in vars(net)}
     memo = {}
@@ -85,7 +85,7 @@ def to_device(net):
     for part in (getattr(net, f"{name}_") for name in net._modules + net._criteria):
         if isinstance(part, torch.nn.Module):
             part.to(net.device)
-    if states:  # whose parameters may have become others
+    if states:  # their parameters may have been replaced
         net.initialize_optimizer()
     for name, state in states.items():
         getattr(net, name).load_state_dict(state)

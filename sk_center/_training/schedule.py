@@ -18,7 +18,7 @@ WARM_UP = 0.1
 
 
 def cosine(step: int, n_steps: int) -> float:
-    """Return the share of the learning rate that a step of a training takes."""
+    """Return the share of the learning rate at a step of a training."""
     warm_up = int(WARM_UP * n_steps)
     if step < warm_up:
         return (step + 1) / (warm_up + 1)
@@ -28,7 +28,7 @@ def cosine(step: int, n_steps: int) -> float:
 class Schedule:
     """Sets the learning rate before each step, by the number of the step alone.
 
-    A training that goes on from a checkpoint goes on with the rates that it would have had.
+    A training that resumes from a checkpoint has the same rates as without a break.
     """
 
     def __init__(self, net: Any, n_epochs: int) -> None:
@@ -37,19 +37,19 @@ class Schedule:
         self.rates = [group["lr"] for group in groups_of(net)]
 
     def begin_epoch(self, iterator: Any) -> None:
-        """Find where in the training an epoch begins."""
+        """Find the number of the first step of an epoch."""
         n_batches = -(-length_hint(iterator, 1) // self.net.gradient_accumulation_steps)
         self.n_steps = self.n_epochs * n_batches
         self.step = (len(self.net.history) - 1 - self.n_before) * n_batches
 
     def before_step(self) -> None:
         """Set the rate of a step."""
-        # An iterator may not know how many batches it has.
+        # An iterator may not know its number of batches.
         self._set(cosine(min(self.step, self.n_steps - 1), self.n_steps))
         self.step += 1
 
     def end(self) -> None:
-        """Give the optimizer back the rates it had."""
+        """Restore the rates of the optimizer."""
         self._set(1)
 
     def _set(self, share):
@@ -58,7 +58,7 @@ class Schedule:
 
 
 def groups_of(net: Any) -> list[dict[str, Any]]:
-    """Return the groups of parameters that a net trains; a checkpoint brings others."""
+    """Return the groups of parameters that a net trains; a checkpoint replaces them."""
     optimizers = [getattr(net, f"{name}_") for name in net._optimizers]
     return [group for optimizer in optimizers for group in optimizer.param_groups]
 
@@ -75,10 +75,10 @@ class Constant:
 
 @contextmanager
 def scheduled(net: Any, n_epochs: int, whole: bool) -> Iterator[Schedule | Constant]:
-    """Give what sets the learning rate, for the block that trains a net.
+    """Yield the object that sets the learning rate while a net trains.
 
-    The rate stays as it is where a training is no ``whole`` one but an epoch of a stream,
-    and where the user brings a scheduler.
+    The rate stays as it is if the training is not ``whole`` but an epoch of a stream, or if
+    the user brings a scheduler.
     """
     if net.lr_schedule not in (*SCHEDULES, None):
         raise ValueError(

@@ -33,12 +33,12 @@ class EpochTasks(Callback):
             self._epoch.begin()
 
     def on_epoch_end(self, net, **kwargs):
-        """End a part of the fit, and the training where a callback asks for that."""
+        """End a part of the fit, and the training if a callback asks for that."""
         if self._end(net):
             raise KeyboardInterrupt  # as skorch's callbacks end training
 
     def on_train_end(self, net, **kwargs):
-        """End the part that a callback before this one made the last."""
+        """End the last part if a callback before this one ended training."""
         if self._epoch is not None:
             self._end(net)
 
@@ -49,12 +49,12 @@ class EpochTasks(Callback):
             return epoch.end(self.attributes)
 
     def __reduce__(self):
-        # A net that is pickled while it trains shall not carry the data.
+        # A net that is pickled during training must not carry the data.
         return Callback, ()
 
 
 def snapshot(net):
-    """Return a net with the weights and the history that a net has amid its training.
+    """Return a copy of a net with its weights and history in the middle of training.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def snapshot(net):
     Returns
     -------
     snapshot : CenterLossNet
-        A net that the training of the other does not change.
+        A net that further training does not change.
     """
     callbacks = [pair for pair in net.callbacks_ if not isinstance(pair[1], EpochTasks)]
     copy = net.without_optimizer()
@@ -78,7 +78,7 @@ def snapshot(net):
 
 @contextmanager
 def telling(net, callback):
-    """Let a net tell one more callback, the last of them, for a block.
+    """Add a callback to a net, after all others, for a block.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What training changes beside its result, for a block: the state of torch and of a net."""
+"""State of torch and of a net that training changes, restored after a block."""
 
 import os
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import torch
 
 from sk_center._utils.devices import kept_generators, seed_generators
 
-# What may change between two calls that train the same net.
+# Attributes that may change between two calls that train the same net.
 WARM_PARAMETERS = (
     "batch_size",
     "lambda_center",
@@ -25,7 +25,7 @@ _SHARED = RLock()
 
 
 def _release_in_child():
-    """Make the lock anew, which in a forked process nobody would release."""
+    """Replace the lock, which in a forked process would never be released."""
     global _SHARED
     _SHARED = RLock()
 
@@ -36,7 +36,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def deterministic_algorithms(wanted):
-    """Let torch take only algorithms that always give the same bits, for a block.
+    """Let torch use only algorithms that always give the same bits, for a block.
 
     One thread at a time is let into the block.
 
@@ -63,7 +63,7 @@ def deterministic_algorithms(wanted):
 
 @contextmanager
 def seeded(seed, device):
-    """Seed torch's generators for a block and give them their state back after it.
+    """Seed torch's generators for a block, and restore their state after it.
 
     One thread at a time is let into the block.
 
@@ -82,9 +82,9 @@ def seeded(seed, device):
 
 @contextmanager
 def unchanged_on_error(net, initialized=True):
-    """Give an initialized net back what it was if a block raises.
+    """Restore an initialized net if a block raises.
 
-    That is its weights, optimizer, history and the parameters that may change.
+    This covers weights, optimizer, history and the parameters that may change.
 
     Parameters
     ----------
