@@ -4,6 +4,7 @@ import numpy as np
 
 from sk_center._onnx.calibrations import p_values
 from sk_center._onnx.labels import label_table
+from sk_center.open_set.decision import former_rule
 
 # How far support in float32 may be from that of Python, relative to what it is made of.
 ROUNDING = 8 * float(np.finfo(np.float32).eps)
@@ -32,23 +33,28 @@ def judge(open_set, outputs, rounding=0.0):
         compared, own_compared = (x.astype(np.float64) + raised for x in (every, score))
     groups = open_set.groups_
     if open_set.guarantee == "class" or open_set._has_added_classes:
-        p = p_values(open_set.calibration_, compared, groups)
+        evidence = evidence_of(open_set, compared)
+        p = p_values(open_set.calibration_, evidence, groups)
         if open_set._has_added_classes:
-            # The predicted class stands for its group.
-            own_group = graph.op("Gather", groups, index)
-            same = graph.op("Equal", own_group, groups, dtype=bool)
-            others = same & ~graph.op("Equal", index, classes, dtype=bool)
-            p = graph.where(others, np.zeros(n_classes), p)
+            # The predicted class stands for the former ones where it is one of them.
+            former = graph.op("Gather", groups == 0, index)
+            others = former & ~graph.op("Equal", index, classes, dtype=bool)
+            p = graph.where(others & (groups == 0), np.zeros(n_classes), p)
         by_class, accepted = p, p > thresholds
         rejected = accepted.astype(np.float32).reduce("Max", 1, keepdims=True) < 0.5
         p_known = p.reduce("Max", 1, keepdims=True)
-        # The accepting class of the largest p-value, among equal ones of the largest score.
-        p = graph.where(accepted, p, -1.0)
-        largest = p >= p.reduce("Max", 1, keepdims=True)
-        ranking = graph.where(largest, every, np.array(-np.inf, every.dtype))
+        # The accepting class of the largest score, and by class of the largest p-value.
+        ranked = accepted
+        if not open_set._has_added_classes:
+            p = graph.where(accepted, p, -1.0)
+            ranked = p >= p.reduce("Max", 1, keepdims=True)
+        lowest = np.array(-np.inf, every.dtype)
+        ranking = graph.where(ranked, every, lowest)
         best = graph.op("Unsqueeze", ranking.argmax(), column)
         keeps = graph.op("GatherElements", accepted, index, axis=1)
-        index = graph.where(keeps, index, best)
+        if open_set._has_added_classes:
+            keeps = keeps & (score >= ranking.reduce("Max", 1, keepdims=True))
+        index = graph.where(rejected | keeps, index, best)
     else:
         p_groups = p_values(
             open_set.calibration_, own_compared, np.arange(groups.max() + 1)
@@ -85,6 +91,19 @@ def judge(open_set, outputs, rounding=0.0):
             dtype=answers.dtype,
         ),
     }
+
+
+def evidence_of(open_set, scores):
+    """Return scores, of added classes less a share of the best former score."""
+    against = open_set._against_former
+    rule = former_rule(open_set.calibration_, against)
+    if rule is None:
+        return scores
+    graph, share, floor = scores.graph, *rule
+    lowest = np.array(-np.inf, scores.dtype)
+    best = graph.where(open_set.groups_ == 0, scores, lowest)
+    best = best.reduce("Max", 1, keepdims=True).maximum(floor)
+    return graph.where(against, scores - best * share, scores)
 
 
 def supported(part, thresholds, outputs, scores, index, rounding):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sk_center._utils.user_warning import warn_user
 from sk_center.calibration import ConformalCalibration, WeibullCalibration
 from sk_center.calibration.groups import rates_of_groups
 from sk_center.calibration.tails import conformal_with_tails
+from sk_center.open_set.decision import FORMER, evidence_of
 from sk_center.open_set.fitting import calibration_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,28 @@ if TYPE_CHECKING:
 
     from sk_center.calibration.base import BaseCalibration
     from sk_center.open_set.fitted_part import Calibrated
+
+
+def against_former(
+    model: Any, found: Calibrated, kept: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Return which classes share the group that samples of added classes calibrate."""
+    counts = np.bincount(found.y, minlength=len(kept))
+    return np.where(kept < 0, counts > 0, model._against_former[np.maximum(kept, 0)])
+
+
+def compared_with_former(
+    model: Any, found: Calibrated, kept: NDArray[np.intp]
+) -> Calibrated:
+    """Return calibration samples of added classes with evidence in place of scores.
+
+    That is the largest one of the added classes, whatever class is predicted.
+    """
+    against, new = against_former(model, found, kept), len(model.calibration_.n_samples_)
+    groups = np.where(kept < 0, new, model.groups_[np.maximum(kept, 0)])
+    by_class = evidence_of(found.by_class, model.calibration_, groups, against)
+    scores = np.where(against, by_class, -np.inf).max(axis=1)
+    return replace(found, predicted=found.y, scores=scores, by_class=by_class)
 
 
 def add_groups(
@@ -31,9 +55,9 @@ def add_groups(
     by_class, marginal = model.guarantee == "class", model.guarantee == "marginal"
     class_ = found.predicted if model.guarantee == "predicted" else found.y
     scores = found.own if by_class else found.scores
-    if marginal:  # a sample that is predicted as a former class comes to this group, too
-        scores = np.where((kept < 0)[found.predicted], found.scores, found.own)
-    samples = samples_of(found, scores)
+    samples = samples_of(scores, found.tolerance(found.own if marginal else scores))
+    if marginal:  # evidence is made of two scores
+        samples = samples_of(scores, (1 + FORMER) * samples[:, 1])
     counts, new = np.bincount(class_, minlength=len(kept)), kept < 0
     former: BaseCalibration = model.calibration_
     groups = np.where(new, 0, model.groups_[np.maximum(kept, 0)])
@@ -43,8 +67,7 @@ def add_groups(
     lone = new & (counts == 0)
     pooled, former_samples = samples[shared[class_]], former._samples()
     if marginal and shared.any():  # with classes that were added before
-        counted = model.class_calibration_.n_samples_[np.maximum(kept, 0)] > 0
-        earlier = (groups > 0) & counted
+        earlier = model._against_former[np.maximum(kept, 0)] & ~new
         if earlier.any():
             pooled = np.concatenate([former_samples[groups[earlier][0]], pooled])
         shared |= earlier
@@ -65,12 +88,16 @@ def add_groups(
         groups[own] = len(calibration.n_samples_)
         rate = rates_of_groups(np.zeros(own.sum(), dtype=np.intp), rates[own])[0]
         calibration = with_group(model, calibration, part, rate, tail)
+    if marginal:
+        model._against_former = against_former(model, found, kept) & ~lone
+    else:
+        model._against_former = np.zeros(len(kept), dtype=np.bool_)
     used, model.groups_ = np.unique(groups, return_inverse=True)
     model.calibration_ = calibration.take(used)
     if by_class:
         model.class_calibration_ = model.calibration_
     else:
-        own_samples = samples_of(found, found.own)
+        own_samples = samples_of(found.own, found.tolerance(found.own))
         places = np.flatnonzero(new)
         order = np.where(new, len(model.class_calibration_.n_samples_), kept)
         order[places] += np.arange(len(places))
@@ -102,9 +129,10 @@ def with_group(
     return former.with_groups([samples], [rate], model.confidence)
 
 
-def samples_of(found: Calibrated, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def samples_of(
+    scores: NDArray[np.float64], tolerance: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return calibration samples as ``with_groups`` takes them."""
-    tolerance = found.tolerance(scores)
     return np.column_stack([scores - tolerance, tolerance])
 
 

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from sk_center.open_set.decision import (
     Decision,
     decide,
+    decide_between,
     decide_by_class,
-    p_values_of_groups,
 )
 from sk_center.open_set.explanation import explain
 from sk_center.open_set.scoring import blocks_of, score_outputs
@@ -46,6 +46,7 @@ class AnswersMixin:
     ambiguous_label_: Any
     _set_part: str
     _set_thresholds: NDArray[np.float64]
+    _against_former: NDArray[np.bool_]
     _answers: NDArray[Any]
 
     def judge(self, X: Samples) -> Decision:
@@ -468,10 +469,8 @@ class AnswersMixin:
             groups = self.groups_ if by_class else np.arange(len(self.classes_))
             found["p_values"] = p_values = self.class_calibration_.p_values(every, groups)
         if self._has_added_classes:
-            p_groups = p_values_of_groups(every, index, self.calibration_, self.groups_)
-            p_known, rejected, index = decide_by_class(
-                p_groups, every, index, self.thresholds_
-            )
+            rule = self.calibration_, self.groups_, self.thresholds_, self._against_former
+            p_known, rejected, index = decide_between(every, index, *rule)
         elif by_class:
             p_known, rejected, index = decide_by_class(
                 p_values, every, index, self.thresholds_

@@ -62,7 +62,7 @@ from sk_center._utils.labels import shortened
 from sk_center._utils.state import bare_copy
 from sk_center._utils.user_warning import warn_user
 from sk_center.calibration.groups import rates_of_groups
-from sk_center.open_set.added_groups import add_groups
+from sk_center.open_set.added_groups import add_groups, compared_with_former
 from sk_center.open_set.changing_estimators import with_classes
 from sk_center.open_set.decision import all_answers
 from sk_center.open_set.fitted_part import calibrate, joined
@@ -304,8 +304,10 @@ def grown(model: Any, X: Any, y: Any) -> Any:
         found.score_ = model.score_.with_classes(everything, kept, outputs, index[train])
         if test is not None and len(test):
             part = found.estimator_, found.score_, rows_of(X, test), index[test]
-            parts.append(calibrate(*part, everything, classes))
+            parts.append(calibrate(*part, everything, classes, compare_all=True))
     calibrated = joined(parts, len(classes))
+    if model.guarantee == "marginal":
+        calibrated = compared_with_former(found, calibrated, kept)
     add_groups(found, calibrated, kept, rates, needed)
     set_class_thresholds(found)
     found._set_thresholds = np.where(kept < 0, np.nan, model._set_thresholds[kept])
@@ -329,6 +331,12 @@ def without(model: Any, classes: Any) -> Any:
             f"classes={gone.tolist()} it would be {left.tolist()}."
         )
     kept, found = places_of(left, model.classes_), copy_of(model, left)
+    found._against_former = model._against_former[kept]
+    if found._against_former.any() and (model.groups_[kept] > 0).all():
+        raise ValueError(
+            f"classes={gone.tolist()} are all that were known before classes were added, "
+            "which those are compared with. Leave one, or fit again."
+        )
     found.estimator_ = with_classes(model.estimator_, left, kept)
     found.score_ = model.score_.with_classes(np.arange(len(left)), kept)
     groups = model.groups_[kept]

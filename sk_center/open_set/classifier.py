@@ -217,7 +217,8 @@ class OpenSetClassifier(
         the guarantee "class", the class rejects a sample whose p-value is at most this.
 
     score_thresholds_ : ndarray of shape (n_classes,), float64
-        The same in units of the score: what scores below is rejected.
+        The same in units of the score: what scores below is rejected. For an added class
+        under "marginal", of the score less half of the best score of a former class.
 
     n_features_in_ : int
         Number of features seen during ``fit``, where the estimator exposes it.
@@ -301,6 +302,7 @@ class OpenSetClassifier(
         "_answers": array("biufUO", None),
         "_set_part": one_of(*SET_PARTS),
         "_set_thresholds": array("f", "K"),
+        "_against_former": array("b", "K"),
         "?n_features_in_": size("inputs"),
         "?feature_names_in_": names,
     }

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sk_center.calibration import GaussianCalibration
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Decision"]
 
 GUARANTEES = ("marginal", "predicted", "class")
+# What the best former score counts against an added class, and how far below its threshold,
+# in distances of that from the median.
+FORMER, REACH = 0.5, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,21 +94,65 @@ def decide(
     return p_known, p_known <= calibration.thresholds_[own]
 
 
-def p_values_of_groups(
+def evidence_of(
+    scores: NDArray[Any],
+    calibration: BaseCalibration,
+    groups: NDArray[np.intp],
+    against: NDArray[np.bool_],
+) -> NDArray[Any]:
+    """Return the scores, of some classes less a share of the best former score.
+
+    The features were made to tell the former classes apart, and outsiders are as typical
+    of an added class as its samples often are; but they are more often like a former class.
+    Former scores count down to a floor: far from everything no sample may gain.
+    """
+    rule = former_rule(calibration, against)
+    if rule is None:
+        return scores
+    share, floor = rule
+    best = np.where(groups == 0, scores, -np.inf).max(axis=1, keepdims=True)
+    return np.where(against, scores - share * np.maximum(best, floor), scores)
+
+
+def former_rule(
+    calibration: BaseCalibration, against: NDArray[np.bool_]
+) -> tuple[float, float] | None:
+    """Return what share former scores count, and their floor; None where they do not."""
+    if isinstance(calibration, GaussianCalibration) or not against.any():
+        return None  # a distribution of distances is none of differences
+    median = calibration.scores_[calibration.n_samples_[0] // 2]
+    threshold = calibration.score_thresholds_[0]
+    if not (np.isfinite(median) and np.isfinite(threshold)):
+        return None
+    return FORMER, float(threshold - REACH * (median - threshold))
+
+
+def decide_between(
     scores: NDArray[Any],
     predicted: NDArray[np.intp],
     calibration: BaseCalibration,
     groups: NDArray[np.intp],
-) -> NDArray[np.float64]:
-    """Return p-values by which ``decide_by_class`` decides between groups of classes.
+    thresholds: NDArray[np.float64],
+    against: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
+    """Return what ``decide`` does for former and added classes, and the class of samples.
 
-    The predicted class stands for its group, as if there were no other; the largest score
-    stands for any other group.
+    Every group must reject a sample, the former classes as if there were no others. Else
+    its class is the accepting one of the largest score, among equal ones the predicted one.
     """
-    p_values = calibration.p_values(scores, groups)
-    others = groups == groups[predicted][:, None]
-    others[np.arange(len(predicted)), predicted] = False
-    return np.where(others, 0.0, p_values)
+    rows, former = np.arange(len(predicted)), groups == 0
+    p_values = calibration.p_values(
+        evidence_of(scores, calibration, groups, against), groups
+    )
+    # The predicted class stands for the former ones where it is one of them.
+    others = former[predicted][:, None] & former
+    others[rows, predicted] = False
+    p_values = np.where(others, 0.0, p_values)
+    accepted = p_values > thresholds
+    ranking = np.where(accepted, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
+    index = ranking.argmax(axis=1)
+    index = np.where(ranking[rows, predicted] >= ranking[rows, index], predicted, index)
+    return p_values.max(axis=1), ~accepted.any(axis=1), index
 
 
 def decide_by_class(

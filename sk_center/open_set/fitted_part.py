@@ -180,6 +180,7 @@ def calibrate(
     y: NDArray[np.intp],
     trained: NDArray[np.intp],
     classes: NDArray[Any],
+    compare_all: bool = False,
 ) -> Calibrated:
     """Return what the estimator and the score say of calibration samples."""
     n_samples, n_trained = len(y), len(trained)
@@ -187,6 +188,7 @@ def calibrate(
     predicted = np.empty(n_samples, dtype=np.intp)
     own, scores = np.empty(n_samples), np.empty(n_samples)
     n_compared = min(n_samples, MOST_COMPARED, max(BLOCK_NUMBERS // n_trained, 1))
+    n_compared = n_samples if compare_all else n_compared
     compared = np.linspace(0, n_samples - 1, n_compared).astype(np.intp)
     by_class = np.full((n_compared, len(classes)), np.nan)
     differs = np.zeros(n_compared)

@@ -320,6 +320,7 @@ def set_thresholds(
         model.class_calibration_ = clone(calibration).fit(found.own, found.y, rates, **kept)
     set_class_thresholds(model)
     set_sets(model, found, group_rates)
+    model._against_former = np.zeros(n_classes, dtype=np.bool_)
     rejected, y = judged(model, found, groups, group_rates)
     counts = np.bincount(y, weights=rejected, minlength=n_classes)
     n_judged = np.bincount(y, minlength=n_classes)

@@ -43,6 +43,15 @@ def fitted(estimator=None, seed=0, n=60, **params):
         return model.fit(*sample(np.repeat([0, 1, 2], n), seed))
 
 
+def evidence(model, X):
+    """Return what decides of two added classes: half of the best former score counts."""
+    scores = -np.linalg.norm(X[:, None] - model.estimator_.centroids_, axis=2)
+    former = model.calibration_._by_group()[0]
+    median, threshold = former[len(former) // 2], model.score_thresholds_[0]
+    floor = threshold - 2 * (median - threshold)
+    return scores[:, 3:].max(axis=1) - 0.5 * np.maximum(scores[:, :3].max(axis=1), floor)
+
+
 def answers(model, X):
     """Return what all methods say of samples."""
     return {name: getattr(model, name)(X) for name in METHODS}
@@ -111,9 +120,8 @@ def test_held_out_samples_calibrate_an_added_class():
     assert_array_equal(model.calibration_.n_samples_, [90, 40])
     assert_array_equal(model.calibration_report_.n_samples, [30, 30, 30, 20, 20])
     # Each centroid is the mean of the half that does not calibrate.
-    away = np.linalg.norm(X[:, None] - model.estimator_.centroids_, axis=2)
-    own = np.sort(-away.min(axis=1))
-    assert np.isin(model.calibration_._by_group()[1].round(9), own.round(9)).all()
+    own = evidence(model, X)
+    assert np.isin(model.calibration_._by_group()[1].round(6), own.round(6)).all()
     second = model.calibration_._by_group()[1]
     assert_array_equal(model.score_thresholds_[3:], second[1])  # floor(0.05 * 41) = 2
     assert model.calibration_report_.rate_kept[3:].max() <= 0.2
@@ -122,25 +130,44 @@ def test_held_out_samples_calibrate_an_added_class():
 def test_marginal_decision_between_groups():
     """Check the decision between former and added classes, one sample at a time."""
     model = fitted(cv=0.5, false_rejection_rate=0.1)
-    model.add_classes(*sample(np.repeat([3, 4], 40), 2))
+    X, y = sample(np.repeat([3, 4], 40), 2)
+    model.add_classes(3 * X - 2 * MEANS[y], y)  # clouds that are wider
     X = np.random.default_rng(3).uniform(-4, 13, size=(300, 2))
     away = -np.linalg.norm(X[:, None] - model.estimator_.centroids_, axis=2)
     groups = [model.calibration_._by_group()[g] for g in (0, 1)]
     found, relabelled = model.judge(X), 0
     for i, s in enumerate(away):
         best = {0: s[:3].argmax(), 1: 3 + s[3:].argmax()}
-        p = [(1 + (groups[g] <= s[best[g]]).sum()) / (1 + len(groups[g])) for g in (0, 1)]
-        accepting = [g for g in (0, 1) if p[g] > 0.1]
-        own = int(s.argmax() > 2)
+        seen = [s[best[0]], evidence(model, X[[i]])[0]]
+        p = [(1 + (groups[g] <= seen[g]).sum()) / (1 + len(groups[g])) for g in (0, 1)]
+        accepting = [best[g] for g in (0, 1) if p[g] > 0.1]
         assert found.p_known[i] == max(p)
         assert found.rejected[i] == (not accepting)
         if accepting:
-            label = s.argmax() if own in accepting else best[1 - own]
+            label = max(accepting, key=lambda k: s[k])
             relabelled += label != s.argmax()
             assert found.labels[i] == label
+    assert relabelled
     assert 0 < found.rejected.mean() < 1
     explained = model.explain(X[found.labels != found.predicted])
     assert len(explained) == (found.labels != found.predicted).sum()
+
+
+@pytest.mark.parametrize("score", ["mahalanobis", "center_distance", "auto"])
+def test_wide_added_class_accepts_nothing_far_away(score):
+    """Check that no sample gains by being still farther from tight former classes."""
+    rng, y = np.random.default_rng(0), np.repeat([0, 1], 60)
+    X = MEANS[y] + 0.1 * rng.normal(size=(120, 2))
+    model = OpenSetClassifier(NearestCentroid(), conformity_score=score, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    wide = [30.0, 30.0] + 5 * rng.normal(size=(60, 2))
+    model.add_classes(wide, np.full(60, 2))
+    assert (model.predict(wide) == 2).mean() > 0.8
+    angle = np.linspace(0, 2 * np.pi, 30)[:, None]
+    for radius in (100, 1e3, 1e6):
+        assert model.is_outlier(radius * np.hstack([np.cos(angle), np.sin(angle)])).all()
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
@@ -275,6 +302,9 @@ def test_invalid_classes_to_remove_are_refused():
     with pytest.raises(ValueError, match="At least two classes must remain"):
         model.remove_classes([1, 2])
     assert_array_equal(model.classes_, [0, 1, 2])
+    model.add_classes(*sample(np.repeat([3, 4], 30), 2)).remove_classes([0, 1])
+    with pytest.raises(ValueError, match=r"classes=\[2\] are all that were known before"):
+        model.remove_classes([2])
 
 
 def test_rates_of_added_classes_come_from_the_dict():
