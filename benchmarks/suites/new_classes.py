@@ -25,7 +25,8 @@ SIZES = (1, 3, 5, 10, 20)
 CASES = {"banking77 embeddings": (5, 10, 10), "digits": (2, 2, 50)}
 GUARANTEES = ("marginal", "class")
 COLUMNS = {
-    "accuracy": "known accuracy",
+    "accuracy": "estimator's known accuracy",
+    "right_old": "known named right",
     "false_old": "known rejected",
     "false_new": "new rejected",
     "right": "new named right",
@@ -57,13 +58,18 @@ def measured(model, X, y, kinds):
     """Return rates of a fitted model, in percent."""
     new, outsiders, known = (np.isin(y, kind) for kind in kinds)
     decision = model.judge(X)
-    accepted = new & ~decision.rejected
-    right = (decision.labels[accepted] == y[accepted]).mean() if accepted.any() else np.nan
+
+    def named_right(some):
+        accepted = some & ~decision.rejected
+        right = decision.labels[accepted] == y[accepted]
+        return right.mean() if accepted.any() else np.nan
+
     found = {
         "accuracy": (decision.predicted[known] == y[known]).mean(),
+        "right_old": named_right(known),
         "false_old": decision.rejected[known].mean(),
         "false_new": decision.rejected[new].mean(),
-        "right": right,
+        "right": named_right(new),
         "outsiders": decision.rejected[outsiders].mean(),
     }
     return {name: 100 * value for name, value in found.items()}

@@ -99,7 +99,7 @@ def evidence_of(open_set, scores):
     rule = former_rule(open_set.calibration_, against)
     if rule is None:
         return scores
-    graph, share, floor = scores.graph, *rule
+    graph, (share, floor) = scores.graph, rule
     lowest = np.array(-np.inf, scores.dtype)
     best = graph.where(open_set.groups_ == 0, scores, lowest)
     best = best.reduce("Max", 1, keepdims=True).maximum(floor)

@@ -33,17 +33,20 @@ These hold then, if the score of a former class stays as it was:
 ``"marginal"``
     Calibration samples of former and of added classes together would be exchangeable with
     no mixture of known samples, since those added are as many as somebody labelled. So they
-    are two groups, and as under "class" both must reject a sample. In the group of its
-    predicted class a sample has the score of that class, as before, and in the other the
-    largest score of the classes there. It follows, by the same argument, that
+    are two groups, and as under "class" both must reject a sample. Among the former classes
+    a sample has the score that it had before. Among the added ones it has the largest of
+    their scores less half of the largest former one, since the features were not made for
+    them: outsiders score as high as their samples, but more often are like a former class.
+    Both are fixed functions of the sample once the added classes have learned, so that
 
     - a former known sample is rejected with probability at most the rate, over the same
       mixture as before; its ``p_known`` can only rise;
     - a known sample of the added classes is rejected with probability at most the rate,
       over the mixture of the samples that were given.
 
-    A sample that its predicted class rejects and the other group accepts gets the class of
-    the largest score there.
+    An accepted sample gets the accepting class of the largest score, whatever the
+    estimator predicts. Nothing bounds how many outsiders are accepted by the added classes
+    beside those that the former ones accept.
 
 Removing a class takes its center, samples, density and calibration group away. Under
 "marginal" the first group and its threshold stay as they are, since they do not tell
@@ -148,8 +151,11 @@ class ChangingMixin:
         the same to the last bit, and no sample of theirs is rejected that was accepted.
         Under "marginal" former and added classes are two groups, each with its threshold,
         and a sample is rejected where both reject it: the bound then holds over the former
-        classes as before, and over the added ones as their samples were given. A sample
-        that only the group of its predicted class rejects gets the best class of the other.
+        classes as before, and over the added ones as their samples were given. The added
+        classes judge by their best score less half of the best former one. An accepted
+        sample gets the accepting class of the largest score, which need not be the one that
+        the estimator predicts. Each further group accepts outsiders of its own: fewer are
+        rejected than before, and fewest where few samples set the threshold.
         Under "predicted" each added class is a further group.
 
         Prediction sets then hold the classes whose p-value is above the rate, which are

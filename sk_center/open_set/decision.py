@@ -152,7 +152,7 @@ def decide_between(
     ranking = np.where(accepted, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
     index = ranking.argmax(axis=1)
     index = np.where(ranking[rows, predicted] >= ranking[rows, index], predicted, index)
-    return p_values.max(axis=1), ~accepted.any(axis=1), index
+    return p_values.max(axis=1), np.logical_not(accepted.any(axis=1)), index
 
 
 def decide_by_class(

@@ -54,7 +54,8 @@ class Explanation:
         Score for the predicted class, larger is more typical.
 
     score_threshold : float
-        The sample is rejected when the score is below this.
+        The sample is rejected when the score is below this; NaN where former and added
+        classes are two groups, which must both reject it.
 
     guarantee : {"marginal", "predicted", "class"}
         Under "class", every class must reject the sample by its own p-value instead.
@@ -63,7 +64,8 @@ class Explanation:
         The known classes.
 
     p_values : ndarray of shape (n_classes,), float64
-        How compatible the sample is with each class.
+        How compatible the sample is with each class, compared with calibration samples of
+        that class alone. They decide under "class"; else ``p_known`` does.
 
     in_set : ndarray of shape (n_classes,), bool
         The prediction set.
@@ -104,6 +106,7 @@ class Explanation:
     >>> model.explain([[5.0, 3.4, 3.0, 0.2]], X, y, n_neighbors=2)[0]
     -1: rejected, since the score -5.757 is below -3.557 (p = 0.007, threshold 0.05);
     the estimator alone predicts 0
+    p-values within each class, which do not decide:
     class  p-value  in set  distance
     0        0.020      no     1.539
     1        0.020      no     2.032
@@ -151,6 +154,8 @@ class Explanation:
         names = [repr(label) for label in self.classes.tolist()]
         width = max(len("class"), *map(len, names))
         away = self.distances is not None
+        if self.guarantee != "class":
+            lines.append("p-values within each class, which do not decide:")
         lines.append(f"{'class':{width}}  p-value  in set{'  distance' if away else ''}")
         order = self._order()
         for k in order[:SHOWN]:
@@ -176,8 +181,7 @@ class Explanation:
         return "\n".join(lines)
 
     def _summary(self):
-        other = self.label != self.predicted and not self.rejected
-        if (self.guarantee == "class" or other) and not self.ambiguous:
+        if self.guarantee == "class" and not self.ambiguous:
             if self.rejected:
                 return (
                     f"{self.label!r}: rejected, since every class rejects it;\n"
@@ -198,6 +202,12 @@ class Explanation:
                 f"holds {self.in_set.sum()} classes; the estimator alone predicts "
                 f"{self.predicted!r}"
             )
+        if np.isnan(self.score_threshold):
+            if self.rejected:
+                why = f"rejected {side}, since former and\nadded classes reject it; "
+            else:
+                why = f"accepted {side}, with the largest\nscore of the accepting classes; "
+            return f"{self.label!r}: {why}the estimator alone predicts {self.predicted!r}"
         if self.rejected:
             return (
                 f"{self.label!r}: rejected, since the score {self.score:#.4g} is below "
@@ -239,6 +249,8 @@ def explain(
     if centers is not None:
         distances = cdist(features.toarray() if issparse(features) else features, centers)
     own = np.searchsorted(model.classes_, decision.predicted)
+    several = model._has_added_classes
+    thresholds = np.where(several, np.nan, model.score_thresholds_)
     return [
         Explanation(
             label=decision.labels[i : i + 1].tolist()[0],
@@ -248,7 +260,7 @@ def explain(
             p_known=float(decision.p_known[i]),
             threshold=float(model.thresholds_[own[i]]),
             score=float(decision.scores[i]),
-            score_threshold=float(model.score_thresholds_[own[i]]),
+            score_threshold=float(thresholds[own[i]]),
             guarantee=model.guarantee,
             classes=model.classes_,
             p_values=found["p_values"][i],

@@ -302,7 +302,7 @@ class DistanceDisplay:
             decision.predicted,
             decision.scores,
             labels=model.classes_,
-            thresholds=model.score_thresholds_,
+            thresholds=np.where(model._against_former, -np.inf, model.score_thresholds_),
             rejected=decision.rejected,
             axes=axes,
             **kwargs,

@@ -312,13 +312,18 @@ class FeatureSpaceDisplay:
         display = cls._in_plane(plane, y, features, labels, centers)
         if regions not in ("auto", True, False):
             raise ValueError(f"regions must be 'auto', True or False; got {regions!r}.")
-        possible = model is not None and model.score_.needs == ("features",)
+        possible = (
+            model is not None
+            and model.score_.needs == ("features",)
+            and not model._against_former.any()
+        )
         if regions == "auto":
             regions = possible and plane.flat
         if regions and not possible:
             raise ValueError(
-                "regions=True takes an OpenSetClassifier whose score needs features and "
-                f"nothing else; got {estimator if model is None else model.score_!r}."
+                "regions=True takes an OpenSetClassifier without added classes whose score "
+                "needs features and nothing else; got "
+                f"{estimator if model is None else model.score_!r}."
             )
         if regions and model is not None:
             display.xx0, display.xx1 = grid_around(

@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -120,6 +121,7 @@ def test_representation(guarantee):
         first, second, *rest = repr(e).split("\n")
         assert first.startswith(f"{e.label!r}: ")
         text = f"{first} {second}"
+        assert ("which do not decide" in repr(e)) == (guarantee != "class")
         if guarantee == "class":
             reason = "every class rejects it" if e.rejected else "the class accepts it"
             if not e.rejected and e.label != e.predicted:
@@ -132,7 +134,7 @@ def test_representation(guarantee):
         seen.add(e.rejected)
         if e.rejected:
             assert f"the estimator alone predicts {e.predicted!r}" in text
-        *table, near = rest if "p-value  in set" not in second else [second, *rest]
+        *table, near = [second, *rest] if "p-value" in second else rest
         rows = [line for line in table if "p-value" not in line]
         assert [row.split()[0] for row in rows] == [repr(c) for c in e.to_frame().index]
         for row, (_, values) in zip(rows, e.to_frame().iterrows()):
@@ -164,6 +166,21 @@ def test_label_that_is_not_predicted():
     assert [line.split()[0] for line in text.split("\n")[2:]] == ["class", "'b'", "'a'"]
     with pytest.raises(FrozenInstanceError):
         e.label = "c"
+
+
+def test_added_classes_are_explained_by_both_groups():
+    """Check that no score threshold is named where two groups decide."""
+    known = y < 2
+    model = OpenSetClassifier(
+        NearestCentroid(), conformity_score="mahalanobis", random_state=0
+    ).fit(X[known], names[known])
+    model.add_classes(X[~known], names[~known])
+    found = model.explain(X_new)
+    assert {e.rejected for e in found} == {True, False}
+    for e in found:
+        assert np.isnan(e.score_threshold)
+        assert f"(p = {e.p_known:.3f}, threshold 0.05)" in repr(e)
+        assert ("added classes reject it" in repr(e)) == e.rejected
 
 
 def test_many_classes_are_cut():
