@@ -250,7 +250,10 @@ def read(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > LARGEST_HEADER:
-            raise ValueError(f"it announces a header of {size} bytes")
+            raise ValueError(
+                "it is no file of sk_center.save. Read one of joblib.dump by joblib.load, "
+                "if you trust who made it"
+            )
         check_items(file.read(size))
     with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
         metadata = file.metadata() or {}

@@ -17,6 +17,7 @@ from sk_center._utils.samples import (
     check_no_tuple,
     check_values,
     holds_inputs,
+    naming_text,
     some_rows,
 )
 from sk_center._utils.user_warning import warn_of_fit
@@ -92,9 +93,10 @@ def check_training_inputs(estimator, X, y, reset):
         check_no_tuple(X, y)
         check_values(X)
         warn_of_lost_digits(X)
-        X, y = validate_data(
-            estimator, as_array(X), y, reset=reset, **conversion(X, estimator)
-        )
+        with naming_text(X):
+            X, y = validate_data(
+                estimator, as_array(X), y, reset=reset, **conversion(X, estimator)
+            )
         shape = X.shape[1:]
     if reset:
         estimator._sample_shape = shape

@@ -1,12 +1,16 @@
 """Samples in the forms in which users give them."""
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_consistent_length
 
 from sk_center._utils.compat import safe_indexing
+
+# How an error begins that float() raises of text, and numpy.
+NO_NUMBER = "could not convert string to float: "
 
 
 class Inputs(dict):
@@ -51,6 +55,35 @@ def as_array(X):
 def some_rows(n_samples, most=1000):
     """Return the indices of at most so many samples, spread over all."""
     return np.unique(np.linspace(0, n_samples - 1, most).astype(np.intp))
+
+
+@contextmanager
+def naming_text(X):
+    """Name the columns of X that hold the text which an error calls no number."""
+    try:
+        yield
+    except ValueError as error:
+        names = columns_that_hold(X, str(error).removeprefix(NO_NUMBER))
+        if not (names and str(error).startswith(NO_NUMBER)):
+            raise
+        raise ValueError(
+            f"{error}, in the columns {names} of X. Encode text by a step before the "
+            "classifier, such as a ColumnTransformer, or leave it out."
+        ) from error
+
+
+def columns_that_hold(X, text):
+    """Return which columns of a table hold a value, by its representation."""
+    frame = hasattr(X, "iloc")
+    values = X.to_numpy() if frame else X
+    if not (isinstance(values, np.ndarray) and values.ndim == 2):
+        return []
+    names = X.columns.tolist() if frame else range(values.shape[1])
+
+    def is_text(value):
+        return isinstance(value, str) and text in (repr(value), repr(str(value)))
+
+    return [name for name, column in zip(names, values.T) if any(map(is_text, column))]
 
 
 def check_no_tuple(X, y):

@@ -368,10 +368,16 @@ def recalibrated(model: Any, X: Any, y: Any) -> Any:
         )
     everything, index = np.arange(len(classes)), np.searchsorted(classes, labels)
     rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
+    calibration = calibration_of(model.calibration, model.confidence)
+    needed = [calibration._samples_needed(rate, model.confidence) for rate in rates]
+    if len(labels) < max(needed):
+        raise ValueError(
+            f"X holds {len(labels)} samples, and these are too few: false_rejection_rate="
+            f"{rates[np.argmax(needed)]:g} takes at least {max(needed)}. Give more, or "
+            "keep the former thresholds."
+        )
     calibrated = calibrate(model.estimator_, model.score_, X, index, everything, classes)
-    set_thresholds(
-        found, calibration_of(model.calibration, model.confidence), calibrated, rates
-    )
+    set_thresholds(found, calibration, calibrated, rates)
     concerns = concerns_of(
         found.calibration_report_, calibrated, None, model.confidence, model.score_
     )

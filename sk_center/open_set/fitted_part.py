@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sk_center._utils.callbacks import Task
 from sk_center._utils.compat import check_method_params, num_samples
+from sk_center._utils.samples import naming_text
 from sk_center.open_set.outputs import outputs_of, rows_of
 from sk_center.open_set.scoring import (
     BLOCK_NUMBERS,
@@ -133,7 +134,7 @@ def fit_part(
     params = check_method_params(X, params, indices=rows)
     is_frozen = isinstance(estimator, FrozenEstimator)
     task = Task(context, model, part, labels[rows], params.get("sample_weight"))
-    with task.around(None if is_frozen else estimator):
+    with task.around(None if is_frozen else estimator), naming_text(part):
         estimator.fit(part, labels[rows], **params)
     trained = np.arange(len(classes)) if is_frozen else np.unique(y[train])
     known = getattr(estimator, "classes_", classes[trained])

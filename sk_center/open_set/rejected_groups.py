@@ -40,6 +40,9 @@ class RejectedGroups:
     labels : ndarray of shape (n_samples,), int
         Group of each sample; -1 for one that is accepted, or like too few others.
 
+    rejected : ndarray of shape (n_samples,), bool
+        Whether each sample is rejected, in a group or not.
+
     distances : ndarray of shape (n_samples,), float64
         Distance to the mean of the group, where there is one, else NaN.
 
@@ -59,17 +62,20 @@ class RejectedGroups:
     >>> from sk_center.open_set import RejectedGroups
     >>> groups = RejectedGroups(
     ...     labels=np.array([-1, 0, 0, -1, 0]),
+    ...     rejected=np.array([True, True, True, False, True]),
     ...     distances=np.array([np.nan, 0.5, 0.1, np.nan, 0.3]),
     ...     classes=np.array(["cat", "dog"]),
     ...     shares=np.array([[0.25, 0.75]]),
     ... )
     >>> groups
     group 0: 3 samples, taken for dog (75%), cat (25%)
+    in no group: 1 of 4 rejected samples
     >>> groups.rows(0)
     array([2, 4, 1])
     """
 
     labels: NDArray[np.intp]
+    rejected: NDArray[np.bool_]
     distances: NDArray[np.float64]
     classes: NDArray[Any]
     shares: NDArray[np.float64]
@@ -121,7 +127,11 @@ class RejectedGroups:
             near = [f"{self.classes[k]} ({shares[k]:.0%})" for k in order if shares[k] > 0]
             size = (self.labels == group).sum()
             lines.append(f"group {group}: {size} samples, taken for {', '.join(near)}")
-        return "\n".join(lines) or "no groups"
+        n_rejected, n_grouped = self.rejected.sum(), (self.labels >= 0).sum()
+        lines.append(
+            f"in no group: {n_rejected - n_grouped} of {n_rejected} rejected samples"
+        )
+        return "\n".join(lines)
 
 
 def group_rejected(
@@ -191,6 +201,7 @@ def group_rejected(
     >>> groups = group_rejected(model.fit(X[y > 0], y[y > 0]), X, min_size=20)
     >>> groups
     group 0: 24 samples, taken for 1 (100%)
+    in no group: 27 of 51 rejected samples
     >>> set(y[groups.rows(0)].tolist())
     {0}
     """
@@ -204,7 +215,8 @@ def group_rejected(
     distances = np.full(len(labels), np.nan)
     rejected = np.flatnonzero(decision.rejected)
     if len(rejected) < min_size:
-        return RejectedGroups(labels, distances, classes, np.zeros((0, len(classes))))
+        none = np.zeros((0, len(classes)))
+        return RejectedGroups(labels, decision.rejected, distances, classes, none)
     points = outputs_of(model.estimator_, rows_of(X, rejected), [space])[space]
     points = in_few_directions(points, space)
     clustering = HDBSCAN(min_cluster_size=min_size, min_samples=NEAR, copy=True)
@@ -221,9 +233,8 @@ def group_rejected(
         distances[rows] = np.linalg.norm(away, axis=1)
         index = np.searchsorted(classes, decision.predicted[rows])
         shares.append(np.bincount(index, minlength=len(classes)) / len(rows))
-    return RejectedGroups(
-        labels, distances, classes, np.reshape(shares, (len(shares), len(classes)))
-    )
+    shares = np.reshape(shares, (len(shares), len(classes)))
+    return RejectedGroups(labels, decision.rejected, distances, classes, shares)
 
 
 def in_few_directions(points: Any, space: str) -> NDArray[np.float64]:

@@ -180,3 +180,28 @@ def test_missing_labels_by_dtype(dtype):
         labels = labels.map({0: "a", 1: "b", 2: "c"})
     with pytest.raises(ValueError, match=r"y holds a missing label, .* at sample 3,"):
         OpenSetClassifier(GaussianNB()).fit(X, labels.astype(dtype))
+
+
+@pytest.mark.parametrize("estimator", [GaussianNB(), FrozenEstimator(GaussianNB())])
+def test_one_class_is_refused(estimator):
+    """Check that a single known class is an error, also where the estimator takes it."""
+    X, y = np.arange(80.0).reshape(40, 2), np.full(40, "a")
+    if isinstance(estimator, FrozenEstimator):
+        estimator.estimator.fit(X, y)
+    with pytest.raises(ValueError, match=r"two known classes or more; got one .*\['a'\]"):
+        OpenSetClassifier(estimator).fit(X, y)
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, np.asarray])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_column_of_raw_text_is_named(container, wrapped):
+    """Check that the error of text in a table names its column, once."""
+    table = {"length": np.arange(40.0), "note": [f"text {i}" for i in range(40)]}
+    X = container(pd.DataFrame(table))
+    name = "'note'" if container is pd.DataFrame else "1"
+    model = CenterLossClassifier(max_epochs=1)
+    model = OpenSetClassifier(model) if wrapped else model
+    with pytest.raises(
+        ValueError, match=rf"to float: 'text \d+', in the .*\[{name}\] of X"
+    ):
+        model.fit(X, np.arange(40) % 2)

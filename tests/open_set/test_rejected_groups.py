@@ -56,6 +56,9 @@ def test_groups_are_new_classes(width):
     assert_array_equal(frame["nearest"], [1, 0])
     assert_array_equal(frame["central"], [groups.rows(0)[0], groups.rows(1)[0]])
     assert frame.index.name == "group"
+    assert_array_equal(groups.rejected, rejected)
+    single = (rejected & (groups.labels < 0)).sum()
+    assert f"in no group: {single} of {rejected.sum()} rejected samples" in repr(groups)
     assert repr(groups).startswith(f"group 0: {frame['size'][0]} samples, taken for 1")
 
 
@@ -73,7 +76,8 @@ def test_few_rejected_samples_are_no_group():
     groups = group_rejected(model, X[y < 2])
     assert_array_equal(groups.labels, -1)
     assert len(groups.to_frame()) == 0
-    assert repr(groups) == "no groups"
+    n_rejected = model.is_outlier(X[y < 2]).sum()
+    assert repr(groups) == f"in no group: {n_rejected} of {n_rejected} rejected samples"
 
 
 def test_texts_and_frames():

@@ -1,11 +1,13 @@
 """Files whose parts do not go together, or that other versions wrote."""
 
+import joblib
 import numpy as np
 import pytest
 import safetensors.numpy
 from fuzz_load import joined, split
 from hostile_cases import AFFINE, edited
 from saved_models import X, Y
+from sklearn.linear_model import LogisticRegression
 
 from sk_center import load
 
@@ -125,3 +127,10 @@ def test_other_safetensors(tmp_path):
     safetensors.numpy.save_file({"weight": np.zeros(3)}, tmp_path / "model")
     with pytest.raises(ValueError, match=r"was not written by sk_center\.save"):
         load(tmp_path / "model")
+
+
+def test_file_of_joblib(tmp_path):
+    """Check that a file that another library wrote is named as such."""
+    joblib.dump(LogisticRegression(), tmp_path / "model.joblib")
+    with pytest.raises(ValueError, match=r"no file of sk_center\.save.*joblib\.load"):
+        load(tmp_path / "model.joblib")
