@@ -366,6 +366,8 @@ class OpenSetClassifier(
         y : array-like of shape (n_samples,)
             Class labels. Samples of the ``negative_label`` of an estimator that has one,
             as a :class:`~sk_center.CenterLossClassifier` may, train it and never calibrate.
+            A single class makes a novelty detector with a bound, where the estimator takes
+            one, as :class:`sklearn.dummy.DummyClassifier` does.
 
         **params : dict
             Parameters of the ``fit`` of the estimator, such as ``sample_weight``; those

@@ -60,13 +60,8 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     negative = equals_label(labels, negative_label_of(model.estimator))
     known = counted[~negative[counted]]
     if not len(known):
-        raise ValueError("y must hold samples of two known classes or more; got 0 samples.")
+        raise ValueError("y must hold samples of known classes; got 0 samples.")
     classes = classes_of(model.estimator, labels[known])
-    if len(classes) < 2:
-        raise ValueError(
-            "y must hold samples of two known classes or more; got one class, "
-            f"{classes.tolist()}. A detector such as sklearn.svm.OneClassSVM takes one."
-        )
     rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
     outlier_label = outlier_label_of(model.outlier_label, classes, rates)
     ambiguous_label = ambiguous_label_of(model.ambiguous, classes, outlier_label)

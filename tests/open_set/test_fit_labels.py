@@ -14,6 +14,7 @@ from open_set_problems import (
 )
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -182,14 +183,17 @@ def test_missing_labels_by_dtype(dtype):
         OpenSetClassifier(GaussianNB()).fit(X, labels.astype(dtype))
 
 
-@pytest.mark.parametrize("estimator", [GaussianNB(), FrozenEstimator(GaussianNB())])
-def test_one_class_is_refused(estimator):
-    """Check that a single known class is an error, also where the estimator takes it."""
-    X, y = np.arange(80.0).reshape(40, 2), np.full(40, "a")
-    if isinstance(estimator, FrozenEstimator):
-        estimator.estimator.fit(X, y)
-    with pytest.raises(ValueError, match=r"two known classes or more; got one .*\['a'\]"):
-        OpenSetClassifier(estimator).fit(X, y)
+@quiet
+def test_one_class_makes_a_detector_of_novelty():
+    """Check that a single class is taken where the estimator takes it, and has its bound."""
+    X = np.random.default_rng(0).normal(size=(400, 2))
+    model = OpenSetClassifier(
+        DummyClassifier(), conformity_score="mahalanobis", random_state=0
+    ).fit(X[:200], np.full(200, "a"))
+    assert model.is_outlier(X[200:]).mean() < 0.1
+    assert_array_equal(model.predict([[9.0, 9.0], [0.0, 0.0]]), ["outsider", "a"])
+    with pytest.raises(ValueError, match="one class"):
+        OpenSetClassifier(LogisticRegression()).fit(X, np.full(400, "a"))
 
 
 @pytest.mark.parametrize("container", [pd.DataFrame, np.asarray])
