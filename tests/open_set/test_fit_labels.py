@@ -185,7 +185,7 @@ def test_missing_labels_by_dtype(dtype):
 
 @quiet
 def test_one_class_makes_a_detector_of_novelty():
-    """Check that a single class is taken where the estimator takes it, and has its bound."""
+    """Check that a single class has its bound where the estimator takes one."""
     X = np.random.default_rng(0).normal(size=(400, 2))
     model = OpenSetClassifier(
         DummyClassifier(), conformity_score="mahalanobis", random_state=0
