@@ -5,12 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(__file__).with_name("devices")
 
 
-def test_stand_in_device():
-    """Check that all tests on the device that stands in for a GPU pass."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(FOLDER)]
+@pytest.mark.parametrize(
+    "which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)]
+)
+def test_stand_in_device(which):
+    """Check that the tests on the device that stands in for a GPU pass."""
+    options = ["-q", "-p", "no:cacheprovider", "-m", which]
+    command = [sys.executable, "-m", "pytest", *options, str(FOLDER)]
     run = subprocess.run(
         command,
         env={**os.environ, "STAND_IN_DEVICE": "1"},

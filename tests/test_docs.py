@@ -168,8 +168,7 @@ def pages():
 
 # Each imports all anew; most train for longer.
 QUICK = [
-    str(Path("docs", f"{name}.md"))
-    for name in ("guide/open_set_recognition", "guide/scores", "guide/text")
+    str(Path("docs", f"{name}.md")) for name in ("guide/open_set_recognition", "guide/text")
 ]
 
 

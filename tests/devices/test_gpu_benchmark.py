@@ -14,6 +14,7 @@ from benchmarks.gpu.sizes import QUICK, Size
 from benchmarks.speed.timing import Row
 
 
+@pytest.mark.slow
 def test_correctness(counts):
     """Check that fits on the device are found equal to those on the CPU."""
     size = Size(DEVICE, **QUICK)

@@ -84,6 +84,7 @@ def test_pickle(caplog):
     assert_allclose(elsewhere.fit(X, y).centers_, model.centers_, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_pickle_in_a_process_that_does_not_know_the_device(tmp_path):
     """Check a pickle of a rejecting classifier, elsewhere."""
     with present():
@@ -129,6 +130,7 @@ def test_copies_and_searches(counts):
     assert_allclose(*(part["mean_test_score"] for part in found))
 
 
+@pytest.mark.slow
 def test_search_over_samples_on_the_device(counts):
     """Check that a search sends samples once, if they are given as a tensor there."""
     grid = {"lambda_center": [0, 0.1]}

@@ -138,7 +138,9 @@ def test_another_class_than_the_nearest(tmp_path):
     assert_same(model, tmp_path / "model.onnx", X_test)
 
 
-@pytest.mark.parametrize("labels", [["no", "yes"], [1.0, 2.0]])
+@pytest.mark.parametrize(
+    "labels", [["no", "yes"], pytest.param([1.0, 2.0], marks=pytest.mark.slow)]
+)
 def test_two_classes(labels, tmp_path):
     """Check two classes with labels of all kinds, with and without rejection."""
     X, y, *_, X_test = digits()
@@ -237,7 +239,7 @@ def test_images(tmp_path):
 def test_own_module(tmp_path):
     """Check a module of the user, and a function as one."""
     X, y, *_, X_test = digits()
-    for module in (Body, Body(), lambda X: X[:, :9] * 2):
+    for module in (Body(), lambda X: X[:, :9] * 2):
         net = CenterLossClassifier(module, max_epochs=1, random_state=0).fit(X, y)
         assert_same(net, tmp_path / "model.onnx", X_test)
 

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
+pytestmark = pytest.mark.slow  # exports and serves in processes of their own
 
 
 @pytest.fixture(scope="module")

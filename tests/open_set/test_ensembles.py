@@ -41,7 +41,8 @@ def irises():
 def test_around_an_ensemble(ensemble):
     """Check that far samples are rejected, and known ones labelled by the ensemble."""
     X, y = irises()
-    model = OpenSetClassifier(ensemble, random_state=0).fit(X, y)
+    model = OpenSetClassifier(ensemble, conformity_score="knn", random_state=0)
+    model.fit(X, y)
     assert model.predict(FAR).tolist() == ["outsider", "outsider"]
     accepted = ~model.is_outlier(X)
     assert accepted.mean() > 0.8

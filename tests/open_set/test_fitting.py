@@ -93,6 +93,7 @@ def test_rates_per_class():
     for guarantee in ("predicted", "class"):
         model = OpenSetClassifier(
             GaussianNB(),
+            conformity_score="max_softmax",
             guarantee=guarantee,
             false_rejection_rate={"z": 0.3, "x": 0.05, "y": 0.1, "not a class": 0.5},
             cv=5,

@@ -82,7 +82,7 @@ def test_sets_of_accepted_samples_seldom_lack_the_class(values, confidence):
     ("kind", "guarantee"),
     [
         ("probabilities", "marginal"),
-        ("scores", "predicted"),
+        pytest.param("scores", "predicted", marks=pytest.mark.slow),
         pytest.param("logits", "marginal", marks=pytest.mark.slow),
         pytest.param("logits", "predicted", marks=pytest.mark.slow),
     ],

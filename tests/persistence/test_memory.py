@@ -82,6 +82,7 @@ def process():
         yield pool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memmap", "dataset", "stream"])
 def test_memory_is_flat_in_the_number_of_samples(kind, process, tmp_path):
     """Check that ten times the data take no more memory but for their labels."""

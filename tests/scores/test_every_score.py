@@ -118,7 +118,7 @@ def test_every_score_around_every_classifier(score, name, guarantee, n_classes):
 # Scores that are not constant in a class, on three clouds that overlap.
 SIZES = (50, 90, 140)
 DRAWS = 300
-FEW = ("mahalanobis", "pooled")
+FEW = ("mahalanobis",)
 GUARANTEED = [
     pytest.param(score, marks=[] if score in FEW else pytest.mark.slow) for score in EVERY
 ]

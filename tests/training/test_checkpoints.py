@@ -280,7 +280,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     assert_same_training(model.fit(X, y), classifier("default").fit(X, y))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is of Linux")
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux limits the size of files so")
 def test_what_torch_makes_of_a_full_disk_is_told(tmp_path):
     """Check that the error of the system arrives, not that of torch about its archive."""
     limit = (

@@ -232,6 +232,7 @@ def test_spawn(name):
     assert_same_jobs(found, name)
 
 
+@pytest.mark.slow
 def test_subprocess():
     """Check that a program of its own gives the same bits, at its own thread count."""
     program = (

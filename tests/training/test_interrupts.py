@@ -369,6 +369,7 @@ print([f"{w.category.__name__}: {w.message}" for w in caught])
 """
 
 
+@pytest.mark.slow
 def test_signal():
     """Check that SIGINT, which Ctrl-C sends, ends training with a fitted classifier."""
     process = subprocess.Popen(
