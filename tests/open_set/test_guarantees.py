@@ -159,11 +159,13 @@ EVERY = {
 }
 
 
+# Decisions see numbers, whatever made them: each score goes with one guarantee.
 @pytest.mark.slow
-@pytest.mark.parametrize("guarantee", GUARANTEES)
-@pytest.mark.parametrize("score", EVERY)
+@pytest.mark.parametrize(
+    ("score", "guarantee"), [(s, GUARANTEES[i % 3]) for i, s in enumerate(EVERY)]
+)
 def test_bound_with_every_score(score, guarantee):
-    """Check every score by name, learnt anew from each draw and one row at a time."""
+    """Check every score by name, fitted to each draw and asked one row at a time."""
     estimator = frozen(LogisticRegression())
 
     def make_model(seed):
