@@ -51,7 +51,7 @@ def add_groups(
     rates: NDArray[np.float64],
     needed: NDArray[np.intp],
 ) -> None:
-    """Give the calibrations of a model the groups of its added classes."""
+    """Add the groups of added classes to the calibrations of a model."""
     by_class, marginal = model.guarantee == "class", model.guarantee == "marginal"
     class_ = found.predicted if model.guarantee == "predicted" else found.y
     scores = found.own if by_class else found.scores
@@ -115,7 +115,7 @@ def with_group(
     rate: float,
     tail: bool,
 ) -> BaseCalibration:
-    """Return a calibration with a further group, continued by a tail or as ``fit`` does."""
+    """Return a calibration with a further group, with a Weibull tail or as ``fit`` does."""
     conformal = calibration_of(model.calibration, model.confidence)
     if isinstance(conformal, ConformalCalibration) and (
         tail or isinstance(former, WeibullCalibration)
@@ -132,7 +132,7 @@ def with_group(
 def samples_of(
     scores: NDArray[np.float64], tolerance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return calibration samples as ``with_groups`` takes them."""
+    """Return calibration samples in the form that ``with_groups`` takes."""
     return np.column_stack([scores - tolerance, tolerance])
 
 

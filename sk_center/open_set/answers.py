@@ -1,4 +1,4 @@
-"""The answers of a fitted open-set classifier, each from one pass through the model."""
+"""Predictions of a fitted open-set classifier, each from one pass through the model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class AnswersMixin:
     _answers: NDArray[Any]
 
     def judge(self, X: Samples) -> Decision:
-        """Return all that is decided about samples, in one pass through the model.
+        """Return all decisions about samples, from one pass through the model.
 
         Parameters
         ----------
@@ -60,8 +60,8 @@ class AnswersMixin:
         Returns
         -------
         decision : Decision
-            ``labels``, ``predicted``, ``rejected``, ``p_known`` and ``scores``, each as the
-            method of that meaning returns it, and ``ambiguous``.
+            Labels, p-values and scores, each as the corresponding method returns it, and
+            the estimator's own prediction.
 
         Raises
         ------
@@ -78,10 +78,10 @@ class AnswersMixin:
         """Return the estimator's own label of each sample, or the outlier label.
 
         A known sample gets the outlier label with probability at most
-        ``false_rejection_rate``, over the samples that ``guarantee`` names. Where
-        ``ambiguous`` is a label, it takes the place of that of an accepted sample whose
-        prediction set holds several classes, and a known sample gets a wrong class with
-        probability at most ``error_rate``.
+        ``false_rejection_rate``, over the samples that ``guarantee`` names. If
+        ``ambiguous`` is a label, it replaces that of an accepted sample whose prediction
+        set holds several classes, and a known sample gets a wrong class with probability at
+        most ``error_rate``.
 
         Parameters
         ----------
@@ -108,10 +108,9 @@ class AnswersMixin:
     def score(
         self, X: Samples, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Return the accuracy: the share of samples that ``predict`` gives their label.
+        """Return the accuracy of ``predict``.
 
-        Rejected samples and those that are withheld count as wrong, unless y holds their
-        label there.
+        Rejected and withheld samples count as wrong, unless y holds the same label.
 
         Parameters
         ----------
@@ -164,8 +163,8 @@ class AnswersMixin:
     def score_samples(self, X: Samples) -> NDArray[np.floating[Any]]:
         """Return the score of each sample for the class that the estimator predicts.
 
-        A score guarantees nothing by itself; ``p_known`` says how it compares with those of
-        the calibration samples.
+        A score alone guarantees nothing; ``p_known`` compares it with those of the
+        calibration samples.
 
         Parameters
         ----------
@@ -232,7 +231,8 @@ class AnswersMixin:
         -------
         p_values : ndarray of shape (n_samples, n_classes), float64
             In (0, 1]. The smallest with n calibration samples of a class is ``1 / (n +
-            1)``; calibrations that assume a distribution go below, and are as good as that.
+            1)``; calibrations that assume a distribution give smaller ones, as reliable as
+            the assumption.
 
         Raises
         ------
@@ -258,8 +258,8 @@ class AnswersMixin:
         Returns
         -------
         sets : ndarray of shape (n_samples, n_classes), bool
-            No class for a rejected sample; else the predicted class and those that are
-            about as probable, see Notes. Several: the sample is ambiguous.
+            Empty for a rejected sample; else the predicted class and those that are about
+            as probable, see Notes. A sample with several classes is ambiguous.
 
         Raises
         ------
@@ -271,21 +271,21 @@ class AnswersMixin:
 
         See Also
         --------
-        OpenSetClassifier.p_values : How typical a sample is of each class.
+        OpenSetClassifier.p_values : How compatible a sample is with each class.
 
         Notes
         -----
-        A class is in the set where its probability, else how far its logit or score is
-        below that of the predicted class, is at least a threshold. That is the m-th
-        smallest of the true classes of accepted calibration samples that were predicted
-        wrongly, m = floor(error_rate * (n + 1)) with n calibration samples in the group.
-        Where fewer were, the label alone is the set. Under the guarantee "class" the set
-        has the classes that accept the sample by their p-value.
+        A class is in the set if its probability, or without probabilities the difference of
+        its logit or score from that of the predicted class, reaches a threshold: the m-th
+        smallest of these values for the true classes of accepted calibration samples that
+        were predicted wrongly, with m = floor(error_rate * (n + 1)) and n calibration
+        samples in the group. If there are fewer, the set is the label alone. Under the
+        guarantee "class" the set has the classes that accept the sample by their p-value.
         """
         return self._judge(X, "sets")["sets"]
 
     def select_outliers(self, X: Samples, *, fdr: float = 0.1) -> NDArray[np.bool_]:
-        """Return which samples of a batch are outsiders, with few known ones among them.
+        """Select outsiders of a batch with a bound on the known samples among them.
 
         The expected share of known samples among the selected, the false discovery rate, is
         at most ``fdr`` under the guarantee "marginal", held-out calibration samples and
@@ -297,8 +297,8 @@ class AnswersMixin:
             Samples, judged together and drawn independently.
 
         fdr : float, default=0.1
-            Bound on the expected share of known samples among the selected, in (0, 1).
-            Larger selects more.
+            Bound on the expected share of known samples among the selected, in (0, 1). A
+            larger bound selects more.
 
         Returns
         -------
@@ -315,7 +315,7 @@ class AnswersMixin:
 
         See Also
         --------
-        OpenSetClassifier.is_outlier : Judges each sample by itself.
+        OpenSetClassifier.is_outlier : Judges each sample separately.
 
         Notes
         -----
@@ -355,7 +355,7 @@ class AnswersMixin:
     ) -> list[Explanation]:
         """Explain why each sample got its label.
 
-        An explanation repeats the decision of ``predict``, and guarantees no more.
+        An explanation describes the decision of ``predict``.
 
         Parameters
         ----------
@@ -363,14 +363,14 @@ class AnswersMixin:
             Samples.
 
         X_train : array-like of shape (n_train_samples, ...), default=None
-            Samples to look for the nearest ones among, such as those of ``fit``, which
+            Samples among which to find the nearest ones, such as those of ``fit``, which
             are not kept. None finds none.
 
         y_train : array-like of shape (n_train_samples,), default=None
             Their labels.
 
         n_neighbors : int, default=5
-            How many to find.
+            Number of neighbors to find.
 
         Returns
         -------
@@ -390,7 +390,7 @@ class AnswersMixin:
 
         See Also
         --------
-        sk_center.Explanation : What is in one, with an example.
+        sk_center.Explanation : Its attributes, with an example.
         """
         if (X_train is None) != (y_train is None):
             raise ValueError("X_train and y_train must be given together.")
@@ -409,8 +409,8 @@ class AnswersMixin:
     def _set_rule(self):
         """The part that decides which classes are in a set, and thresholds by class.
 
-        Where classes were added, as where they decide by themselves, their p-values do: the
-        former thresholds know nothing of samples that are predicted as added classes.
+        After classes were added, and under the guarantee "class", their p-values decide:
+        the former thresholds were set without samples that are predicted as added classes.
         """
         if self.guarantee == "class":
             return "p_values", self.thresholds_
@@ -421,13 +421,13 @@ class AnswersMixin:
         return "p_values", np.full(len(self.classes_), float(self.error_rate))
 
     def _judge(self, X, *wanted):
-        """Return what is found about samples by name: the decision, and what is wanted.
+        """Return the decision about samples and the other results that are wanted, by name.
 
-        That is "index", of the classes of the labels, "p_values" by class, "sets" and
+        These are "index", of the classes of the labels, "p_values" by class, "sets" and
         "features".
         """
         if "estimator_" not in vars(self):
-            check_is_fitted(self)  # which takes longer than a small network
+            check_is_fitted(self)  # this check takes longer than a small network
         withholds = self.ambiguous_label_ is not None
         wanted = {*wanted, *(["sets"] if withholds else [])}
         needed, (part, _) = [*self.score_.needs], self._set_rule
@@ -458,7 +458,7 @@ class AnswersMixin:
         return found
 
     def _judge_outputs(self, outputs, wanted, every):
-        """Return what is decided about samples by what the estimator says of them."""
+        """Return the decisions about samples from the outputs of the estimator."""
         index = np.searchsorted(self.classes_, outputs["labels"])
         scores = score_outputs(self.score_, outputs, index)
         found = {"predicted": outputs["labels"], "scores": scores}
@@ -480,7 +480,7 @@ class AnswersMixin:
         found.update(index=index, p_known=p_known, rejected=rejected)
         if "sets" in wanted:
             part, thresholds = self._set_rule
-            if part == "p_values":  # above the threshold, and not at it
+            if part == "p_values":  # strictly above the threshold
                 support, thresholds = p_values, np.nextafter(thresholds, 1)
             else:
                 support = support_of(
@@ -494,5 +494,5 @@ class AnswersMixin:
 
 
 def joined(column: list[Any]) -> Any:
-    """Return what was found block by block as one."""
+    """Return the results of all blocks as one."""
     return vstack(column) if issparse(column[0]) else np.concatenate(column)

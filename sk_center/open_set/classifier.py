@@ -1,4 +1,4 @@
-"""A meta-estimator that lets any classifier answer "none of the known classes"."""
+"""A meta-estimator that lets any classifier reject samples of unknown classes."""
 
 from __future__ import annotations
 
@@ -61,55 +61,56 @@ class OpenSetClassifier(
 
     Every sample gets one number, the score for the class that the estimator predicts:
     larger is more typical of the known classes. Samples that score below a threshold are
-    rejected, others keep the estimator's own label. Calibration samples, which trained
-    neither the estimator nor the score, set the threshold such that a known sample is
+    rejected, others keep the estimator's own label. Calibration samples, used to train
+    neither the estimator nor the score, set the threshold so that a known sample is
     rejected with probability at most ``false_rejection_rate``.
 
-    It is the outermost estimator: ``OpenSetClassifier(make_pipeline(StandardScaler(),
-    SVC()))``. Inside of a Pipeline its ``is_outlier`` and other methods are out of reach.
-    It also goes around ensembles: inside of one, such as a ``VotingClassifier`` or an
-    ``AdaBoostClassifier``, rejections are lost or end in an error of scikit-learn.
+    Use it as the outermost estimator: ``OpenSetClassifier(make_pipeline(StandardScaler(),
+    SVC()))``. Inside a Pipeline its ``is_outlier`` and other methods are not available.
+    Wrap an ensemble in it, too: inside an ensemble, such as a ``VotingClassifier`` or an
+    ``AdaBoostClassifier``, rejections are lost or raise an error of scikit-learn.
 
     Parameters
     ----------
     estimator : estimator instance
         Any classifier, also a Pipeline. It is cloned and fitted, unless it is a
-        :class:`sklearn.frozen.FrozenEstimator`. Its outputs beside labels decide which
-        scores there are: features, logits, probabilities.
+        :class:`sklearn.frozen.FrozenEstimator`. Its outputs beside labels, features, logits
+        and probabilities, determine which scores can be used.
 
     conformity_score : "auto", name, score, estimator, callable or list, default="auto"
         How typical of the known classes a sample is.
 
-        - A name or an instance is a score of :mod:`sk_center.scores`.
+        - A name or an instance selects a score of :mod:`sk_center.scores`.
         - Any other estimator with ``fit`` and ``score_samples``, such as a
           :class:`sklearn.mixture.GaussianMixture`, is fitted to each class by
           :class:`~sk_center.scores.PerClass`.
         - A callable maps features to scores, see :class:`~sk_center.scores.FunctionScore`.
         - A list is combined by :class:`~sk_center.scores.Combined`.
-        - ``"auto"`` combines what the inputs or features say with the classifier's own
-          confidence, see the guide to scores.
+        - ``"auto"`` combines the inputs or features with the classifier's own confidence,
+          see the guide to scores.
 
-        The bound holds with any of them; how many outsiders are rejected depends on it most
-        of all. Features are ``estimator.transform(X)`` where that exists, and else the
-        inputs, which are what the last step of a Pipeline sees. Logits are the ``logits``
-        of a :class:`~sk_center.CenterLossClassifier`, else the ``decision_function``.
+        The bound holds with any of them; the number of outsiders that are rejected depends
+        on the score most of all. Features are ``estimator.transform(X)`` if that exists,
+        else the inputs, those of the last step of a Pipeline. Logits are the ``logits`` of
+        a :class:`~sk_center.CenterLossClassifier`, else the ``decision_function``.
 
     false_rejection_rate : float or dict, default=0.05
         Largest rate of known samples that are rejected, in [0, 1). A dict gives one for
-        each class, and may hold further labels; it goes with the guarantees "predicted" and
-        "class". Larger rejects more outsiders and more known samples; smaller takes more
-        calibration samples: half the rate, twice as many. 0 never rejects.
+        each class, and may hold further labels; it needs the guarantee "predicted" or
+        "class". A larger rate rejects more outsiders and more known samples; a smaller one
+        needs more calibration samples: half the rate, twice as many. 0 never rejects.
 
     guarantee : {"marginal", "predicted", "class"}, default="marginal"
-        Over which known samples the rate is bounded.
+        The known samples over which the rate is bounded.
 
         - ``"marginal"``: over all. One threshold; 19 calibration samples suffice at 5 %. A
-          rare or difficult class may lose more: ``calibration_report_`` tells, and ``fit``
-          warns where it is significant.
+          rare or difficult class may lose more: ``calibration_report_`` shows it, and
+          ``fit`` warns if it is significant.
         - ``"predicted"``: over the samples predicted as class j, for each j. A threshold
           for each predicted class, and 19 calibration samples for each at 5 %.
         - ``"class"``: over the samples of class i, for each i. A sample is rejected only if
-          every class rejects it, which rejects ever fewer outsiders as classes grow.
+          every class rejects it, so fewer outsiders are rejected the more classes there
+          are.
 
     calibration : {"conformal", "gaussian", "weibull"} or calibration, default="conformal"
         How scores become p-values, by name or as an instance of
@@ -117,69 +118,69 @@ class OpenSetClassifier(
 
         - ``"conformal"`` ranks a sample among the calibration samples, assumes nothing of
           the scores, and keeps its bound.
-        - ``"gaussian"`` takes squared distances for chi-square variables. It goes with
-          ``"mahalanobis"``, which ``"auto"`` then is, and ``"center_distance"``.
-        - ``"weibull"`` is conformal but for the lowest scores, which it continues by a
-          Weibull tail.
+        - ``"gaussian"`` assumes that squared distances follow a chi-square distribution. It
+          takes ``"mahalanobis"``, which ``"auto"`` then is, or ``"center_distance"``.
+        - ``"weibull"`` is conformal except for the lowest scores, which it extrapolates by
+          a Weibull tail.
 
-        The bound of the latter two is as good as their assumption, and they take two
-        calibration samples: they are for few samples.
+        The bound of the latter two is as good as their assumption. They need only two
+        calibration samples, and are meant for few samples.
 
     confidence : float, default=None
-        None: the bound holds on average over calibration samples. A float in (0, 1), such
-        as 0.9: it holds for these calibration samples with at least this probability, which
-        takes a stricter threshold and more samples, 45 rather than 19 at 5 %. For conformal
-        calibration only.
+        If None, the bound holds on average over calibration samples. With a float in (0,
+        1), such as 0.9, it holds for these calibration samples with at least this
+        probability, which needs a stricter threshold and more samples, 45 instead of 19 at
+        5 %. For conformal calibration only.
 
     cv : float in (0, 1), int of at least 2, cross-validation generator, iterable or None, \
             default=0.2
-        Which samples calibrate, each at most once.
+        Determines the calibration samples, each used at most once.
 
-        - A float is the share that is held out of every class. The estimator trains on the
-          rest, and the bound is exact.
+        - A float is the share that is held out of every class. The estimator is trained on
+          the rest, and the bound is exact.
         - An int, a splitter or None (5 folds): every sample is scored by an estimator that
           did not train on it, and calibrates; then the estimator is fitted on all of them.
-          The bound then is approximate, since the final estimator is none of those that
-          calibrated. It is for little data, at the price of as many more trainings.
+          The bound then is approximate, since the final estimator differs from those that
+          scored the calibration samples. This is meant for little data, and needs as many
+          more trainings.
 
         With a FrozenEstimator all samples given to ``fit`` must be new to it. A share of
-        them calibrates, ``cv`` where that is a float and half otherwise, and the score
-        learns from the rest; all calibrate if the score has nothing to learn.
+        them calibrates, ``cv`` if that is a float and half otherwise, and the score learns
+        from the rest; all calibrate if the score has nothing to learn.
 
     refit : bool, default=True
         Whether to fit the estimator on all samples after an int or a splitter ``cv``.
         False takes a splitter with one split, such as a
         :class:`sklearn.model_selection.PredefinedSplit`, and keeps the estimator of its
-        training part: then the bound is exact, and a fit is saved. A float ``cv`` and a
+        training part: the bound is then exact, with one fit less. A float ``cv`` and a
         FrozenEstimator never refit.
 
     error_rate : float, default=None
         Largest rate of known samples that are accepted with a prediction set that lacks
-        their class, in [0, 1), over those that ``guarantee`` names. With ``ambiguous`` a
-        label it bounds the rate of wrong classes. Smaller makes larger sets, and takes more
-        calibration samples. None is ``false_rejection_rate``; under the guarantee "class"
-        it has to be.
+        their class, in [0, 1), over those that ``guarantee`` names. If ``ambiguous`` is a
+        label it bounds the rate of wrong classes. A smaller rate gives larger sets, and
+        needs more calibration samples. None means ``false_rejection_rate``, and is required
+        under the guarantee "class".
 
     ambiguous : "keep", int, float or str, default="keep"
-        What ``predict`` returns for accepted samples whose prediction set holds several
-        classes: the predicted class where it is ``"keep"``, else this label, of the kind of
-        the classes, none of them and not the outlier label. Such a sample is withheld, and
-        not rejected.
+        Label that ``predict`` returns for accepted samples whose prediction set holds
+        several classes; ``"keep"`` returns the predicted class. The label must be of the
+        type of the classes, and neither a class nor the outlier label. Such a sample is
+        withheld, and not rejected.
 
     outlier_label : "auto", int, float or str, default="auto"
-        What ``predict`` returns for outsiders: of the kind of the classes, and none of
-        them. ``"auto"`` is -1 where classes are numbers and ``"outsider"`` where they are
-        strings. The dtype of predictions is wide enough for it. Beside booleans it is a
-        string, and predictions are objects: True, False and ``"outsider"``.
+        Label that ``predict`` returns for outsiders, of the type of the classes, but not
+        one of them. ``"auto"`` is -1 if classes are numbers and ``"outsider"`` if they are
+        strings. The dtype of predictions is wide enough for it. With boolean classes it is
+        a string, and predictions are objects: True, False and ``"outsider"``.
 
     n_jobs : int, default=None
-        Number of fits to run in parallel, where ``cv`` is an int or a splitter. -1 takes
-        all cores; None is one, unless a context of ``joblib.parallel_config`` says
-        otherwise.
+        Number of fits to run in parallel, if ``cv`` is an int or a splitter. -1 uses all
+        cores; None means 1 unless in a ``joblib.parallel_config`` context.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of the held-out share, and of all in the estimator whose ``random_state`` is
-        None: one int makes two fits equal. With None the estimator is left as it is.
+        Seed of the held-out share, and of every ``random_state`` in the estimator that is
+        None: with an int, two fits are equal. With None the estimator is left as it is.
 
     Attributes
     ----------
@@ -190,8 +191,7 @@ class OpenSetClassifier(
         The fitted score, of :mod:`sk_center.scores`.
 
     calibration_ : ConformalCalibration, GaussianCalibration or WeibullCalibration
-        The fitted calibration that decides; ``groups_`` says which of its groups a class is
-        compared with.
+        The fitted calibration that decides; ``groups_`` maps classes to its groups.
 
     class_calibration_ : ConformalCalibration, GaussianCalibration or WeibullCalibration
         The calibration of ``p_values``, a group for each class; under the guarantee "class"
@@ -207,31 +207,31 @@ class OpenSetClassifier(
         The known classes.
 
     outlier_label_ : int, float or str
-        What ``predict`` returns for outsiders.
+        Label that ``predict`` returns for outsiders.
 
     ambiguous_label_ : int, float, str or None
-        What ``predict`` returns for samples that are withheld, None where none are.
+        Label that ``predict`` returns for withheld samples; None if ``ambiguous="keep"``.
 
     thresholds_ : ndarray of shape (n_classes,), float64
         A sample of a predicted class is rejected when ``p_known`` is at most this; under
         the guarantee "class", the class rejects a sample whose p-value is at most this.
 
     score_thresholds_ : ndarray of shape (n_classes,), float64
-        The same in units of the score: what scores below is rejected. For an added class
-        under "marginal", of the score less half of the best score of a former class.
+        The same in units of the score: samples that score below are rejected. For an added
+        class under "marginal", of the score less half of the best score of a former class.
 
     n_features_in_ : int
-        Number of features seen during ``fit``, where the estimator exposes it.
+        Number of features seen during ``fit``, if the estimator exposes it.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where the estimator exposes them.
+        Names of the features, if the estimator exposes them.
 
     See Also
     --------
-    CenterLossClassifier : A classifier made for it.
+    CenterLossClassifier : A classifier whose features suit rejection.
     LeaveClassesOut : Judges and tunes rejection with the known classes alone.
     FalseRejectionDisplay : Draws whether the bound is kept.
-    sk_center.calibration.samples_needed : The calibration samples that a bound takes.
+    sk_center.calibration.samples_needed : The calibration samples that a bound needs.
 
     Notes
     -----
@@ -242,12 +242,12 @@ class OpenSetClassifier(
     at every n [1]_ [2]_. Scores that differ by less than the rounding of the estimator
     count as equal, so that a sample gets the same answer alone and in a batch.
 
-    Classes with fewer calibration samples than their rate takes share one threshold under
+    Classes with fewer calibration samples than their rate needs share one threshold under
     the guarantees "predicted" and "class", and a warning names them. A frozen estimator may
     know classes that have no sample in ``fit``.
 
     From scikit-learn 1.9 on, ``set_callbacks`` takes its callbacks. Each split is a task,
-    and so is the fit on all samples; what the estimator reports are tasks inside.
+    and so is the fit on all samples; tasks of the estimator are nested in them.
 
     References
     ----------
@@ -308,7 +308,7 @@ class OpenSetClassifier(
     }
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
-        "conformity_score": "no_validation",  # check_score knows the nearest name
+        "conformity_score": "no_validation",  # check_score suggests the closest name
         "false_rejection_rate": [Interval(Real, 0, 1, closed="left"), dict],
         "guarantee": [StrOptions({*GUARANTEES})],
         "calibration": [StrOptions({*CALIBRATIONS}), BaseCalibration],
@@ -364,18 +364,19 @@ class OpenSetClassifier(
             can be indexed by rows, also sparse.
 
         y : array-like of shape (n_samples,)
-            Class labels. Samples of the ``negative_label`` of an estimator that has one,
-            as a :class:`~sk_center.CenterLossClassifier` may, train it and never calibrate.
-            A single class makes a novelty detector with a bound, where the estimator takes
-            one, as :class:`sklearn.dummy.DummyClassifier` does.
+            Class labels. Samples of the ``negative_label`` of an estimator, such as a
+            :class:`~sk_center.CenterLossClassifier`, train it and never calibrate. A single
+            class gives a novelty detector with a bound, if the estimator takes one, such as
+            :class:`sklearn.dummy.DummyClassifier`.
 
         **params : dict
             Parameters of the ``fit`` of the estimator, such as ``sample_weight``; those
-            of one value per sample are split with the samples. Weights are for training:
-            all calibration samples count alike, but those of weight zero not at all.
-            ``groups`` are for the ``split`` of a ``cv`` that is a splitter, such as
-            :class:`sklearn.model_selection.GroupKFold`. Where metadata routing is enabled,
-            it decides what goes where.
+            with one value per sample are split with the samples. Weights affect training
+            only: all calibration samples count alike, except those of weight zero, which do
+            not count. ``groups`` are passed to the ``split`` of a ``cv`` that is a
+            splitter, such as
+            :class:`sklearn.model_selection.GroupKFold`. If metadata routing is enabled, it
+            decides where parameters go.
 
         Returns
         -------
@@ -386,11 +387,11 @@ class OpenSetClassifier(
         ------
         ValueError
             If the data or a parameter is invalid, the calibration samples are too few
-            for ``false_rejection_rate``, or the estimator does not give what the score
-            needs. The results of an earlier ``fit`` are then still there.
+            for ``false_rejection_rate``, or the estimator lacks an output that the score
+            needs. The results of an earlier ``fit`` are then kept.
 
         TypeError
-            If the estimator does not know one of ``params``.
+            If the estimator does not take one of ``params``.
 
         sklearn.exceptions.NotFittedError
             If a frozen estimator is not fitted.
@@ -401,17 +402,17 @@ class OpenSetClassifier(
             Once, with each cause and the parameter that helps, if a threshold rejects
             nothing, samples far from all training samples are accepted, the rate on
             calibration samples is far below the one allowed, a class loses significantly
-            more than the rate, or samples of other classes would nearly all be accepted. If
-            classes of few calibration samples share one threshold, or y lacks classes of a
-            frozen estimator.
+            more than the rate, or almost all samples of other classes would be accepted.
+            Also if classes with few calibration samples share one threshold, or y lacks
+            classes of a frozen estimator.
 
         Notes
         -----
-        Ctrl-C is for the estimator that trains at that time. A
+        Ctrl-C interrupts the estimator that is being trained. A
         :class:`~sk_center.CenterLossClassifier` ends its training early and warns, and the
-        other splits still train in full. Where KeyboardInterrupt comes through, as from
-        other estimators or with ``n_jobs``, the whole fit ends, and the results of an
-        earlier ``fit`` are still there.
+        other splits are still trained in full. If the estimator raises KeyboardInterrupt,
+        and with ``n_jobs``, the whole fit ends, and the results of an earlier ``fit`` are
+        kept.
         """
         with restored_on_error(self):
             self._fit(X, y, **params)
@@ -481,5 +482,5 @@ class OpenSetClassifier(
     @fit_context(prefer_skip_nested_validation=False)
     @with_callbacks
     def _fit(self, X, y, **params):
-        """Do what ``fit`` does, and on an error leave it half done."""
+        """Fit without undoing anything on an error."""
         return fit_open_set(self, X, y, params)

@@ -1,4 +1,4 @@
-"""From scores to answers: pure functions of scores, predicted classes and thresholds."""
+"""From scores to decisions: pure functions of scores, predicted classes and thresholds."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ FORMER, REACH = 0.5, 2
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """All that is decided about samples in one pass through the model.
+    """Decisions about samples, from one pass through the model.
 
     It is made by :meth:`OpenSetClassifier.judge <sk_center.OpenSetClassifier.judge>`.
 
     Parameters
     ----------
     labels : ndarray of shape (n_samples,)
-        What ``predict`` returns: known classes, or the outlier label.
+        Labels as returned by ``predict``: known classes, or the outlier label.
 
     predicted : ndarray of shape (n_samples,)
-        What the estimator alone predicts, which never rejects.
+        Predictions of the estimator alone, which never rejects.
 
     rejected : ndarray of shape (n_samples,), bool
-        What ``is_outlier`` returns.
+        Whether each sample is rejected, as ``is_outlier`` returns it.
 
     p_known : ndarray of shape (n_samples,), float64
         The p-value of "this is a known sample".
 
     scores : ndarray of shape (n_samples,)
-        What ``score_samples`` returns: the score for the predicted class.
+        Score for the predicted class, as ``score_samples`` returns it.
 
     ambiguous : ndarray of shape (n_samples,), bool, default=None
         Accepted samples that are withheld, since their prediction set holds several
-        classes; None where ``ambiguous="keep"``.
+        classes; None if ``ambiguous="keep"``.
 
     See Also
     --------
-    sk_center.Explanation : The same of one sample, with its prediction set.
+    sk_center.Explanation : The same for one sample, with its prediction set.
 
     Examples
     --------
@@ -81,10 +81,10 @@ def decide(
     calibration: BaseCalibration,
     groups: NDArray[np.intp],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the p-value of being known, and which samples are rejected by it.
+    """Return the p-value of being known, and which samples it rejects.
 
-    A sample is compared with the calibration samples of the group of its predicted class;
-    one group for all gives the marginal guarantee.
+    A sample is compared with the calibration samples in the group of its predicted class; a
+    single group gives the marginal guarantee.
     """
     if len(calibration.n_samples_) == 1:
         p_known = calibration.p_values(scores)
@@ -161,10 +161,10 @@ def decide_by_class(
     predicted: NDArray[np.intp],
     thresholds: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
-    """Return what ``decide`` does where every class decides, and the class of each sample.
+    """Return the same as ``decide`` if every class decides, and the class of each sample.
 
-    A sample is rejected when every class rejects it. Its class is the predicted one where
-    that accepts it, else the accepting class of the largest p-value, among equal ones of
+    A sample is rejected when every class rejects it. Its class is the predicted one if that
+    accepts it, else the accepting class with the largest p-value, and among equal ones with
     the largest score.
     """
     accepted = p_values > thresholds
@@ -191,20 +191,20 @@ def all_answers(
 def answers_of(
     classes: NDArray[Any], given: Any, name: str = "outlier_label"
 ) -> NDArray[Any]:
-    """Return the classes and then another label, in a dtype that holds all exactly."""
+    """Return the classes, followed by another label, in a dtype that holds all exactly."""
     label = np.asarray(given)
     kind = label.dtype if label.dtype.kind in "US" else np.min_scalar_type(label)
     if kind.kind == "O":  # an integer beyond all dtypes
         kind = np.dtype(np.float64)
-    if classes.dtype.kind != "b":  # beside which nothing is its like
+    if classes.dtype.kind != "b":  # booleans have no other label of their kind
         wider = np.result_type(classes.dtype, kind)
         for dtype in (classes.dtype, wider, np.int64, np.float64):
             try:
-                with np.errstate(invalid="ignore"):  # infinity is no integer
+                with np.errstate(invalid="ignore"):  # infinity is not an integer
                     answers = np.append(classes.astype(dtype), label.astype(dtype))
             except OverflowError:
                 continue
-            # As numbers of Python, which compare exactly.
+            # As Python numbers, which compare exactly.
             if answers.tolist() == [*classes.tolist(), label.item()]:
                 return answers
     if classes.dtype.kind in "iuf":

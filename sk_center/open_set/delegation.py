@@ -1,4 +1,4 @@
-"""What an open-set classifier hands on to the estimator that it wraps."""
+"""Methods of an open-set classifier that delegate to the wrapped estimator."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def if_estimator_has(name: str) -> Callable[[Method], Method]:
-    """Return a decorator for a method that is there where the estimator has one.
+    """Return a decorator for a method that exists if the estimator has it.
 
-    It is that of scikit-learn, but that the method keeps its type.
+    It is that of scikit-learn, except that the method keeps its type.
     """
     return available_if(estimator_has(name))
 
 
 class DelegationMixin:
-    """The methods of the wrapped estimator that say nothing of outsiders."""
+    """The methods of the wrapped estimator that do not concern outsiders."""
 
     estimator: Any
     estimator_: Any

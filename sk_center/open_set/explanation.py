@@ -1,4 +1,4 @@
-"""Explanations of single answers: why a sample was rejected, or got its label."""
+"""Explanations of single decisions: why a sample was rejected, or got its label."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Explanation:
     Parameters
     ----------
     label : object
-        What ``predict`` returns.
+        The label that ``predict`` returns.
 
     predicted : object
-        What the estimator alone predicts, which never rejects.
+        The prediction of the estimator alone, which never rejects.
 
     rejected : bool
         Whether the sample is rejected.
@@ -71,12 +71,12 @@ class Explanation:
         The prediction set.
 
     distances : ndarray of shape (n_classes,) or None
-        Euclidean distance to the center of each class in feature space; None where no
-        centers are known.
+        Euclidean distance to the center of each class in feature space; None if no centers
+        are known.
 
     neighbors : ndarray of shape (n_neighbors,) or None
-        Indices of the nearest training samples in feature space, nearest first; None
-        where no training samples were given.
+        Indices of the nearest training samples in feature space, nearest first; None if no
+        training samples were given.
 
     neighbor_labels : ndarray of shape (n_neighbors,) or None
         Their labels.
@@ -89,7 +89,7 @@ class Explanation:
 
     See Also
     --------
-    sk_center.OpenSetClassifier : Explains its answers by these.
+    sk_center.OpenSetClassifier : Its ``explain`` returns these.
     sk_center.DistanceDisplay : The distances of many samples.
 
     Examples
@@ -132,12 +132,12 @@ class Explanation:
     ambiguous: bool = False
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a pandas view, one row a class, the most compatible class first.
+        """Return a pandas view, one row per class, the most compatible class first.
 
         Returns
         -------
         frame : pandas.DataFrame
-            The columns ``p_value``, ``in_set`` and, where there are centers, ``distance``.
+            The columns ``p_value``, ``in_set`` and, if there are centers, ``distance``.
 
         Raises
         ------
@@ -232,8 +232,8 @@ def explain(
     y_train: Any = None,
     n_neighbors: int = 5,
 ) -> list[Explanation]:
-    """Explain what a fitted open-set classifier says of each sample."""
-    # One pass gives what the decision and the distances take.
+    """Explain the decision of a fitted open-set classifier about each sample."""
+    # One pass gives the outputs for both decision and distances.
     found = model._judge(X, "p_values", "sets", "features")
     decision, index, features = found["decision"], found["index"], found["features"]
     centers = centers_of(model.estimator_)

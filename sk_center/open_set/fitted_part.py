@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
     from sk_center.scores import BaseScore
 
-# Rounding is measured on so many calibration samples, of which some are scored alone, and
-# scores that differ by less than so many times as much are equal. It differs with the size
-# of the score: so many samples on each side tell.
+# Number of calibration samples on which rounding is measured, how many of them are scored
+# alone, by which factor a difference must exceed rounding, and how many samples on each
+# side measure it, since it depends on the size of the score.
 ROUNDING_SAMPLES, ROUNDING_ALONE, ROUNDING_FACTOR, ROUNDING_REACH = 16, 3, 16, 2
-# It is asked for so many calibration samples at most how other classes see them.
+# The most calibration samples that are scored for all classes.
 MOST_COMPARED = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """What calibration samples, one an entry, are to the estimator and the score.
+    """Scores and predictions of calibration samples, one entry per sample.
 
     Parameters
     ----------
@@ -49,16 +49,16 @@ class Calibrated:
         Score for the class, and for the predicted class.
 
     compared, by_class : ndarray of shape (n_compared,), (n_compared, n_classes)
-        Which samples were scored for all classes, and these scores; NaN for a class that
+        The samples that were scored for all classes, and these scores; NaN for a class that
         the score does not know.
 
     nudged, batched : ndarray of shape (n, 2), float64
-        Scores of some samples, and how much they differ when the last digit of what the
-        estimator says differs, and when samples come in other batches.
+        Scores of some samples, and how much they differ when the last digit of the outputs
+        of the estimator differs, and when samples come in other batches.
 
     support : ndarray of shape (n_samples,), float64
-        What speaks for the class beside the predicted one, less what may be rounding;
-        infinite where it is the predicted one. See :mod:`sk_center.open_set.sets`.
+        Support of the class relative to the predicted one, less possible rounding; infinite
+        if it is the predicted one. See :mod:`sk_center.open_set.sets`.
     """
 
     y: NDArray[np.intp]
@@ -72,19 +72,19 @@ class Calibrated:
     support: NDArray[np.float64]
 
     def tolerance(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return for each score which difference is rounding."""
+        """Return for each score the largest difference that counts as rounding."""
         size = np.abs(np.where(np.isfinite(scores), scores, 0.0))
         seen = np.maximum(
             largest_near(scores, *self.nudged.T), largest_near(scores, *self.batched.T)
         )
-        # Equal rows may all come out alike where few are measured, and others not.
+        # Equal rows may all give equal scores if few are measured, and differ otherwise.
         changed = self.batched[self.batched[:, 1] > 0, 1]
         seen = np.maximum(seen, np.median(changed)) if len(changed) else seen
         return ROUNDING_FACTOR * (seen + np.finfo(np.float64).eps * size)
 
 
 def joined(parts: list[Calibrated], n_classes: int) -> Calibrated:
-    """Return the calibration samples of all splits together, perhaps none."""
+    """Return the calibration samples of all splits together."""
     no_index, no_score = np.zeros(0, dtype=np.intp), np.zeros(0)
     none = (no_index, no_index, no_score, no_score, no_index, np.zeros((0, n_classes)))
     parts = [Calibrated(*none, np.zeros((0, 2)), np.zeros((0, 2)), no_score), *parts]
@@ -98,7 +98,7 @@ def joined(parts: list[Calibrated], n_classes: int) -> Calibrated:
 
 
 def seeded_clone(estimator: Any, random_state: Any, rng: np.random.RandomState) -> Any:
-    """Return a clone to fit, with seeds where it has none and ``random_state`` is one."""
+    """Return a clone to fit, with seeds for what has none if ``random_state`` is given."""
     estimator = clone(estimator)
     if random_state is None:
         return estimator
@@ -107,7 +107,7 @@ def seeded_clone(estimator: Any, random_state: Any, rng: np.random.RandomState) 
         for name, value in sorted(estimator.get_params().items())
         if value is None and name.split("__")[-1] == "random_state"
     }
-    estimator.set_params(**seeds)  # returns nothing where the estimator is frozen
+    estimator.set_params(**seeds)  # returns None if the estimator is frozen
     return estimator
 
 
@@ -125,7 +125,7 @@ def fit_part(
     negatives: NDArray[np.intp],
     params: dict[str, Any],
 ) -> tuple[Any, BaseScore, Calibrated | None]:
-    """Return the estimator and the score fitted on some rows, and what they say of others.
+    """Return estimator and score fitted on some rows, and the scores of the others.
 
     The estimator also trains on the negatives.
     """
@@ -158,14 +158,14 @@ def fit_part(
 def fit_score(
     score: BaseScore, estimator: Any, X: Any, y: NDArray[np.intp], n_classes: int
 ) -> None:
-    """Fit the score on what the estimator makes of its training samples.
+    """Fit the score on the outputs of the estimator for its training samples.
 
-    Where that is a number for each class, they are limited in number, to save memory.
+    Outputs with a number for each class are limited to some samples, to save memory.
     """
     if {"logits", "probabilities"} & {*score.needs}:
         most = max(LEARNT_NUMBERS // n_classes, 1)
         if num_samples(X) > most:
-            # Every so many of them, class by class.
+            # Evenly spaced samples, class by class.
             order = np.argsort(y, kind="stable")
             rows = np.sort(order[np.linspace(0, len(y) - 1, most).astype(np.intp)])
             X, y = rows_of(X, rows), y[rows]
@@ -183,7 +183,7 @@ def calibrate(
     classes: NDArray[Any],
     compare_all: bool = False,
 ) -> Calibrated:
-    """Return what the estimator and the score say of calibration samples."""
+    """Return the outputs and scores of calibration samples."""
     n_samples, n_trained = len(y), len(trained)
     own_index = np.searchsorted(trained, y)
     predicted = np.empty(n_samples, dtype=np.intp)
@@ -235,7 +235,7 @@ def calibrate(
 
 
 def nudged(outputs: dict[str, Any], picked: dict[str, Any]) -> dict[str, Any]:
-    """Return picked rows of outputs, with another last digit where they are computed."""
+    """Return picked rows of outputs, with another last digit in those that are computed."""
     found, signs = dict(picked), np.random.RandomState(0)
     for name, part in picked.items():
         given = name in ("inputs", "raw_inputs") or outputs[name] is outputs.get("inputs")
@@ -258,8 +258,8 @@ def batched_of(
 ) -> tuple[NDArray[np.float64], float]:
     """Return scores of some samples, and how much they differ from those in other batches.
 
-    Also return how much the support differs at most. A network or a matrix product gives
-    the last digits by the size of the batch.
+    Also return how much the support differs at most. The last digits of a network or a
+    matrix product depend on the size of the batch.
     """
     order = np.argsort(scores, kind="stable")
     n = min(len(scores), ROUNDING_SAMPLES)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sk_center.calibration.base import BaseCalibration
     from sk_center.open_set.fitted_part import Calibrated
 
-# Probes so many standard deviations away are far from everything.
+# Distance of probes far from all samples, in standard deviations.
 FAR, FAR_PROBES = 1e4, 8
 
 
@@ -71,7 +71,7 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
             "error_rate must be None under guarantee='class', whose classes are in a set "
             f"by their false_rejection_rate; got {model.error_rate!r}."
         )
-    # The index of a sample that is of no known class does not matter.
+    # The index of a sample of no known class is not used.
     index = np.zeros(len(labels), dtype=np.intp)
     index[known] = np.searchsorted(classes, labels[known])
     rng = check_random_state(model.random_state)
@@ -81,7 +81,7 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
         splits = split_samples(
             model.cv, model.refit, X, labels, index, known, grouping, rng
         )
-    # Negatives train, wherever a splitter puts them, and never calibrate.
+    # Negatives always train, whatever the splitter does, and never calibrate.
     negatives = counted[negative[counted]]
     context = model._init_callback_context(
         max_subtasks=len(splits), sequential_subtasks=False
@@ -136,7 +136,7 @@ def routed(model: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str
 
 
 def calibration_of(calibration: Any, confidence: float | None) -> BaseCalibration:
-    """Return the calibration to fit, of a name or an instance."""
+    """Return the calibration to fit, from a name or an instance."""
     if isinstance(calibration, str):
         calibration = CALIBRATIONS[calibration]()
     else:
@@ -146,7 +146,7 @@ def calibration_of(calibration: Any, confidence: float | None) -> BaseCalibratio
 
 
 def score_for(score: Any, calibration: BaseCalibration) -> Any:
-    """Return the conformity score, or raise ValueError where it does not fit."""
+    """Return the conformity score, or raise ValueError if the calibration takes another."""
     if isinstance(calibration, GaussianCalibration):
         score = "mahalanobis" if isinstance(score, str) and score == "auto" else score
         if isinstance(score, list) or not make_score(score).radial:
@@ -218,7 +218,7 @@ def rates_of(
 
 
 def outlier_label_of(label: Any, classes: NDArray[Any], rates: NDArray[np.float64]) -> Any:
-    """Return the outlier label, which goes with the classes and is none of them."""
+    """Return the outlier label, of the type of the classes and not among them."""
     given, labels = label, classes.tolist()
     if isinstance(label, str) and label == "auto":
         label = "outsider" if takes_strings(classes) else -1
@@ -232,7 +232,7 @@ def outlier_label_of(label: Any, classes: NDArray[Any], rates: NDArray[np.float6
 
 
 def ambiguous_label_of(label: Any, classes: NDArray[Any], outlier_label: Any) -> Any:
-    """Return the label of ambiguous samples, None where they keep the predicted one."""
+    """Return the label of ambiguous samples, None if they keep the predicted one."""
     if isinstance(label, str) and label == "keep":
         return None
     check_kind("ambiguous", label, label, classes)
@@ -246,12 +246,12 @@ def ambiguous_label_of(label: Any, classes: NDArray[Any], outlier_label: Any) ->
 
 
 def takes_strings(classes: NDArray[Any]) -> bool:
-    """Return whether labels beside the classes are strings."""
+    """Return whether further labels must be strings."""
     return classes.dtype.kind == "b" or all(isinstance(k, str) for k in classes.tolist())
 
 
 def check_kind(name: str, label: Any, given: Any, classes: NDArray[Any]) -> None:
-    """Raise ValueError unless a label goes with the classes."""
+    """Raise ValueError unless a label is of the type of the classes."""
     strings, numbers = takes_strings(classes), classes.dtype.kind in "iuf"
     first = classes.tolist()[0]
     if not (strings or numbers):
@@ -347,8 +347,8 @@ def set_class_thresholds(model: Any) -> None:
 
 
 def set_sets(model: Any, found: Calibrated, rates: NDArray[np.float64]) -> None:
-    """Set what decides which classes are in a prediction set."""
-    if model.guarantee == "class":  # by the p-values of classes
+    """Set the thresholds of prediction sets."""
+    if model.guarantee == "class":  # decided by the p-values of classes
         model._set_part, model._set_thresholds = "p_values", model.thresholds_
         return
     if model.error_rate is not None:
@@ -362,7 +362,7 @@ def set_sets(model: Any, found: Calibrated, rates: NDArray[np.float64]) -> None:
 
 
 def concern_of_sets(model: Any) -> list[str]:
-    """Return what a user should know where every accepted sample is withheld."""
+    """Return a warning if every accepted sample is withheld."""
     every = np.isneginf(model._set_rule[1])
     if model.ambiguous_label_ is None or not every.any():
         return []
@@ -391,7 +391,7 @@ def judged(
     groups: NDArray[np.intp],
     rates: NDArray[np.float64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Return which calibration samples the others reject, and their classes."""
+    """Return which calibration samples are rejected by the others, and their classes."""
     by_class = model.guarantee == "class"
     class_, scores = (found.y, found.own) if by_class else (found.predicted, found.scores)
     rejected = rejected_by_others(
@@ -399,7 +399,7 @@ def judged(
     )
     if not by_class and not model._has_added_classes:
         return rejected, found.y
-    # Every other class must reject a sample, or the classes of every other group, too.
+    # Every other class, or the classes of every other group, must reject it, too.
     some = found.compared
     every = np.where(np.isnan(found.by_class), -np.inf, found.by_class)
     others = model.calibration_.p_values(every, groups) <= model.thresholds_
@@ -413,8 +413,7 @@ def judged(
 def far_accepted(model: Any, X: Any) -> float | None:
     """Return the share of probes far from all samples that are accepted.
 
-    None where samples are no numbers that a probe could be made of, or the estimator
-    refuses it.
+    None if samples are not numbers, so that there is no probe, or the estimator refuses it.
     """
     if not model.thresholds_.any():
         return None
@@ -434,7 +433,7 @@ def far_accepted(model: Any, X: Any) -> float | None:
         warnings.simplefilter("ignore")
         try:
             return float(1 - model.is_outlier(probes).mean())
-        except Exception:  # such as an encoder's, of a category that it does not know
+        except Exception:  # such as an encoder for an unknown category
             return None
 
 
@@ -445,7 +444,7 @@ def too_few(
     confidence: float | None,
     calibration: BaseCalibration,
 ) -> str:
-    """Return the message of too few calibration samples."""
+    """Return the error message for too few calibration samples."""
     at = "" if confidence is None else f" at confidence={confidence:g}"
     advice = "Give more data, or let all of it calibrate by cv=5 if it is as much."
     smallest = None

@@ -1,8 +1,8 @@
-"""What an estimator says of samples, by name: the only code that calls the estimator.
+"""Outputs of an estimator by name: the only code that calls the estimator.
 
 A call preprocesses the samples once. A classifier with a method ``outputs``, as
-:class:`~sk_center.CenterLossClassifier` has it, gives all parts in one pass; any other is
-asked for its ``predict`` and for the response that the parts need.
+:class:`~sk_center.CenterLossClassifier` has it, gives all parts in one pass; of any other,
+``predict`` and the response method that the parts need are called.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# They move and stretch columns, and nothing else.
+# Steps that only shift and scale columns.
 COLUMN_SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
 
-# Sparse samples of no more columns are as good as dense ones.
+# Sparse samples of at most so many columns are made dense.
 FEW_COLUMNS = 100
-# Their predict is the class of the largest probability, which need not be computed twice.
+# Their predict is the class of the largest probability, so it need not be computed twice.
 PREDICT_BY_PROBABILITY = (ExtraTreesClassifier, RandomForestClassifier)
 
 
 def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any]:
-    """Return what the estimator makes of samples, by name.
+    """Return the outputs of the estimator for samples, by name.
 
-    Names are "labels", the answers of ``predict``, and those of the parts: "inputs", what
-    the last step sees; "features", what it makes of them, else the inputs; "logits" and
-    "probabilities", a column for each class.
+    Names are "labels", the result of ``predict``, and those of the parts: "inputs" of the
+    last step; its "features", else the inputs; "logits" and "probabilities", a column for
+    each class.
     """
     last, before = last_step(estimator, searches=True)
     X, found = indexable_samples(X), {}
@@ -80,7 +80,7 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
 def predicts_by(estimator: Any, probabilities: NDArray[Any]) -> bool:
     """Return whether predict is the class of the largest of these probabilities."""
     if type(estimator) is LogisticRegression:
-        # Its predict compares what probabilities may round to equal ones.
+        # Its predict compares numbers that probabilities may round to equal ones.
         largest = probabilities == probabilities.max(axis=1, keepdims=True)
         return np.count_nonzero(largest) == len(largest)
     return type(estimator) in PREDICT_BY_PROBABILITY
@@ -93,7 +93,7 @@ def without_scalers(before: list[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def gives_features(estimator: Any) -> bool:
-    """Return whether the last step makes features, not predictions, of its inputs."""
+    """Return whether the last step transforms its inputs to features, not predictions."""
     predicts = isinstance(estimator, VotingClassifier | StackingClassifier)
     return hasattr(estimator, "transform") and not predicts
 
@@ -133,8 +133,8 @@ def probabilities_of(estimator: Any, X: Any) -> NDArray[Any]:
 def numbers_of(X: Any) -> Any:
     """Return samples as rows of floats, CSR where they are sparse and of many columns.
 
-    What is no number stays as it is. A table with one-hot categories may come as a sparse
-    matrix, depending on how many of its numbers are zero; it is a table all the same.
+    Anything but numbers stays as it is. A table with one-hot categories may come as a
+    sparse matrix, depending on the share of zeros; it still counts as a table.
     """
     if issparse(X):
         X = X.tocsr().astype(float_type(X.dtype), copy=False)
@@ -159,7 +159,7 @@ def numbers_of(X: Any) -> Any:
 def numbers_of_frame(X: Any) -> NDArray[Any]:
     """Return a data frame as an array, of floats where all its columns are numbers.
 
-    pandas makes objects of numbers beside booleans, and of its nullable types.
+    pandas converts numbers beside booleans, and its nullable types, to objects.
     """
     if hasattr(X, "iloc"):
         kinds = {getattr(dtype, "kind", "O") for dtype in X.dtypes}
@@ -189,10 +189,10 @@ def stacked(dataset: Any) -> NDArray[Any]:
 
 
 def rows_of(X: Any, rows: Any) -> Any:
-    """Return some rows of X, of a torch Dataset as a Subset."""
+    """Return some rows of X, a Subset of a torch Dataset."""
     if is_dataset(X):
         return sys.modules["torch.utils.data"].Subset(X, rows)
-    # Some sparse formats have no rows, nor have array-likes.
+    # Some sparse formats and array-likes cannot be indexed by rows.
     (X,) = indexable(indexable_samples(X))
     return safe_indexing(X, rows)
 
@@ -204,6 +204,6 @@ def negative_label_of(estimator: Any) -> Any:
 
 
 def centers_of(estimator: Any) -> Any:
-    """Return the centers of a center-loss classifier, inside whatever it is, or None."""
+    """Return the centers of a center-loss classifier, however it is nested, or None."""
     last, _ = last_step(estimator, searches=True)
     return getattr(last, "centers_", None) if hasattr(last, "transform") else None

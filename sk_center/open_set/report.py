@@ -1,4 +1,4 @@
-"""What calibration found: rates allowed and kept, thresholds, and what to do about them."""
+"""Report of the calibration: rates allowed and kept, thresholds, and warnings."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CalibrationReport"]
 
-# A rate differs from the one allowed where chance would do so once in a thousand fits.
+# A rate differs significantly if chance would do so once in a thousand fits.
 SIGNIFICANCE = 1e-3
-# The share of samples of other classes, each without its own, that no threshold should
-# accept.
+# The largest share of samples that classes other than their own may accept without a
+# warning.
 NEARLY_ALL = 0.95
 SHOWN = 10
 
@@ -42,7 +42,7 @@ class CalibrationReport:
     Parameters
     ----------
     guarantee : {"marginal", "predicted", "class"}
-        Over whom the false-rejection rate is bounded.
+        The samples over which the false-rejection rate is bounded.
 
     classes : ndarray of shape (n_classes,)
         The known classes.
@@ -54,12 +54,12 @@ class CalibrationReport:
         The false-rejection rate that is allowed.
 
     rate_kept : ndarray of shape (n_classes,), float64
-        Share of the calibration samples of each class that are rejected, where each is
-        judged by the others; NaN for a class without samples.
+        Share of the calibration samples of each class that are rejected, each judged by the
+        others; NaN for a class without samples.
 
     score_threshold : ndarray of shape (n_classes,), float64
         A sample of this predicted class is rejected when it scores below; under the
-        guarantee "class", the class rejects what scores below for it.
+        guarantee "class", the class rejects samples that score below for it.
 
     rejects : ndarray of shape (n_classes,), bool
         Whether any sample can be rejected by this threshold.
@@ -108,7 +108,7 @@ class CalibrationReport:
     overall_kept: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a pandas view, one row a class.
+        """Return a pandas view, one row per class.
 
         Returns
         -------
@@ -125,7 +125,7 @@ class CalibrationReport:
         return frame_of({name: getattr(self, name) for name in names}, self.classes)
 
     def _rows(self):
-        """The cells of a table, that of all classes first."""
+        """The cells of a table, the row of all classes first."""
         total = [
             "all",
             str(self.n_samples.sum()),
@@ -204,7 +204,7 @@ def concerns_of(
     confidence: float | None,
     score: Any,
 ) -> list[str]:
-    """Return what a user should know of the thresholds, each with what helps."""
+    """Return the warnings about the thresholds, each with a remedy."""
     found = []
     some = report.rate_allowed > 0
     stuck = some & ~report.rejects & (report.n_samples > 0)
@@ -267,7 +267,7 @@ def accepted_elsewhere(
 ) -> float | None:
     """Return the share of samples that other classes than their own accept.
 
-    None where the score is the same for all classes, or nothing is known of others.
+    None if the score is the same for all classes, or scores of other classes are unknown.
     """
     others = calibrated.by_class.copy()
     y = calibrated.y[calibrated.compared]

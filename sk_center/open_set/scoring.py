@@ -1,4 +1,4 @@
-"""Make the score of an open-set classifier, fit it, and ask it about samples."""
+"""Create the score of an open-set classifier, and compute scores of samples."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Where there is a number for each class, outputs of so many numbers are made at a time,
-# and a score learns from so many.
+# With a number for each class, the most numbers that are computed at a time, and from which
+# a score learns.
 BLOCK_NUMBERS = 2**22
 LEARNT_NUMBERS = 2**23
-# Columns whose standard deviations differ by more are of different units.
+# Columns whose standard deviations differ by a larger factor have different units.
 UNITS = 6
 
 
 def check_score(score: Any) -> None:
-    """Raise ValueError if a user's ``conformity_score`` is none."""
+    """Raise ValueError if a user's ``conformity_score`` is not a score."""
     if isinstance(score, str) and score == "auto":
         return
     if isinstance(score, list) and not score:
@@ -57,10 +57,10 @@ def score_of(score: Any, estimator: Any, X: Any) -> BaseScore:
 
 
 def facts_of(estimator: Any, X: Any) -> Facts:
-    """Return what decides the default score: the parts that there are, and the inputs."""
+    """Return the facts that determine the default score: parts and inputs."""
     last, before = last_step(estimator, searches=True)
     seen = transformed(before, rows_of(X, [0]))
-    # A Dataset loads a sample each time it is asked: its inputs are for the network alone.
+    # A Dataset loads a sample at each access: its inputs are left to the network.
     inputs: Any = np.empty(0) if is_dataset(seen) else numbers_of(seen)
     numeric = issparse(inputs) or (inputs.ndim == 2 and inputs.dtype.kind == "f")
     missing = False
@@ -86,7 +86,7 @@ def facts_of(estimator: Any, X: Any) -> Facts:
 def columns_of(estimator: Any, X: Any) -> tuple[int, bool]:
     """Return how many columns of the inputs are numeric, and whether units differ.
 
-    They do where some columns vary many times as much as most do.
+    Units differ if some columns vary many times as much as most do.
     """
     some = rows_of(X, some_rows(num_samples(X)))
     inputs = outputs_of(estimator, some, ["raw_inputs"])["raw_inputs"]
@@ -101,7 +101,7 @@ def columns_of(estimator: Any, X: Any) -> tuple[int, bool]:
 def blocks_of(
     estimator: Any, X: Any, needed: Collection[str], n_classes: int
 ) -> Iterator[tuple[slice, dict[str, Any]]]:
-    """Yield the outputs of samples, block by block where they take much memory."""
+    """Yield the outputs of samples, block by block if they take much memory."""
     X = indexable_samples(X)
     n_samples = num_samples(X)
     by_class = {"logits", "probabilities", "classes"} & {*needed}
@@ -121,8 +121,8 @@ def score_outputs(
 ) -> NDArray[np.floating[Any]]:
     """Return the scores for a class of each sample, by index, or for all classes.
 
-    Samples of which the estimator makes numbers that are not finite, as a network does of
-    huge ones, are less typical than anything.
+    Samples whose outputs are not finite, as those of huge inputs of a network, get minus
+    infinity.
     """
     parts = {name: outputs[name] for name in score.needs}
     lost = lost_rows(score, parts, outputs)
@@ -140,7 +140,7 @@ def score_outputs(
 def lost_rows(
     score: BaseScore, parts: dict[str, Any], outputs: dict[str, Any]
 ) -> NDArray[np.bool_] | None:
-    """Return which samples have parts that are not finite, None where none has."""
+    """Return which samples have parts that are not finite, None if there are none."""
     lost = None
     for part in parts.values():
         values = part.data if issparse(part) else part

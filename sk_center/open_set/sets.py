@@ -1,10 +1,10 @@
 """Which classes are in the prediction set of an accepted sample beside its label.
 
-What speaks for a class where another one is predicted is its support: the logarithm of its
-probability, else how far its logit, or its score, is above that of the predicted class.
+The support of a class that is not predicted is the logarithm of its probability, else the
+difference of its logit, or its score, from that of the predicted class.
 Calibration samples whose class is the predicted one have infinite support, since the label
-is in every set. Where classes decide by themselves, or some were added since, the p-value
-of each class takes the place of support.
+is in every set. Under the guarantee "class", or after classes were added, the p-value of
+each class replaces support.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SET_PARTS = ("probabilities", "logits", "scores", "p_values")
 
 
 def part_of_sets(estimator: Any, needs: Collection[str]) -> str:
-    """Return what tells the classes of a sample apart, which the score may need as well."""
+    """Return the part by which sets are decided; the score may need it as well."""
     for part in ("probabilities", "logits"):
         if part in needs:
             return part
@@ -66,7 +66,7 @@ def own_support(
 def rounding_of(
     part: str, values: NDArray[Any], support: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Return how far rounding moves the support of one class of each sample, at least."""
+    """Return how far rounding moves the support of one class per sample, at least."""
     size = np.abs(np.where(np.isfinite(support), support, 0.0)) + 1
     if part == "logits":
         size = size + np.abs(values).max(axis=1)
@@ -80,10 +80,10 @@ def support_thresholds(
     rates: NDArray[np.float64],
     confidence: float | None,
 ) -> NDArray[np.float64]:
-    """Return for each group the smallest support with which a class is in the set.
+    """Return for each group the smallest support of a class in the set.
 
-    With n calibration samples in the group it is the m-th smallest support of the class of
-    an accepted one, m = floor(rate * (n + 1)).
+    With n calibration samples in the group it is the m-th smallest support of the true
+    class of an accepted one, m = floor(rate * (n + 1)).
     """
     thresholds = np.full(len(rates), -np.inf)
     for group, rate in enumerate(rates):
@@ -101,7 +101,7 @@ def sets_of(
     index: NDArray[np.intp],
     rejected: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Return the prediction sets: none where rejected, else the label and its rivals."""
+    """Return the prediction sets: empty if rejected, else the label and its rivals."""
     sets = support >= thresholds
     sets[np.arange(len(index)), index] = True
     sets[rejected] = False

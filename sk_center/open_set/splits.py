@@ -1,4 +1,4 @@
-"""Which samples train the estimator, and which calibrate."""
+"""Splits of samples into those that train the estimator and those that calibrate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def split_samples(
     grouping: dict[str, Any],
     rng: np.random.RandomState,
 ) -> list[Split]:
-    """Return the rows that train and those that calibrate, of each split.
+    """Return the rows that train and those that calibrate, for each split.
 
     A last split without calibration samples is the fit on all samples after the others.
     """

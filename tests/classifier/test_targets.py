@@ -27,7 +27,7 @@ SOFTMAX = CenterLossClassifier(lambda_center=0, predict_with="softmax", random_s
 def test_accuracy_is_not_below_softmax(load):
     """Check that center loss at the default lambda classifies as well as softmax."""
     X, y = load(return_X_y=True)
-    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=5, random_state=0)
+    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=3, random_state=0)
     center, softmax = (
         cross_val_score(make_pipeline(StandardScaler(), model), X, y, cv=folds, n_jobs=2)
         for model in (CenterLossClassifier(random_state=0), SOFTMAX)
@@ -66,7 +66,7 @@ def test_auroc_of_the_default():
             SOFTMAX, conformity_score="max_softmax", random_state=0
         ),
     }
-    runs = [(unknown, seed) for unknown in UNKNOWN for seed in range(3)]
+    runs = [(unknown, seed) for unknown in UNKNOWN for seed in range(2)]
     found = {
         name: Parallel(n_jobs=2)(delayed(auroc)(model, *run) for run in runs)
         for name, model in models.items()
