@@ -1,4 +1,4 @@
-"""What all calibrations share: sorted scores of calibration samples in groups."""
+"""Base class of calibrations: sorted scores of calibration samples in groups."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class BaseCalibration(BaseEstimator):
     Attributes
     ----------
     scores_ : ndarray of shape (n_samples,), float64
-        Scores of the calibration samples less ``tolerance``, the groups one after another,
-        each in ascending order.
+        Scores of the calibration samples minus ``tolerance``, group by group, each in
+        ascending order.
 
     tolerance_ : ndarray of shape (n_samples,), float64
-        What each of ``scores_`` was lowered by.
+        The amount by which each of ``scores_`` was lowered.
 
     n_samples_ : ndarray of shape (n_groups,), int
         Number of calibration samples of each group.
@@ -48,7 +48,7 @@ class BaseCalibration(BaseEstimator):
     thresholds_: NDArray[np.float64]
     score_thresholds_: NDArray[np.float64]
     takes_confidence = False
-    # What there is once for each group.
+    # Attributes with one value per group.
     _of_groups: tuple[str, ...] = ("thresholds_", "score_thresholds_")
     _saved_state = {
         "n_samples_": bounded(array("i", "groups"), 0),
@@ -72,8 +72,8 @@ class BaseCalibration(BaseEstimator):
         Parameters
         ----------
         scores : array-like of shape (n_samples,)
-            Score of each calibration sample, larger is more typical. NaN, of which nothing
-            is known, is less typical than anything.
+            Score of each calibration sample, larger is more typical. NaN counts as the
+            least typical.
 
         groups : array-like of shape (n_samples,)
             Index of the group of each sample, from 0.
@@ -82,8 +82,8 @@ class BaseCalibration(BaseEstimator):
             False-rejection rate that is allowed in each group, in [0, 1).
 
         confidence : float in (0, 1), default=None
-            Probability with which the bound holds for these calibration samples; None: it
-            holds on average over calibration samples.
+            Probability with which the bound holds for these calibration samples. If None,
+            it holds on average over calibration samples.
 
         tolerance : float or array-like of shape (n_samples,), default=0.0
             Scores that differ by no more than this count as equal. Calibration scores are
@@ -97,8 +97,8 @@ class BaseCalibration(BaseEstimator):
         Raises
         ------
         ValueError
-            If ``confidence`` is given to a calibration that assumes a distribution, or the
-            scores are not finite where they have to be.
+            If ``confidence`` is given to a calibration that assumes a distribution, or
+            scores are not finite although they must be.
         """
         self.check_confidence(confidence)
         scores = _comparable(scores)
@@ -115,7 +115,7 @@ class BaseCalibration(BaseEstimator):
         return self
 
     def check_confidence(self, confidence: float | None) -> None:
-        """Raise ValueError unless the calibration takes a confidence, where one is given.
+        """Raise ValueError if a confidence is given and the calibration takes none.
 
         Parameters
         ----------
@@ -134,12 +134,12 @@ class BaseCalibration(BaseEstimator):
         rates: list[float],
         confidence: float | None = None,
     ) -> Self:
-        """Return a copy with further groups; the others are as they were, to the bit.
+        """Return a copy with further groups; the others are unchanged, to the last bit.
 
         Parameters
         ----------
         samples : list of ndarray of shape (n_samples, 2), float64
-            For each further group the scores of its calibration samples, less the
+            For each further group the scores of its calibration samples, minus the
             tolerance, and the tolerances.
 
         rates : list of float
@@ -151,7 +151,7 @@ class BaseCalibration(BaseEstimator):
         Returns
         -------
         calibration : BaseCalibration
-            The copy. A distribution keeps the shape that it had.
+            The copy. The shape of a distribution is unchanged.
         """
         groups = np.repeat(np.arange(len(samples)), [len(part) for part in samples])
         columns = np.concatenate([np.zeros((0, 2)), *samples]).T
@@ -226,7 +226,7 @@ class BaseCalibration(BaseEstimator):
         return np.split(self.scores_, self._starts[1:])
 
     def _samples(self):
-        """Return the scores of each group beside their tolerances, as ``with_groups``."""
+        """Return the scores and tolerances of each group, as ``with_groups`` takes them."""
         both = np.column_stack([self.scores_, self.tolerance_])
         return np.split(both, self._starts[1:])
 
@@ -237,7 +237,7 @@ class BaseCalibration(BaseEstimator):
         if groups.size == 1:
             start, n = self._starts[groups.item()], self.n_samples_[groups.item()]
             return np.searchsorted(self.scores_[start : start + n], scores, side="right")
-        # A binary search for all at once, which needs no loop over the groups.
+        # One binary search for all, without a loop over groups.
         first, size = self._starts[groups], self.n_samples_[groups]
         found = np.zeros(np.broadcast_shapes(scores.shape, groups.shape), dtype=np.intp)
         last = max(len(self.scores_) - 1, 0)
@@ -250,7 +250,7 @@ class BaseCalibration(BaseEstimator):
 
 
 def _comparable(scores):
-    """Return scores in float64, minus infinity where one is no number."""
+    """Return scores in float64, with minus infinity for NaN."""
     scores = np.asarray(scores, dtype=np.float64)
     unknown = np.isnan(scores)
     return np.where(unknown, -np.inf, scores) if unknown.any() else scores

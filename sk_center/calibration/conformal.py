@@ -1,4 +1,4 @@
-"""Conformal p-values, and the numbers of calibration samples that bounds take."""
+"""Conformal p-values, and the numbers of calibration samples that bounds need."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ class ConformalCalibration(BaseCalibration):
 
         p = (1 + #{calibration samples with a score <= s}) / (n + 1)
 
-    Where the calibration samples and a new known sample of the group are exchangeable,
+    If the calibration samples and a new known sample of the group are exchangeable,
     ``P(p <= t) <= t`` for every t, whatever the score, at every n.
 
     Attributes
     ----------
     scores_ : ndarray of shape (n_samples,), float64
-        Scores of the calibration samples less the tolerance, the groups one after another,
-        each in ascending order.
+        Scores of the calibration samples minus the tolerance, group by group, each in
+        ascending order.
 
     tolerance_ : ndarray of shape (n_samples,), float64
-        What each of ``scores_`` was lowered by.
+        The amount by which each of ``scores_`` was lowered.
 
     n_samples_ : ndarray of shape (n_groups,), int
         Number of calibration samples of each group.
 
     thresholds_, score_thresholds_ : ndarray of shape (n_groups,), float64
-        A sample is rejected when its p-value is at most the first, which is when it scores
-        below the second, minus infinity where nothing is rejected.
+        A sample is rejected when its p-value is at most the first, that is when it scores
+        below the second, which is minus infinity if nothing is rejected.
 
     See Also
     --------
-    WeibullCalibration : Continues beyond the lowest calibration score.
+    WeibullCalibration : Extrapolates beyond the lowest calibration score.
     GaussianCalibration : For distances, and few calibration samples.
-    samples_needed : The number of calibration samples that a bound takes.
+    samples_needed : The number of calibration samples that a bound needs.
 
     Notes
     -----
-    A threshold at the k-th smallest of n calibration scores rejects what lies strictly
-    below. The share of known samples there, given the calibration samples, is at most
+    A threshold at the k-th smallest of n calibration scores rejects samples strictly below
+    it. The share of known samples there, given the calibration samples, is at most
     Beta(k, n + 1 - k) in distribution, with mean k / (n + 1). ``confidence`` takes the
     largest k whose Beta quantile still is within the bound [3]_.
 
@@ -112,16 +112,16 @@ def samples_needed(false_rejection_rate: float, confidence: float | None = None)
     Parameters
     ----------
     false_rejection_rate : float
-        The bound, in [0, 1). Half of it takes twice the samples.
+        The bound, in [0, 1). Half the rate needs twice as many samples.
 
     confidence : float, default=None
-        None: the bound holds on average over calibration samples. A float in (0, 1): it
-        holds with at least this probability, which takes more samples.
+        If None, the bound holds on average over calibration samples. With a float in (0,
+        1), it holds with at least this probability, which needs more samples.
 
     Returns
     -------
     n : int
-        0 for a rate of 0, where no sample is ever rejected.
+        The number; 0 for a rate of 0, at which no sample is ever rejected.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def samples_needed(false_rejection_rate: float, confidence: float | None = None)
 
     See Also
     --------
-    ConformalCalibration : Takes so many samples in a group.
+    ConformalCalibration : Needs this number in each group.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def samples_needed(false_rejection_rate: float, confidence: float | None = None)
         raise ValueError(f"confidence must be None or in (0, 1); got {confidence!r}.")
     if false_rejection_rate == 0:
         return 0
-    # A smaller rate takes a number that is too large to count with, and to have.
+    # A smaller rate would need more samples than an integer can count.
     false_rejection_rate = max(float(false_rejection_rate), 1e-17)
     if confidence is None:
         n = max(floor(1 / false_rejection_rate) - 2, 0)
@@ -161,7 +161,7 @@ def samples_needed(false_rejection_rate: float, confidence: float | None = None)
 
 
 def smallest_rate(n_samples: int, confidence: float | None = None) -> Decimal | None:
-    """Return the smallest bound that samples are enough for, rounded up to two digits."""
+    """Return the smallest bound for a number of samples, rounded up to two digits."""
     if not n_samples:
         return None
     context = Context(prec=2, rounding=ROUND_UP)

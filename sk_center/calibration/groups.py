@@ -1,4 +1,4 @@
-"""Which classes share a threshold because they have too few calibration samples."""
+"""Groups of classes that share a threshold because they have few calibration samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def shared_groups(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return the group of each class, and which classes share the last one.
 
-    Classes with fewer samples than they need share a group; where these are too few even
+    Classes with fewer samples than they need share a group; if these are too few even
     together, the next larger classes join them.
     """
     rare = counts < needed
@@ -34,8 +34,8 @@ def rates_of_groups(
 ) -> NDArray[np.float64]:
     """Return the rate of each group, the smallest of its classes that is not zero.
 
-    On average over a shared group its smallest rate keeps the rates of all; a rate of 0
-    rejects nothing, and is kept where no class of the group has another.
+    On average over a shared group its smallest rate keeps the rates of all classes; a rate
+    of 0, which rejects nothing, is used only if all rates are 0.
     """
     found = np.zeros(groups.max() + 1)
     for group in range(len(found)):

@@ -1,4 +1,4 @@
-"""p-values by a distribution that is assumed of the scores."""
+"""p-values from an assumed distribution of the scores."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ParametricCalibration(BaseCalibration):
 
     The distributions of all groups have one shape, which is estimated from all calibration
     samples, and differ in their scale. The p-values are those of the predictive
-    distribution, which knows how uncertain a scale from few samples is.
+    distribution, which accounts for the uncertainty of a scale from few samples.
     """
 
     def _samples_needed(self, rate, confidence):
-        return 2 if rate else 0  # one sample tells nothing of a shape
+        return 2 if rate else 0  # a shape cannot be estimated from one sample
 
     def _fit(self, rates, confidence, like=None):
         if not np.isfinite(self.scores_).all():
@@ -51,12 +51,12 @@ class ParametricCalibration(BaseCalibration):
 
 
 class GaussianCalibration(ParametricCalibration):
-    """Take squared distances to the center of a class for chi-square variables.
+    """Assume that squared distances to class centers follow a chi-square distribution.
 
-    Where the features of a class are Gaussian, the squared distance of a known sample to
-    the center is, up to scale, a chi-square variable; for the Euclidean distance and
-    directions of different variance nearly so [1]_. Over the mean of n others it follows
-    an F distribution::
+    If the features of a class are Gaussian, the squared distance of a known sample to the
+    center is, up to scale, a chi-square variable; for the Euclidean distance and directions
+    of different variance this holds approximately [1]_. Divided by the mean of n others it
+    follows an F distribution::
 
         p = P(F(nu, n nu) >= d^2 / mean(d_i^2))
 
@@ -77,12 +77,12 @@ class GaussianCalibration(ParametricCalibration):
     See Also
     --------
     ConformalCalibration : Assumes no distribution.
-    sk_center.scores.Mahalanobis : A score that it goes with.
+    sk_center.scores.Mahalanobis : A score for which it is suited.
 
     Notes
     -----
-    Two samples of a group suffice, and p-values may be as small as they like. The bound
-    on false rejections is as good as the assumption.
+    Two samples per group suffice, and p-values may be arbitrarily small. The bound on false
+    rejections is as good as the assumption.
 
     References
     ----------
@@ -134,23 +134,23 @@ class GaussianCalibration(ParametricCalibration):
 
 
 class WeibullCalibration(ParametricCalibration):
-    """Continue conformal p-values beyond the calibration samples by a Weibull tail.
+    """Extrapolate conformal p-values beyond the calibration samples by a Weibull tail.
 
-    In each group the lowest scores, those below a score u, are a sample of a tail, and how
-    far they lie below u follows a Weibull distribution [1]_. Up to u p-values are
+    In each group the lowest scores, those below a score u, are a sample of a tail, and
+    their distances below u follow a Weibull distribution [1]_. Up to u p-values are
     conformal; below it, with the m excesses e of the calibration samples::
 
         p = (m + 1) / (n + 1) * (1 + (u - s)^c / sum(e^c))^-m
 
     which is the predictive probability of a larger excess when the scale is unknown. The
-    shape c is that of the greatest likelihood, given the scales, over all groups. At
+    shape c maximizes the likelihood, given the scales, over all groups. At
     c = 1 the tail is exponential.
 
     Parameters
     ----------
     tail_size : int, default=20
-        Largest number of scores in a tail, which is the lower half of the scores of a group
-        where these are fewer.
+        Largest number of scores in a tail; in a group with fewer than twice as many scores,
+        the tail is the lower half.
 
     Attributes
     ----------
@@ -161,8 +161,8 @@ class WeibullCalibration(ParametricCalibration):
         Number m of scores in the tail of each group.
 
     units_, sums_ : ndarray of shape (n_groups,), float64
-        Largest excess of each group, and the sum of the excesses over it to the power c;
-        zero where a group has no tail.
+        Largest excess of each group, and the sum of the excesses, divided by it, to the
+        power c; zero for a group without tail.
 
     scores_, tolerance_, n_samples_, thresholds_, score_thresholds_ : ndarray
         As in :class:`ConformalCalibration`.
@@ -170,12 +170,12 @@ class WeibullCalibration(ParametricCalibration):
     See Also
     --------
     ConformalCalibration : Assumes no distribution.
-    sk_center.scores.OpenMax : A score that is built on Weibull tails.
+    sk_center.scores.OpenMax : A score based on Weibull tails.
 
     Notes
     -----
-    The tail matters where ``false_rejection_rate`` asks for more than the samples tell, 1 %
-    of 30 samples say; where they are many, the threshold is conformal.
+    The tail matters if the samples are too few for ``false_rejection_rate``, such as 30
+    samples for 1 %; with many samples the threshold is conformal.
 
     References
     ----------
@@ -184,7 +184,7 @@ class WeibullCalibration(ParametricCalibration):
 
     Examples
     --------
-    With 30 calibration samples a conformal p-value is at least 1 / 31. This one is not:
+    With 30 calibration samples a conformal p-value is at least 1 / 31, unlike this one:
 
     >>> import numpy as np
     >>> from sk_center.calibration import WeibullCalibration
@@ -257,9 +257,9 @@ class WeibullCalibration(ParametricCalibration):
 
 
 def conformal_with_tails(calibration: BaseCalibration) -> WeibullCalibration:
-    """Return a conformal calibration as one that continues further groups by a tail.
+    """Return a conformal calibration in a form that can have further groups with tails.
 
-    Its own groups have none, and are as they were; their tails tell the shape.
+    Its own groups have no tails and are unchanged; the shape is estimated from them.
     """
     if isinstance(calibration, WeibullCalibration):
         return calibration
@@ -283,9 +283,9 @@ def excesses_of(scores: NDArray[np.float64], m: int) -> NDArray[np.float64]:
 def gamma_shape(groups: Sequence[NDArray[Any]]) -> float:
     """Return the shape that gamma variables of different scales have in common.
 
-    It is that of the greatest likelihood given the mean of each group, which, unlike that
-    of the joint likelihood, is consistent for many small groups; 0.5, the shape of the
-    square of one Gaussian variable, where no group has two samples.
+    It maximizes the likelihood given the mean of each group, which, unlike the joint
+    likelihood, is consistent for many small groups; 0.5, the shape of the square of one
+    Gaussian variable, if no group has two samples.
     """
     ratios = [x / x.mean() for x in groups if len(x) > 1 and x.mean() > 0]
     if not ratios:
@@ -306,8 +306,8 @@ def gamma_shape(groups: Sequence[NDArray[Any]]) -> float:
 def weibull_shape(groups: Sequence[NDArray[Any]]) -> float:
     """Return the shape that Weibull variables of different scales have in common.
 
-    It is that of the greatest likelihood of the ratios within the groups, between 0.1 and
-    10; 1 where no group has two positive samples.
+    It maximizes the likelihood of the ratios within the groups, between 0.1 and 10; 1 if no
+    group has two positive samples.
     """
     logs = [np.log(x[x > 0]) for x in groups]
     logs = [x - x.max() for x in logs if len(x) > 1]

@@ -4,18 +4,18 @@ Samples whose true label is none of the known classes, ``labels``, are outsiders
 literature: unknown samples). Known is the positive side, unless a function is told
 otherwise.
 
-The scorers go into ``scoring=`` of scikit-learn's tools, such as ``GridSearchCV``, for an
+Pass the scorers as ``scoring=`` to scikit-learn's tools, such as ``GridSearchCV``, for an
 :class:`~sk_center.OpenSetClassifier`. Larger is always better.
 
-- Over all thresholds, which tells how well a score can separate: ``oscr_scorer``,
-  ``auroc_scorer`` and ``neg_fpr_at_tpr_scorer``, and right answers from all others:
-  ``neg_aurc_scorer``. They do not see where the threshold is, and are as good for a
-  classifier that rejects nothing.
+- Over all thresholds, how well a score separates: ``oscr_scorer``, ``auroc_scorer`` and
+  ``neg_fpr_at_tpr_scorer``, and for correct predictions against all others
+  ``neg_aurc_scorer``. They do not depend on the threshold, and are as good for a classifier
+  that rejects nothing.
 - At the threshold of the classifier: ``normalized_accuracy_scorer``, the mean of
-  ``correct_acceptance_scorer`` (known samples accepted and classified right) and
+  ``correct_acceptance_scorer`` (known samples accepted and classified correctly) and
   ``outsider_rejection_scorer``; ``neg_false_rejection_scorer``; ``open_set_f1_scorer``.
 
-:func:`make_open_set_scorer` makes more.
+:func:`make_open_set_scorer` makes further ones.
 """
 
 from sk_center.metrics.curves import (

@@ -17,11 +17,11 @@ KINDS |= dict.fromkeys("mM", "dates")
 
 
 class NoOutsiderError(ValueError):
-    """No sample is an outsider, and the metric is about those."""
+    """No sample is an outsider, but the metric needs some."""
 
 
 def checked_scores(y_true, y_score, labels, sample_weight, sides=("known", "outsider")):
-    """Return who is known, scores without NaN and weights (or None)."""
+    """Return which samples are known, scores without NaN and weights (or None)."""
     y_true, y_score = checked_labels(y_true, "y_true"), checked_numbers(y_score, "y_score")
     check_consistent_length(y_true, y_score)
     if np.isnan(y_score).any():
@@ -131,7 +131,7 @@ def checked_labels(y, name):
 
 
 def checked_numbers(values, name):
-    """Return numbers as float64; strings and dates, which numpy would convert, are none."""
+    """Return numbers as float64; refuse strings and dates, which numpy would convert."""
     values = _column(values, name)
     numeric = _kind(values) == "numbers" or (
         values.dtype.kind == "O" and all(isinstance(v, (Real, Decimal)) for v in values)
@@ -154,7 +154,7 @@ def known_classes(labels):
 
 
 def is_known(y, classes):
-    """Return which labels are among the known classes; a string is no number."""
+    """Return which labels are among the known classes; a string never equals a number."""
     kinds = _kind(y), _kind(classes)
     if None not in kinds and kinds[0] != kinds[1]:
         return np.zeros(len(y), dtype=bool)
@@ -174,12 +174,12 @@ def checked_weight(sample_weight, y):
     check_consistent_length(y, weight)
     if (weight < 0).any():
         raise ValueError(f"sample_weight must not be negative; got {weight.min():g}.")
-    # Sums of the largest numbers would overflow; a power of two changes no other digit.
+    # Sums of the largest numbers would overflow; scaling by a power of two is exact.
     return np.ldexp(weight, -np.frexp(weight.max(initial=0))[1])
 
 
 def _check_sides(y_true, known, classes, weight, sides=("known", "outsider")):
-    """Raise where there is no known sample, or no outsider, that counts."""
+    """Raise an error if no known sample, or no outsider, has a positive weight."""
     counts = np.ones(len(known), dtype=bool) if weight is None else weight > 0
     where = f"its labels are {_some(y_true)}, the known classes {_some(classes)}."
     if "known" in sides and not (known & counts).any():
@@ -193,24 +193,24 @@ def _check_sides(y_true, known, classes, weight, sides=("known", "outsider")):
 
 
 def _some(values, most=10):
-    """Return the first values that differ, for a message."""
+    """Return the first distinct values, for a message."""
     return list(dict.fromkeys(values.tolist()))[:most]
 
 
 def _column(values, name):
-    """Return values as an array of one dimension, and lose nothing on the way."""
-    if hasattr(values, "requires_grad"):  # a tensor: numpy takes none with a gradient
+    """Return values as an array of one dimension, without loss."""
+    if hasattr(values, "requires_grad"):  # numpy takes no tensor with a gradient
         values = values.tolist()
     if np.ma.is_masked(values):
         raise ValueError(f"{name} has masked entries; drop those samples.")
     if isinstance(values, (list, tuple)) and len({isinstance(v, str) for v in values}) > 1:
-        # numpy would make strings of all.
+        # numpy would convert all to strings.
         values = np.array(values, dtype=object)
     return column_or_1d(values)
 
 
 def _kind(values):
-    """Return whether values are numbers, strings or dates; None where that is mixed."""
+    """Return whether values are numbers, strings or dates; None if mixed."""
     if values.dtype.kind != "O":
         return KINDS.get(values.dtype.kind)
     for kind, types in (("strings", str), ("numbers", Real)):

@@ -38,7 +38,7 @@ def auroc_score(
     """Area under the ROC curve of known samples against outsiders.
 
     The probability that a known sample scores higher than an outsider, ties counting
-    half. It needs no threshold and ignores which known class is right.
+    half. It needs no threshold and ignores which known class is predicted.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def auroc_score(
 
     See Also
     --------
-    oscr_score : Counts only the known samples that are classified right.
+    oscr_score : Counts only the known samples that are classified correctly.
     fpr_at_tpr : At one threshold.
     sk_center.OpenSetRocDisplay : Draws the curve.
 
@@ -127,7 +127,7 @@ def aupr_score(
 
     See Also
     --------
-    sklearn.metrics.average_precision_score : The sum that is taken.
+    sklearn.metrics.average_precision_score : The underlying metric.
 
     References
     ----------
@@ -159,7 +159,7 @@ def fpr_at_tpr(
     tpr: float = 0.95,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Share of the outsiders accepted where ``tpr`` of the known samples are.
+    """Share of the outsiders accepted at the threshold that accepts ``tpr`` of the known.
 
     Known is the positive side: the threshold is the highest score at which at least
     ``tpr`` of the known samples score as high or higher. With the default it is the false
@@ -178,8 +178,8 @@ def fpr_at_tpr(
         The known classes, ``classes_`` of the classifier.
 
     tpr : float, default=0.95
-        Share of the known samples to accept, in (0, 1]. Larger accepts more outsiders,
-        too.
+        Share of the known samples to accept, in (0, 1]. A larger share accepts more
+        outsiders, too.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -198,7 +198,7 @@ def fpr_at_tpr(
     See Also
     --------
     auroc_score : Over all thresholds.
-    ccr_at_fpr : The other way round, and counts only samples that are classified right.
+    ccr_at_fpr : The converse, for known samples that are classified correctly.
 
     References
     ----------
@@ -299,7 +299,7 @@ def oscr_curve(
     order = np.argsort(-y_score, kind="stable")
     steps = y_score[order][1:] != y_score[order][:-1]
     last = np.append(np.flatnonzero(steps), len(order) - 1)
-    # A part is never rounded to more than the whole where both are summed in one order.
+    # Summed in one order, a part is never rounded to more than the whole.
     sums = [np.cumsum((weight * part)[order]) for part in (correct, known, ~known)]
     ccr, fpr = sums[0][last] / sums[1][-1], sums[2][last] / sums[2][-1]
     return np.append(0, ccr), np.append(0, fpr), np.append(np.inf, y_score[order][last])
@@ -315,11 +315,11 @@ def oscr_score(
 ) -> float:
     """Area under the open-set classification rate (OSCR) curve.
 
-    One number for both jobs, to classify known samples and to tell outsiders apart. It
-    equals :func:`auroc_score` where every known sample is classified correctly, and is
-    smaller otherwise. The curve is that of :func:`oscr_curve`, joined by straight lines.
-    It ranks scores and sees no threshold: whether anything is rejected it cannot tell,
-    see :func:`normalized_accuracy_score`.
+    One number for both tasks, classifying known samples and detecting outsiders. It equals
+    :func:`auroc_score` if every known sample is classified correctly, and is smaller
+    otherwise. The curve is that of :func:`oscr_curve`, joined by straight lines.
+    It depends on ranks only, and not on the threshold of the classifier, see
+    :func:`normalized_accuracy_score`.
 
     Parameters
     ----------
@@ -354,7 +354,7 @@ def oscr_score(
     --------
     oscr_curve : The curve, with its reference.
     ccr_at_fpr : One point of it.
-    auroc_score : Whichever class is predicted.
+    auroc_score : Ignores the predicted class.
 
     Examples
     --------
@@ -377,7 +377,7 @@ def ccr_at_fpr(
     fpr: float = 0.1,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Share of the known samples classified correctly where few outsiders are accepted.
+    """Share of the known samples classified correctly when few outsiders are accepted.
 
     The correct classification rate of :func:`oscr_curve` at the lowest threshold that at
     most ``fpr`` of the outsiders reach. Nothing is interpolated.
@@ -398,8 +398,8 @@ def ccr_at_fpr(
         The known classes, ``classes_`` of the classifier.
 
     fpr : float, default=0.1
-        Largest share of the outsiders to accept, in [0, 1]. Larger accepts more of
-        all. With n of them, rates below 1 / n are all the same as 0.
+        Largest share of the outsiders to accept, in [0, 1]. A larger share accepts more of
+        both. With n outsiders, rates below 1 / n are equivalent to 0.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.

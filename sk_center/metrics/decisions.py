@@ -35,8 +35,8 @@ def outsider_rejection_rate(
 ) -> float:
     """Share of the outsiders that are rejected, at the threshold of the classifier.
 
-    It is the power of the decision, and means something only beside what the decision
-    costs, :func:`false_rejection_rate`: rejecting all samples gives 1.
+    It is the power of the decision. Report it with its cost, :func:`false_rejection_rate`:
+    rejecting all samples gives 1.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def outsider_rejection_rate(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, ``outlier_label`` where it is rejected, or
+        Class given to each sample, ``outlier_label`` if it is rejected, or
         ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
@@ -55,7 +55,7 @@ def outsider_rejection_rate(
 
     ambiguous_label : int, float or str, default=None
         Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
-        the classifier. They are neither rejected nor right. None: there are none.
+        the classifier. They are neither rejected nor correct. None if there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -115,7 +115,7 @@ def false_rejection_rate(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, ``outlier_label`` where it is rejected, or
+        Class given to each sample, ``outlier_label`` if it is rejected, or
         ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
@@ -126,7 +126,7 @@ def false_rejection_rate(
 
     ambiguous_label : int, float or str, default=None
         Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
-        the classifier. They are neither rejected nor right. None: there are none.
+        the classifier. They are neither rejected nor correct. None if there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -144,7 +144,7 @@ def false_rejection_rate(
 
     See Also
     --------
-    correct_acceptance_rate : Share of the known samples accepted and classified right.
+    correct_acceptance_rate : Share of the known samples accepted and classified correctly.
     sk_center.FalseRejectionDisplay : Draws the rate, also by class, beside the allowed one.
 
     Examples
@@ -175,9 +175,9 @@ def correct_acceptance_rate(
     ambiguous_label: Label | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Share of the known samples that are accepted and classified right.
+    """Share of the known samples that are accepted and classified correctly.
 
-    It is the accuracy on known samples, where a rejection is an error. No outsiders are
+    It is the accuracy on known samples, with rejections counted as errors. No outsiders are
     needed.
 
     Parameters
@@ -186,7 +186,7 @@ def correct_acceptance_rate(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, ``outlier_label`` where it is rejected, or
+        Class given to each sample, ``outlier_label`` if it is rejected, or
         ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
@@ -197,7 +197,7 @@ def correct_acceptance_rate(
 
     ambiguous_label : int, float or str, default=None
         Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
-        the classifier. They are neither rejected nor right. None: there are none.
+        the classifier. They are neither rejected nor correct. None if there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -250,10 +250,10 @@ def normalized_accuracy_score(
     """Weighted mean of the accuracies on known samples and on outsiders.
 
     ``lambda_r * AKS + (1 - lambda_r) * AUS``: AKS is :func:`correct_acceptance_rate`, the
-    share of the known samples that are accepted and classified right, AUS is
+    share of the known samples that are accepted and classified correctly, AUS is
     :func:`outsider_rejection_rate` [1]_. The share of outsiders among the samples does not
-    matter. It is the number to search by at the allowed false-rejection rate: where nothing
-    is rejected, it is half the accuracy.
+    matter. Use it for a search at the allowed false-rejection rate: if nothing is rejected,
+    it is half the accuracy.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def normalized_accuracy_score(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, ``outlier_label`` where it is rejected, or
+        Class given to each sample, ``outlier_label`` if it is rejected, or
         ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
@@ -271,12 +271,12 @@ def normalized_accuracy_score(
         Label of rejected samples in ``y_pred``: ``outlier_label_`` of the classifier.
 
     lambda_r : float, default=0.5
-        Weight of the known samples, in (0, 1). Larger weighs false rejections and wrong
-        classes more, accepted outsiders less.
+        Weight of the known samples, in (0, 1). A larger value gives false rejections and
+        wrong classes more weight, accepted outsiders less.
 
     ambiguous_label : int, float or str, default=None
         Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
-        the classifier. They are neither rejected nor right. None: there are none.
+        the classifier. They are neither rejected nor correct. None if there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -294,7 +294,7 @@ def normalized_accuracy_score(
 
     See Also
     --------
-    oscr_score : The same trade over all thresholds.
+    oscr_score : The same trade-off over all thresholds.
     open_set_f1_score : Depends on the share of outsiders among the samples, too.
 
     References
@@ -330,8 +330,8 @@ def open_set_f1_score(
 ) -> float:
     """Mean of the F1 scores of the known classes and of the reject class.
 
-    All outsiders together are one more class, and rejecting is to predict it:
-    scikit-learn's macro F1 of K + 1 classes.
+    All outsiders together form one more class, which rejection predicts: scikit-learn's
+    macro F1 of K + 1 classes.
 
     Parameters
     ----------
@@ -339,7 +339,7 @@ def open_set_f1_score(
         True labels; samples of a label outside ``labels`` are outsiders.
 
     y_pred : array-like of shape (n_samples,)
-        Class given to each sample, ``outlier_label`` where it is rejected, or
+        Class given to each sample, ``outlier_label`` if it is rejected, or
         ``ambiguous_label``: ``predict``.
 
     labels : array-like of shape (n_classes,)
@@ -350,7 +350,7 @@ def open_set_f1_score(
 
     ambiguous_label : int, float or str, default=None
         Label of accepted samples in ``y_pred`` that are withheld: ``ambiguous_label_`` of
-        the classifier. They are neither rejected nor right. None: there are none.
+        the classifier. They are neither rejected nor correct. None if there are none.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -374,13 +374,12 @@ def open_set_f1_score(
 
     Notes
     -----
-    The F1 score of a class is ``2 TP / (2 TP + FP + FN)``. A known class that no sample
-    has and none is given is left out of the mean, as scikit-learn does.
+    The F1 score of a class is ``2 TP / (2 TP + FP + FN)``. A known class that occurs
+    neither as true nor as predicted label is left out of the mean, as in scikit-learn.
 
     The macro-averaging open-set F-measure of [1]_ is another number: its precision and
-    recall are means over the K known classes only, to which accepted outsiders are false
-    positives, and it is the F1 score of these two means. Correct rejections earn nothing
-    there.
+    recall are means over the K known classes only, for which accepted outsiders are false
+    positives, and it is the F1 score of these two means. Correct rejections do not count.
 
     References
     ----------
@@ -412,7 +411,7 @@ def open_set_f1_score(
 
 
 def openness(n_known_classes: int, n_test_classes: int) -> float:
-    """How open a problem is, from the numbers of its classes.
+    """Openness of a problem, from its numbers of classes.
 
     ``1 - sqrt(2 * n_known / (n_known + n_test))``, the definition of [1]_ where the
     classes to be recognized are those of training, as recommended by [2]_.
@@ -428,7 +427,7 @@ def openness(n_known_classes: int, n_test_classes: int) -> float:
     Returns
     -------
     openness : float
-        0 where all test classes are known, nearer to 1 the more of them are not.
+        0 if all test classes are known; the more are unknown, the closer to 1.
 
     Raises
     ------
@@ -437,7 +436,7 @@ def openness(n_known_classes: int, n_test_classes: int) -> float:
 
     See Also
     --------
-    sk_center.LeaveClassesOut : Takes an openness to make splits of.
+    sk_center.LeaveClassesOut : Makes splits of a given openness.
 
     Notes
     -----
@@ -467,7 +466,7 @@ def openness(n_known_classes: int, n_test_classes: int) -> float:
             raise ValueError(
                 f"{name} must be an integer of at least {minimum}; got {number!r}."
             )
-    # As integers of Python: small ones of numpy would overflow.
+    # As Python integers: small ones of numpy would overflow.
     n_known, n_test = int(n_known_classes), int(n_test_classes)
     return float(1 - np.sqrt(2 * n_known / (n_known + n_test)))
 

@@ -1,4 +1,4 @@
-"""What withholding answers brings: the risk of the others, against how many there are."""
+"""Risk of the given answers against their share, when uncertain ones are withheld."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def risk_coverage_curve(
     labels: ArrayLike,
     sample_weight: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Share of wrong answers where those of the lowest scores are withheld, by threshold.
+    """Share of wrong answers when those with low scores are withheld, by threshold.
 
     At a threshold the coverage is the share of the samples that score as high or higher,
-    and the risk the share of these that are given another class than theirs [1]_. An
-    outsider has no right class. To judge what is ambiguous, give accepted samples alone,
-    and how probable their class is as the score.
+    and the risk the share of these that are classified wrongly [1]_. An outsider has no
+    correct class. To judge ambiguity, pass only accepted samples, and the probability of
+    their class as the score.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def risk_coverage_curve(
         Class given to each sample without withholding any.
 
     y_score : array-like of shape (n_samples,)
-        How sure the answer is, larger is surer, such as the largest probability.
+        Certainty of each answer, larger is more certain, such as the largest probability.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
@@ -55,7 +55,7 @@ def risk_coverage_curve(
         Shares of the samples that are answered, rising to 1.
 
     thresholds : ndarray of shape (n_thresholds,)
-        Falling scores.
+        Scores in descending order.
 
     Raises
     ------
@@ -99,9 +99,9 @@ def aurc_score(
 ) -> float:
     """Area under the risk-coverage curve.
 
-    The mean of the risks at each number of answers, from the surest one to all [1]_. It is
-    small where few answers are wrong, and these are the least sure. Equal scores count as
-    the mean over their orders.
+    The mean of the risks at each number of answers, from the most certain one to all [1]_.
+    It is small if few answers are wrong, and those have the lowest scores. Equal scores
+    count as the mean over their orders.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def aurc_score(
         Class given to each sample without withholding any.
 
     y_score : array-like of shape (n_samples,)
-        How sure the answer is, larger is surer, such as the largest probability.
+        Certainty of each answer, larger is more certain, such as the largest probability.
 
     labels : array-like of shape (n_classes,)
         The known classes, ``classes_`` of the classifier.
@@ -123,8 +123,7 @@ def aurc_score(
     Returns
     -------
     aurc : float
-        Between 0 and 1; smaller is better. Scores that know nothing give the share of wrong
-        answers.
+        Between 0 and 1; smaller is better. Random scores give the share of wrong answers.
 
     Raises
     ------
@@ -135,7 +134,7 @@ def aurc_score(
     See Also
     --------
     risk_coverage_curve : The curve.
-    oscr_score : Known samples and outsiders apart.
+    oscr_score : Separates known samples from outsiders, too.
 
     References
     ----------
@@ -163,7 +162,7 @@ def aurc_score(
 
 
 def _sorted(y_true, y_pred, y_score, labels, sample_weight):
-    """Return which answers are wrong, scores and weights, the surest first."""
+    """Return which answers are wrong, scores and weights, the most certain first."""
     _, y_score, weight = checked_scores(
         y_true, y_score, labels, sample_weight, sides=("known",)
     )

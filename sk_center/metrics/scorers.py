@@ -1,4 +1,4 @@
-"""Scorers for searches."""
+"""Scorers for model selection."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def make_open_set_scorer(
     Parameters
     ----------
     metric : callable
-        Called as ``metric(y_true, ..., labels=classes_, **params)``. It gets what the names
-        of its other parameters ask for: ``y_score`` is ``score_samples(X)``; ``y_pred`` is
+        Called as ``metric(y_true, ..., labels=classes_, **params)``. Its other parameters
+        are passed by name: ``y_score`` is ``score_samples(X)``; ``y_pred`` is
         ``predict(X)`` for a metric that takes ``outlier_label``, too, else the class that
         is predicted without rejection; ``sample_weight`` is passed on.
 
@@ -69,9 +69,9 @@ def make_open_set_scorer(
     scorer : callable
         Called as ``scorer(estimator, X, y, sample_weight=None)`` with a fitted
         :class:`~sk_center.OpenSetClassifier`, also at the end of a Pipeline or inside a
-        search such as ``GridSearchCV``. It gives a float, larger is better. Where the
-        metric needs outsiders and ``y`` holds none, it is NaN, and one warning tells to
-        split with :class:`~sk_center.LeaveClassesOut`.
+        search such as ``GridSearchCV``. It returns a float, larger is better. If the metric
+        needs outsiders and ``y`` holds none, it is NaN, and one warning suggests
+        :class:`~sk_center.LeaveClassesOut`.
 
     Raises
     ------
@@ -86,9 +86,9 @@ def make_open_set_scorer(
     -----
     Several scorers of one cross-validation share a single pass through the model.
 
-    With metadata routing enabled, ``set_score_request(sample_weight=True)`` asks for
-    weights. It changes the scorer that it is called on, so call it on one of your own and
-    not on those of this module.
+    With metadata routing enabled, ``set_score_request(sample_weight=True)`` requests
+    weights. It changes the scorer itself, so call it on one of your own and not on those of
+    this module.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def make_open_set_scorer(
 
 
 class _OpenSetScorer(BaseScorer):
-    """A scorer that gives the metric the known classes and what it asks for.
+    """A scorer that passes the known classes and the requested values to the metric.
 
     Weights, metadata routing and responses shared by several scorers are scikit-learn's.
     """
@@ -147,8 +147,8 @@ class _OpenSetScorer(BaseScorer):
         try:
             return self._sign * self._score_func(y_true, **given)
         except NoOutsiderError as error:
-            # As scikit-learn's AUROC of one class: raised, it would come as a traceback in
-            # a warning of each fold of each candidate.
+            # As for scikit-learn's AUROC of one class: if raised, it would appear as a
+            # traceback in a warning for each fold of each candidate.
             _warn_once(model.classes_, str(error))
             return nan
 
@@ -159,7 +159,7 @@ class _OpenSetScorer(BaseScorer):
 
 
 class _Judge(ClassifierMixin, BaseEstimator):
-    """The judge of the X that an outer estimator takes; scikit-learn caches its answer."""
+    """Calls ``judge`` for the X of an outer estimator; scikit-learn caches the result."""
 
     def __init__(self, estimator):
         self.estimator = estimator

@@ -1,7 +1,7 @@
 """Displays of open-set classifiers, after those of scikit-learn; they need matplotlib.
 
-Each display is made by ``from_estimator``, from a fitted classifier and test samples, or by
-``from_predictions``, from answers at hand. Test samples of a label outside the known
+Create a display by ``from_estimator``, from a fitted classifier and test samples, or by
+``from_predictions``, from existing predictions. Test samples of a label outside the known
 classes are outsiders, as in :mod:`sk_center.metrics`. Both draw at once; the artists are in
 attributes that end in an underscore, and ``plot`` draws again.
 """

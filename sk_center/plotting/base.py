@@ -16,7 +16,7 @@ def class_masks(y_true, labels):
 
 
 def class_index(y, classes, name):
-    """Return the index of the class of each label, or raise if one is no known class."""
+    """Return the class index of each label, or raise ValueError if one is not known."""
     known = is_known(y, classes)
     if not known.all():
         raise ValueError(
@@ -40,7 +40,7 @@ def class_columns(labels, classes):
 
 
 def import_matplotlib(caller):
-    """Import matplotlib, or say who needs it and which extra brings it."""
+    """Import matplotlib, or raise an error that names the extra to install."""
     import_extra("matplotlib", "plot", f"{caller} needs")
 
 
@@ -61,7 +61,7 @@ def styled(kind, defaults, given):
 
     artist = {"line": Line2D, "patch": Patch, "points": PathCollection}[kind]
     given = dict(given or {})
-    if "c" in given:  # which scatter, unlike its artist, takes for color
+    if "c" in given:  # an alias of color that scatter takes, but not its artist
         given["color"] = given.pop("c")
     return {**normalize_kwargs(defaults, artist), **normalize_kwargs(given, artist)}
 
@@ -69,7 +69,7 @@ def styled(kind, defaults, given):
 def draw_curve(display, x, y, *, area, name, curve_kwargs, ax, legend, **axes):
     """Draw a curve, with its name and area in the legend, and set what ``plot`` sets.
 
-    ``legend`` is where that stands, ``axes`` are properties of the axes.
+    ``legend`` is the location of the legend, ``axes`` are properties of the axes.
     """
     display.ax_ = ax = axes_for(display, ax)
     display.figure_ = ax.figure

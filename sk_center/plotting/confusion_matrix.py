@@ -117,11 +117,11 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or is not fitted.
+            If ``estimator`` is not one of those, or is not fitted.
 
         See Also
         --------
-        OpenSetConfusionMatrixDisplay.from_predictions : Draws predictions at hand.
+        OpenSetConfusionMatrixDisplay.from_predictions : Draws existing predictions.
         """
         import_matplotlib(f"{cls.__name__}.from_estimator")
         model, _ = open_set_inside(estimator)
@@ -159,7 +159,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
             True labels; samples of a label outside ``labels`` are outsiders.
 
         y_pred : array-like of shape (n_samples,)
-            Class given to each sample, ``outlier_label`` where it is rejected, or
+            Class given to each sample, ``outlier_label`` if it is rejected, or
             ``ambiguous_label``: ``predict``.
 
         labels : array-like of shape (n_classes,)
@@ -170,7 +170,7 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
 
         ambiguous_label : int, float or str, default=None
             Label of accepted samples in ``y_pred`` that are withheld. They have the last
-            column, and its row is empty. None: there is none.
+            column, and its row is empty. None if there are none.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.

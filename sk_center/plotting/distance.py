@@ -42,9 +42,9 @@ class DistanceDisplay:
     """Distances of known samples and outsiders to the predicted class, and thresholds.
 
     Distance is minus the score of the class that is predicted, whatever the score: to the
-    right is less typical, and right of the threshold is rejected. Where one threshold holds
+    right is less typical, and right of the threshold is rejected. If one threshold holds
     for all classes, all samples are drawn in one pair of histograms. Otherwise each class
-    has axes of its own, with the samples that are predicted as that class.
+    has its own axes, with the samples that are predicted as that class.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class DistanceDisplay:
         For each axes the histogram of the outsiders, None without those.
 
     threshold_lines_ : list of matplotlib Line2D or None
-        For each axes the threshold, None where nothing is rejected.
+        For each axes the threshold, None if nothing is rejected.
 
     axes_ : ndarray of matplotlib Axes
         The axes: one, or one for each class drawn.
@@ -86,13 +86,13 @@ class DistanceDisplay:
     See Also
     --------
     FeatureSpaceDisplay : The features that distances are measured between.
-    OpenSetRocDisplay : How well the scores tell known samples from outsiders.
+    OpenSetRocDisplay : How well the scores separate known samples from outsiders.
 
     Notes
     -----
     With ``guarantee="class"`` a sample beyond the threshold of its predicted class is
-    rejected only if every other class rejects it, too. The shares in the titles count what
-    is rejected in fact.
+    rejected only if every other class rejects it, too. The shares in the titles count the
+    samples that are actually rejected.
 
     Examples
     --------
@@ -148,8 +148,8 @@ class DistanceDisplay:
             Axes to draw on, as many as there are pairs of histograms; None makes a figure.
 
         classes : array-like of shape (n_drawn,), default=None
-            Predicted classes to draw, each on its own axes. None is all of them, together
-            where they have the same threshold.
+            Predicted classes to draw, each on its own axes. None is all of them, on common
+            axes if they have the same threshold.
 
         bins : int, str or array-like, default=50
             Bins of :func:`numpy.histogram_bin_edges`, the same on all axes.
@@ -168,7 +168,7 @@ class DistanceDisplay:
         Raises
         ------
         ValueError
-            If ``classes`` holds other labels, or the number of ``axes`` is another.
+            If ``classes`` holds other labels, or the number of ``axes`` differs.
 
         Notes
         -----
@@ -193,7 +193,7 @@ class DistanceDisplay:
             )
         self.figure_ = self.axes_[0].figure
         known = is_known(self.y_true, self.labels)
-        # A sample without a score is the least typical.
+        # A sample with a score of NaN is the least typical.
         distances = np.where(np.isnan(self.scores), np.inf, -self.scores)
         drawn = distances[np.any([chosen for _, chosen, _, _ in groups], axis=0)]
         edges = _edges(drawn[np.isfinite(drawn)], bins)
@@ -288,11 +288,11 @@ class DistanceDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or is not fitted.
+            If ``estimator`` is not one of those, or is not fitted.
 
         See Also
         --------
-        DistanceDisplay.from_predictions : Draws scores that are at hand.
+        DistanceDisplay.from_predictions : Draws existing scores.
         """
         import_matplotlib(f"{cls.__name__}.from_estimator")
         model, _ = open_set_inside(estimator)
@@ -342,7 +342,7 @@ class DistanceDisplay:
             ``score_thresholds_``.
 
         rejected : array-like of shape (n_samples,), default=None
-            Whether each sample is rejected: ``is_outlier``. None is to score below the
+            Whether each sample is rejected: ``is_outlier``. None means to score below the
             threshold.
 
         axes : matplotlib Axes or array-like of them, default=None

@@ -53,7 +53,7 @@ class FalseRejectionDisplay:
         The shares and their intervals.
 
     allowed_line_ : matplotlib Line2D or None
-        The rates allowed; None where the axes had them already.
+        The rates allowed; None if the axes had them already.
 
     intervals_ : ndarray of shape (n_groups, 2)
         Lower and upper ends of the intervals.
@@ -71,14 +71,14 @@ class FalseRejectionDisplay:
 
     Notes
     -----
-    ``guarantee="marginal"`` bounds the rate overall: a class may lose more, and the line is
-    there to see which. ``"class"`` bounds the rate of each true class, ``"predicted"`` that
+    ``guarantee="marginal"`` bounds the rate overall: a class may lose more, and the line
+    shows which. ``"class"`` bounds the rate of each true class, ``"predicted"`` that
     of the samples of each predicted class, by which they are then grouped.
 
-    An interval that lies right of the line as a whole speaks against the bound. One out of
-    forty does by chance, so one class among forty is no evidence. Bounds of a conformal
-    calibration hold on average over calibration samples; with few of those, the rate of
-    one classifier is above or below by more than the test samples tell.
+    An interval entirely to the right of the line is evidence against the bound. One in
+    forty is there by chance, so one class among forty is no evidence. Bounds of a conformal
+    calibration hold on average over calibration samples; with few of those, the rate of one
+    classifier deviates by more than the intervals show.
 
     Examples
     --------
@@ -227,20 +227,20 @@ class FalseRejectionDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or is not fitted.
+            If ``estimator`` is not one of those, or is not fitted.
 
         ValueError
             If there is no known sample.
 
         See Also
         --------
-        FalseRejectionDisplay.from_predictions : Draws predictions that are at hand.
+        FalseRejectionDisplay.from_predictions : Draws existing predictions.
         """
         import_matplotlib(f"{cls.__name__}.from_estimator")
         model, _ = open_set_inside(estimator)
         decision, report = judge(estimator, X), model.calibration_report_
         labels = decision.labels
-        if decision.ambiguous is not None:  # which is not rejected
+        if decision.ambiguous is not None:  # withheld is not rejected
             labels = np.where(decision.ambiguous, decision.predicted, labels)
         return cls.from_predictions(
             y,
@@ -276,7 +276,7 @@ class FalseRejectionDisplay:
             True labels; samples of a label outside ``labels`` are outsiders, and left out.
 
         y_pred : array-like of shape (n_samples,)
-            Class given to each sample, or ``outlier_label`` where it is rejected:
+            Class given to each sample, or ``outlier_label`` if it is rejected:
             ``predict``.
 
         labels : array-like of shape (n_classes,)

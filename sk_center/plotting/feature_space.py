@@ -77,13 +77,13 @@ class FeatureSpaceDisplay:
         The samples of each class.
 
     outsider_scatter_ : matplotlib PathCollection or None
-        The outsiders, where there are some.
+        The outsiders, if there are any.
 
     center_scatter_ : matplotlib PathCollection
         The centers.
 
     surfaces_ : list of matplotlib QuadContourSet or None
-        The region of each class, where regions are drawn.
+        The region of each class, if regions are drawn.
 
     ax_ : matplotlib Axes
         The axes.
@@ -216,7 +216,7 @@ class FeatureSpaceDisplay:
         handles, _ = ax.get_legend_handles_labels()
         if self.surfaces_ is not None:
             handles.append(Patch(facecolor="0.5", alpha=0.3, label=self.region_label))
-        # Samples are everywhere: no corner is free.
+        # Samples may be everywhere: no corner is free.
         ax.legend(
             handles=handles, loc="upper left", bbox_to_anchor=(1, 1), fontsize="small"
         )
@@ -234,7 +234,7 @@ class FeatureSpaceDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw the features that a classifier makes of samples.
+        """Draw the features of samples.
 
         Parameters
         ----------
@@ -271,7 +271,7 @@ class FeatureSpaceDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is no fitted classifier.
+            If ``estimator`` is not a fitted classifier.
 
         ValueError
             If the features have less than two dimensions, or more and there are neither
@@ -279,16 +279,16 @@ class FeatureSpaceDisplay:
 
         See Also
         --------
-        FeatureSpaceDisplay.from_predictions : Draws features that are at hand.
+        FeatureSpaceDisplay.from_predictions : Draws existing features.
 
         Notes
         -----
-        Features are ``estimator.transform(X)`` where that exists, for another Pipeline what
-        its last step sees, and else X. Centers are those of a
+        Features are ``estimator.transform(X)`` if that exists, for another Pipeline the
+        inputs of its last step, and else X. Centers are those of a
         :class:`~sk_center.CenterLossClassifier`, else the means of the samples drawn.
 
-        In two dimensions, a sample is accepted where it lies in the region of the class
-        that is predicted for it (with ``guarantee="class"``, where it lies in any region).
+        In two dimensions, a sample is accepted if it lies in the region of the class that
+        is predicted for it (with ``guarantee="class"``, if it lies in any region).
         In more, the region of a class is a slice: that of the plane through its own center,
         parallel to the plane drawn. A sample that is drawn inside a region can then lie in
         front of it or behind it, and be rejected; in many dimensions most do, since slices

@@ -25,10 +25,10 @@ class MonitorDisplay:
     Parameters
     ----------
     history : dict of ndarray of shape (n_points, 2)
-        For each question the numbers of samples, and the logarithms of the statistic.
+        For each question the number of samples, and the logarithm of the statistic.
 
     false_alarm_rate : float
-        The alarm is raised where the statistic is the inverse of this.
+        The alarm is raised when the statistic reaches the inverse of this.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class MonitorDisplay:
         The statistics, in the order of the questions.
 
     alarm_line_ : matplotlib Line2D
-        Where the alarm is raised.
+        The level at which the alarm is raised.
 
     ax_ : matplotlib Axes
         The axes.
@@ -46,7 +46,7 @@ class MonitorDisplay:
 
     See Also
     --------
-    RejectionMonitor : Makes the statistics.
+    RejectionMonitor : Computes the statistics.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class MonitorDisplay:
         """
         self.ax_ = ax = axes_for(self, ax)
         self.figure_ = ax.figure
-        # Powers of ten may be too large for the axis of a float: their exponents are drawn.
+        # Powers of ten may overflow a float, so their exponents are drawn.
         self.lines_ = [
             ax.plot(n, logs / np.log(10), **styled("line", {"label": name}, line_kwargs))[0]
             for name, (n, logs) in ((name, part.T) for name, part in self.history.items())
@@ -133,7 +133,7 @@ class MonitorDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is no fitted :class:`~sk_center.RejectionMonitor`.
+            If ``estimator`` is not a fitted :class:`~sk_center.RejectionMonitor`.
         """
         import_matplotlib(f"{cls.__name__}.from_estimator")
         monitor: Any = estimator

@@ -50,7 +50,7 @@ class OSCRCurveDisplay:
     See Also
     --------
     sk_center.metrics.oscr_curve : The points of the curve.
-    OpenSetRocDisplay : Known samples against outsiders, whichever class is predicted.
+    OpenSetRocDisplay : Known samples against outsiders, ignoring the predicted class.
 
     Notes
     -----
@@ -167,14 +167,14 @@ class OSCRCurveDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or is not fitted.
+            If ``estimator`` is not one of those, or is not fitted.
 
         ValueError
             If there is no known sample or no outsider.
 
         See Also
         --------
-        OSCRCurveDisplay.from_predictions : Draws predictions that are at hand.
+        OSCRCurveDisplay.from_predictions : Draws existing predictions.
         """
         import_matplotlib(f"{cls.__name__}.from_estimator")
         model, _ = open_set_inside(estimator)

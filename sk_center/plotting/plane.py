@@ -1,4 +1,4 @@
-"""The plane that features are drawn in, and what is accepted there."""
+"""The plane in which features are drawn, and the regions of acceptance in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.utils import gen_batches
 
 
 class Plane:
-    """The plane that features are drawn in.
+    """The plane in which features are drawn.
 
     Its two directions are the leading principal components of the centers. Two centers
     have one component, so the other is the leading one of the features across it.
@@ -59,7 +59,7 @@ def accepted_in(plane, points, centers, score, thresholds):
 
 
 def grid_around(points, resolution):
-    """Return a grid around points, those of NaN left out."""
+    """Return a grid around points, ignoring those with NaN."""
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     margin = 0.05 * (high - low)
     return np.meshgrid(*np.linspace(low - margin, high + margin, resolution).T)

@@ -1,4 +1,4 @@
-"""The risk of answers against how many there are."""
+"""The risk of answers against their share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["RiskCoverageDisplay"]
 
 
 class RiskCoverageDisplay:
-    """Risk-coverage curve: share of wrong answers where the least sure are withheld.
+    """Risk-coverage curve: share of wrong answers when the least certain are withheld.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class RiskCoverageDisplay:
     See Also
     --------
     sk_center.metrics.risk_coverage_curve : The points of the curve.
-    OSCRCurveDisplay : Known samples and outsiders apart.
+    OSCRCurveDisplay : Separates known samples from outsiders, too.
 
     Examples
     --------
@@ -147,8 +147,8 @@ class RiskCoverageDisplay:
             which have no right answer.
 
         response_method : {"score_samples", "predict_proba"}, default="predict_proba"
-            What tells how sure an answer is: how typical the sample is of its class, or
-            how probable its class is among the known ones.
+            The certainty of an answer: how typical the sample is of its class, or how
+            probable its class is among the known ones.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
@@ -170,14 +170,14 @@ class RiskCoverageDisplay:
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or is not fitted.
+            If ``estimator`` is not one of those, or is not fitted.
 
         ValueError
             If there is no known sample.
 
         See Also
         --------
-        RiskCoverageDisplay.from_predictions : Draws predictions that are at hand.
+        RiskCoverageDisplay.from_predictions : Draws existing predictions.
         """
         import_matplotlib(f"{cls.__name__}.from_estimator")
         model, _ = open_set_inside(estimator)
@@ -223,7 +223,8 @@ class RiskCoverageDisplay:
             Class given to each sample without withholding any.
 
         y_score : array-like of shape (n_samples,)
-            How sure the answer is, larger is surer, such as the largest probability.
+            Certainty of each answer, larger is more certain, such as the largest
+            probability.
 
         labels : array-like of shape (n_classes,)
             The known classes, ``classes_`` of the classifier.

@@ -45,7 +45,7 @@ class OpenSetRocDisplay(RocCurveDisplay):
         The curve.
 
     chance_level_ : matplotlib Line2D or None
-        The curve of chance, where it is drawn.
+        The curve of chance, if it is drawn.
 
     ax_ : matplotlib Axes
         The axes.
@@ -56,7 +56,7 @@ class OpenSetRocDisplay(RocCurveDisplay):
     See Also
     --------
     sk_center.metrics.auroc_score : The area under the curve.
-    OSCRCurveDisplay : Counts only the known samples that are classified right.
+    OSCRCurveDisplay : Counts only the known samples that are classified correctly.
     sklearn.metrics.RocCurveDisplay : Draws it.
 
     Examples
@@ -174,14 +174,14 @@ class OpenSetRocDisplay(RocCurveDisplay):
         Raises
         ------
         TypeError
-            If ``estimator`` is none of those, or is not fitted.
+            If ``estimator`` is not one of those, or is not fitted.
 
         ValueError
             If there is no known sample or no outsider.
 
         See Also
         --------
-        OpenSetRocDisplay.from_predictions : Draws scores that are at hand.
+        OpenSetRocDisplay.from_predictions : Draws existing scores.
         """
         import_matplotlib(f"{cls.__name__}.from_estimator")
         model, _ = open_set_inside(estimator)
