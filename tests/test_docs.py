@@ -154,6 +154,7 @@ def test_attributes_are_documented():
             for name in listed ^ there
             if name.endswith("_") and not name.startswith("_")
         }
+    sys.modules["matplotlib.pyplot"].close("all")
     assert {name: names for name, names in differ.items() if names} == {}
 
 
