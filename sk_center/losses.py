@@ -17,12 +17,12 @@ __all__ = ["center_loss", "norm_penalty", "objectosphere_loss", "uniform_cross_e
 
 
 class _CenterLoss(torch.autograd.Function):
-    """Add half the sum of squared deviations times a scale to what else is minimized.
+    """Add half the sum of squared deviations times a scale to another loss.
 
     One node of the graph: a product and a sum of their own would cost a small step as much
     as the arithmetic does. For the same reason ``forward`` takes ``ctx``, which
-    ``torch.func`` does not go through: where ``setup_context`` is defined, torch binds the
-    arguments to a signature at every call.
+    ``torch.func`` does not support: with ``setup_context``, torch binds the arguments to a
+    signature at every call.
     """
 
     @staticmethod
@@ -49,7 +49,7 @@ def center_loss(
     centers: Center | ShardedCenter | Tensor,
     sample_weight: Tensor | None = None,
 ) -> Tensor:
-    """Return how far features lie from the center of their class.
+    """Return the center loss: half the mean squared distance to the center of the class.
 
     The loss of [1]_, as the mean over the batch and the sum over the features::
 
@@ -68,12 +68,13 @@ def center_loss(
         Class index of each sample, of any integer dtype.
 
     centers : Center, ShardedCenter or tensor of shape (n_classes, feature_dim)
-        Where each class should lie. A :class:`~sk_center.Center` in training mode is
-        updated once by this call, after its centers were read.
+        The center of each class. A :class:`~sk_center.Center` in training mode is updated
+        once by this call, after its centers are read.
 
     sample_weight : tensor of shape (n_samples,), default=None
         Non-negative weight of each sample. The mean divides by n_samples, not by the
-        sum of the weights, so that a batch of light samples makes a small step.
+        sum of the weights, so that a batch of samples with small weights makes a small
+        step.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def center_loss(
 
     See Also
     --------
-    sk_center.Center : The centers, which move by themselves.
+    sk_center.Center : The self-updating centers.
     sk_center.CenterLossNet : Trains a network with it.
     norm_penalty : The same with all centers at zero.
 
@@ -168,7 +169,7 @@ def add_center_loss(
 
 
 def uniform_cross_entropy(logits: Tensor) -> Tensor:
-    """Return the cross entropy of the softmax to "every class alike".
+    """Return the cross entropy of the softmax to the uniform distribution.
 
     The entropic open-set loss [1]_ of samples of no known class, for K classes::
 
@@ -182,7 +183,7 @@ def uniform_cross_entropy(logits: Tensor) -> Tensor:
     Returns
     -------
     losses : tensor of shape (n_samples,)
-        The loss of each sample; log(K), the least, where all logits are equal.
+        The loss of each sample; the minimum log(K) if all logits are equal.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def uniform_cross_entropy(logits: Tensor) -> Tensor:
 
     See Also
     --------
-    sk_center.CenterLossClassifier : Takes it of negative samples, unless
+    sk_center.CenterLossClassifier : Uses it for negative samples, unless
         ``negative_loss="background"``.
 
     References
@@ -211,7 +212,7 @@ def uniform_cross_entropy(logits: Tensor) -> Tensor:
 
 
 def objectosphere_loss(features: Tensor, known: Tensor, min_norm: float = 50.0) -> Tensor:
-    """Return how far feature norms are from large for known samples, zero for others.
+    """Return a loss that makes features of known samples long, and those of others zero.
 
     The objectosphere term [1]_, for each sample::
 
@@ -227,8 +228,8 @@ def objectosphere_loss(features: Tensor, known: Tensor, min_norm: float = 50.0) 
         Which samples are of a known class, bool.
 
     min_norm : float, default=50.0
-        Norm beyond which known samples cost nothing, xi in [1]_. Larger drives known
-        samples further from the origin, where those of no class are to lie.
+        Norm beyond which known samples have no loss, xi in [1]_. A larger norm drives known
+        samples further from the origin, to which the others are drawn.
 
     Returns
     -------
@@ -242,7 +243,7 @@ def objectosphere_loss(features: Tensor, known: Tensor, min_norm: float = 50.0) 
 
     See Also
     --------
-    sk_center.CenterLossClassifier : Takes it with ``negative_loss="objectosphere"``.
+    sk_center.CenterLossClassifier : Uses it with ``negative_loss="objectosphere"``.
 
     References
     ----------

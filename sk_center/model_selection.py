@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LeaveClassesOut"]
 
-# A classifier of one class has nothing to tell apart.
+# A classifier needs two classes.
 MIN_KNOWN = 2
 # Sets of unknown classes are drawn before the first split; more would not end.
 MAX_SPLITS = 100_000
@@ -37,26 +37,26 @@ class LeaveClassesOut(BaseCrossValidator):
 
     Each split declares some classes unknown. The test part holds all samples of those,
     which are outsiders to a classifier of the rest, and a stratified share of the samples
-    of every other class; the remaining samples train. So an open-set classifier is tuned
-    on classes that it never saw, with no outsider at hand.
+    of every other class; the remaining samples train. So an open-set classifier is tuned on
+    classes that are not in its training part, without outsiders.
 
     Parameters
     ----------
     n_unknown : int or float, default=None
         Number of classes to leave out in each split, or their share of all classes in
-        (0, 1), rounded to at least one class. More give more outsiders, and leave fewer
-        classes to train on. None leaves one out, unless ``openness`` or
-        ``unknown_classes`` says otherwise; only one of the three may be given.
+        (0, 1), rounded to at least one class. A larger number gives more outsiders, and
+        leaves fewer classes to train on. None leaves one out, unless ``openness`` or
+        ``unknown_classes`` is given; only one of the three may be given.
 
     n_splits : int, default=None
-        Number of splits, at most 100,000. More leave more classes out once, in
-        proportionally more time. None is 5, or one for each entry of ``unknown_classes``,
-        with which it may not be given.
+        Number of splits, at most 100,000. More splits leave more classes out at least once,
+        in proportionally more time. None is 5, or one for each entry of
+        ``unknown_classes``, with which it may not be given.
 
     test_size : float, default=0.2
-        Share of every known class to test on, in (0, 1). Larger tests more known samples,
-        and leaves fewer to train on. With ``1 / n_splits`` it is a K-fold; any other share
-        may be tested more or less than once, see Notes.
+        Share of every known class to test on, in (0, 1). A larger share tests more known
+        samples, and leaves fewer to train on. With ``1 / n_splits`` it is a K-fold; any
+        other share may be tested more or less than once, see Notes.
 
     unknown_classes : list of lists of labels, default=None
         The classes to leave out, one entry for each split, as in
@@ -64,23 +64,23 @@ class LeaveClassesOut(BaseCrossValidator):
         of the known classes.
 
     openness : float, default=None
-        Openness of each split in (0, 1), see Notes; larger leaves more classes out, the
-        number that comes nearest.
+        Openness of each split in (0, 1), see Notes; the number of classes that comes
+        closest is left out.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of which classes and which samples are held out. An int gives the same splits
-        at every call.
+        Seed of the choice of classes and samples that are held out. An int gives the same
+        splits at every call.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range, or two are given of which only one may be.
+        If a parameter is out of range, or parameters that exclude each other are given.
 
     See Also
     --------
-    sk_center.OpenSetClassifier : What to tune with it.
-    sk_center.metrics.oscr_score : Tells how well known samples are classified and outsiders
-        told apart; its scorer is ``sk_center.metrics.oscr_scorer``.
+    sk_center.OpenSetClassifier : The classifier to tune with it.
+    sk_center.metrics.oscr_score : Measures classification of known samples and detection of
+        outsiders; its scorer is ``sk_center.metrics.oscr_scorer``.
     sklearn.model_selection.LeavePGroupsOut : Leaves groups out, and every sample of them.
     sklearn.model_selection.StratifiedGroupKFold : Leaves no class out.
 
@@ -92,8 +92,8 @@ class LeaveClassesOut(BaseCrossValidator):
     sample.
 
     **Samples.** The samples of a known class are shuffled once and tested in turn: each
-    split that knows the class tests the next ``test_size`` of it, and begins anew at the
-    end. Hence the number that is tested in a split is within one of
+    split in which the class is known tests the next ``test_size`` of it, and starts again
+    at the end. Hence the number that is tested in a split is within one of
     ``test_size * n_class_samples``, and how often two samples of a class were tested as
     known never differs by more than one. The only sample of a known class always trains.
     Samples of unknown classes are tested as often as their class is left out, so test parts
@@ -104,11 +104,11 @@ class LeaveClassesOut(BaseCrossValidator):
     first, so that the shares of the known classes come near ``test_size`` over the splits;
     a known class of a single group always trains. A group of unknown classes alone is
     tested. A group that holds known samples, too, is tested whole, or it trains with its
-    known samples and its other samples are in neither part: were they tested, nothing would
-    be left for training where each group, such as a writer or a patient, has samples of all
-    classes. At least one group of each unknown class is tested.
+    known samples and its other samples are in neither part: if they were tested, nothing
+    would be left for training when each group, such as a writer or a patient, has samples
+    of all classes. At least one group of each unknown class is tested.
 
-    **Openness** is that of :func:`sk_center.metrics.openness`, 0 where all test classes are
+    **Openness** is that of :func:`sk_center.metrics.openness`, 0 if all test classes are
     known.
 
     Examples
@@ -186,13 +186,13 @@ class LeaveClassesOut(BaseCrossValidator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Samples; only their number matters, and None will do.
+            Samples; only their number is used, and None is accepted.
 
         y : array-like of shape (n_samples,)
             Class labels.
 
         groups : array-like of shape (n_samples,), default=None
-            Groups of samples that must not be torn apart.
+            Groups of samples that must stay together.
 
         Yields
         ------
@@ -224,8 +224,8 @@ class LeaveClassesOut(BaseCrossValidator):
         rng = check_random_state(self.random_state)
         unknown_sets = self._unknown_sets(classes, rng)
 
-        # Shares that are no whole number of samples are rounded at different times in
-        # different classes, so that their sum stays level.
+        # Shares that are not whole numbers of samples are rounded in different splits for
+        # different classes, so that their sum is even.
         phases = (rng.permutation(len(classes)) + 0.5) / len(classes)
         if groups is None:
             held_out = _SampleRotation(y, self.test_size, phases, rng)
@@ -302,7 +302,7 @@ class LeaveClassesOut(BaseCrossValidator):
 
 
 class _SampleRotation:
-    """Hold out the next share of each class, turn after turn."""
+    """Hold out the next share of each class in each split."""
 
     def __init__(self, y, share, phases, rng):
         counts = np.bincount(y)
@@ -329,7 +329,7 @@ class _SampleRotation:
 
 
 class _GroupRotation:
-    """Hold out whole groups, so that each class comes near its share over the turns."""
+    """Hold out whole groups, so that each class comes near its share over the splits."""
 
     def __init__(self, y, groups, share, phases, rng):
         shape = groups.max() + 1, y.max() + 1
@@ -369,7 +369,8 @@ class _GroupRotation:
                 if group is not None:
                     take(group)
         for group in mixed:
-            # Whether taking the group lessens the sum of the squares of the shares due.
+            # Whether taking the group reduces the sum of the squares of the remaining
+            # shares.
             less = rows[group] @ (2 * due - rows[group]) > 0
             if less and not tested[group] and spare(group):
                 take(group)
@@ -377,7 +378,7 @@ class _GroupRotation:
             spared = [group for group in mixed if spare(group)]
             if spared:
                 take(max(spared, key=lambda group: rows[group] @ (2 * due - rows[group])))
-        # A class that cannot give its share must not press ever harder on the others.
+        # A class that cannot give its share must not outweigh the others more and more.
         self.due[~is_unknown] = np.clip(due, -1, 1)
         test = tested[self.groups]
         return ~test & ~is_unknown[self.y], test
@@ -455,7 +456,7 @@ def _indices_of(labels, classes):
 
 
 def _check_exclusive(**params):
-    """Raise if more than one parameter is given."""
+    """Raise ValueError if more than one parameter is given."""
     given = {name: value for name, value in params.items() if value is not None}
     if len(given) > 1:
         raise ValueError(
@@ -465,7 +466,7 @@ def _check_exclusive(**params):
 
 
 def _refused(name, value, what):
-    """Return the error of a parameter that is not what is accepted."""
+    """Return the error for a parameter of an invalid value."""
     return ValueError(f"{name} must be {what}; got {_shown(value)}.")
 
 
@@ -490,7 +491,7 @@ def _is_list(value):
 
 
 def _is_list_of_lists(value):
-    """Tell whether a value is a list of lists of labels, none of them empty."""
+    """Return whether a value is a list of non-empty lists of labels."""
     return _is_list(value) and all(
         _is_list(labels) and all(isinstance(label, Hashable) for label in labels)
         for labels in value

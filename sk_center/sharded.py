@@ -1,4 +1,4 @@
-"""Centers of more classes than one device holds, each process with rows of its own."""
+"""Centers of more classes than one device holds, divided among processes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ShardedCenter(torch.nn.Module):
     It does what a :class:`Center` of all classes does on one process with the joint batch,
     for label sets that one device cannot hold. Every process calls it at every
     step, with its part of the batch, also where that is empty. Features and labels are
-    gathered on all processes, each updates the rows it owns, and what each sample lies away
-    from its center is summed over the processes, of which one knows it.
+    gathered on all processes, each updates the rows it owns, and the deviations of samples
+    from their centers are summed over the processes, of which only one has them.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ class ShardedCenter(torch.nn.Module):
         Number of classes C of all processes together, at least one for each.
 
     alpha : float, default=0.9
-        Share of the old center that an update retains; larger makes centers calmer and
-        slower, see :class:`Center`.
+        Share of the old center that an update retains; larger values make centers steadier
+        and slower, see :class:`Center`.
 
     center : array-like or tensor of shape (center_num, feature_dim), default=None
         The first centers, of which a process reads its own rows: a ``np.memmap`` need not
-        fit in memory. ``"simplex"`` and callables, which make all rows at once, are for
+        fit in memory. ``"simplex"`` and callables, which create all rows at once, are for
         :class:`Center` only. By default each process draws random points near zero, which
-        are a mere starting point but with ``update="fixed"``, see :class:`Center`.
+        are only a starting point except with ``update="fixed"``, see :class:`Center`.
 
     name : str, default=None
         A name for the representation and the warnings of this module.
@@ -64,7 +64,7 @@ class ShardedCenter(torch.nn.Module):
         The rows of this process.
 
     start, stop : int
-        Which those are, ``rank * C // n_processes`` and the first of the next process.
+        Their range, from ``rank * C // n_processes`` to the first of the next process.
 
     Raises
     ------
@@ -79,9 +79,9 @@ class ShardedCenter(torch.nn.Module):
 
     Notes
     -----
-    ``state_dict`` holds the rows of this process alone. :meth:`full_state` brings those of
-    all together as the state of a :class:`Center`, and :meth:`load_full_state` takes from
-    such a state what this process owns, so that any number of processes goes on from it.
+    ``state_dict`` holds the rows of this process alone. :meth:`full_state` collects those
+    of all as the state of a :class:`Center`, and :meth:`load_full_state` takes the rows of
+    this process from such a state, so that any number of processes can continue.
 
     Under ``DistributedDataParallel`` its buffers, which differ by process, must be left
     alone: the guide to large label sets says how, and has the memory and the traffic of a
@@ -228,7 +228,7 @@ class ShardedCenter(torch.nn.Module):
             )
         mine = ((classes >= self.start) & (classes < self.stop)).nonzero()[:, 0]
         own, own_classes = joint[mine], classes[mine] - self.start
-        # One process knows each row, and the others add nothing to it.
+        # Only one process has each row, and the others add zero.
         away = rows.new_zeros(len(joint), self.feature_dim)
         away[mine] = self.own.deviation(own[:, :-1], own_classes, own[:, -1])
         dist.all_reduce(away, group=group)
@@ -239,8 +239,8 @@ class ShardedCenter(torch.nn.Module):
     def full_state(self) -> dict[str, Tensor] | None:
         """Return the centers of all processes, as the state of a :class:`Center`.
 
-        Every process calls it. The rows come to the memory of the host of rank 0, one
-        process after another.
+        Every process calls it. The rows are collected in the memory of the host of rank 0,
+        one process after another.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Samples in one array, or in a user's dataset with labels and weights of ours."""
+"""Samples in one array, or in a user's dataset with separate labels and weights."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class ArrayDataset(skorch.dataset.Dataset):
         Class index of each sample; zeros where None.
 
     dtype : torch.dtype or "auto", default="auto"
-        What a batch of X is converted to, whatever its dtype at rest. ``"auto"`` is
-        float32, but leaves int32 and int64, which an embedding takes; of several inputs it
-        converts none but floating ones. None leaves all.
+        Dtype to which a batch of X is converted. ``"auto"`` is float32, but keeps int32 and
+        int64, which an embedding takes; of several inputs it converts only floating ones.
+        None converts nothing.
 
     Raises
     ------
@@ -41,7 +41,7 @@ class ArrayDataset(skorch.dataset.Dataset):
         If X and y differ in length.
 
     TypeError
-        If y is not of numbers.
+        If y does not hold numbers.
 
     See Also
     --------
@@ -127,12 +127,12 @@ def with_weight(X: Any, weight: Any) -> dict[str, Any]:
 
 
 def as_samples(X: Any) -> Any:
-    """Return samples as an array, or the tensor that they are."""
+    """Return samples as an array, unless they are a tensor."""
     return X if isinstance(X, (np.ndarray, torch.Tensor)) else np.asarray(X)
 
 
 def rows_of(X: NDArray[Any] | Tensor, index: Any) -> Tensor:
-    """Return some samples as a tensor, in their dtype."""
+    """Return some samples as a tensor of the same dtype."""
     if isinstance(X, torch.Tensor):
         return X[index]
     # An array takes a tensor of one number for that number, and drops the axis.
@@ -145,7 +145,7 @@ def rows_of(X: NDArray[Any] | Tensor, index: Any) -> Tensor:
 
 
 def converted(X: Tensor, dtype: Any, by_name: bool = False) -> Tensor:
-    """Return samples in the dtype for a module; ``by_name``, if they are one of inputs."""
+    """Return samples in the dtype for a module; ``by_name`` for one of several inputs."""
     if dtype is None:
         return X
     if dtype != "auto":
@@ -155,7 +155,7 @@ def converted(X: Tensor, dtype: Any, by_name: bool = False) -> Tensor:
 
 
 class LabelledDataset(Dataset):
-    """A user's map-style dataset with labels and weights of our own.
+    """A user's map-style dataset with separate labels and weights.
 
     Parameters
     ----------

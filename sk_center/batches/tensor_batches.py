@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TensorBatches:
-    """Iterate over batches as a ``DataLoader`` does, by slicing where that is possible.
+    """Iterate over batches as a ``DataLoader`` does, by slicing if possible.
 
     An :class:`ArrayDataset`, or a ``torch.utils.data.Subset`` of one, is sliced; any
     other dataset goes through a ``DataLoader``.
@@ -38,11 +38,10 @@ class TensorBatches:
         batch before it, because batch normalization cannot train on one.
 
     shuffle : bool, default=False
-        Whether each pass has an order of its own, drawn from torch's global random
-        generator.
+        Whether to draw a new order for each pass, from torch's global random generator.
 
     device : str or torch.device, default=None
-        Where batches are wanted; None leaves them where the samples are.
+        Device of the batches; None leaves them on that of the samples.
 
     resident : bool or "auto", default="auto"
         Whether all samples of an :class:`ArrayDataset` are moved to the device by the first
@@ -59,8 +58,8 @@ class TensorBatches:
     Raises
     ------
     ValueError
-        If ``resident`` is something else, or ``loader`` chooses samples. What else is wrong
-        with it or with ``batch_size`` is told by the first pass.
+        If ``resident`` has another value, or ``loader`` chooses samples. Other errors in it
+        or in ``batch_size`` are raised by the first pass.
 
     See Also
     --------
@@ -78,7 +77,7 @@ class TensorBatches:
     [(4, 2), (5, 2)]
     """
 
-    # Arguments of DataLoader that do not go with batches chosen here.
+    # Arguments of DataLoader that choose samples, as this class does itself.
     EXCLUDED = ("batch_sampler", "drop_last", "sampler")
     # The rank among processes that train together, and their number: each yields a
     # part of every batch.
@@ -146,7 +145,7 @@ class TensorBatches:
         if rows is not None:
             order = rows[order]
         order = order.to(source.y.device)
-        # Many small batches are gathered together and then cut: one pass through Python.
+        # Many small batches are gathered together and then cut, which is faster in Python.
         n_together = max(rows_at_once(source) // self.batch_size, 1)
         edges = [0, *accumulate(j - i for i, j in bounds)]
         spans = [edges[i : i + n_together + 1] for i in range(0, len(bounds), n_together)]
@@ -170,14 +169,14 @@ class TensorBatches:
         return torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
 
     def _elsewhere(self):
-        """Return the device where batches are wanted, or None if that is the CPU."""
+        """Return the device of the batches, or None if that is the CPU."""
         device = torch.device(self.device or CPU)
         return None if device.type == "cpu" else device
 
     def _stays(self, source):
-        """Whether all samples are to lie on the device."""
+        """Whether all samples stay on the device."""
         if not is_plain(source):
-            return False  # what a subclass does to a batch must go on
+            return False  # a subclass may process each batch
         if self.resident != "auto":
             return self.resident
         device = self._elsewhere()
@@ -207,8 +206,8 @@ def own_part(start: int, stop: int, rank: int, n_parts: int) -> tuple[int, int]:
     Returns
     -------
     start, stop : int
-        Where the part does. Where that is empty, a process runs the first two samples, for
-        nothing: the others wait for what it makes of a batch.
+        Start and end of the part. If it is empty, the process runs the first two samples
+        without counting them, since the other processes wait for its result.
     """
     sizes = part_sizes(stop - start, n_parts)
     if not sizes[rank]:
@@ -218,7 +217,7 @@ def own_part(start: int, stop: int, rank: int, n_parts: int) -> tuple[int, int]:
 
 
 def source_of(dataset: Any) -> tuple[Any, Tensor | None]:
-    """Return what a Subset is of and its rows, or the dataset itself and None.
+    """Return the source of a Subset and its rows, or the dataset itself and None.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How samples come to a device: all at once, or block by block ahead of their use."""
+"""Transfer of samples to a device: all at once, or block by block ahead of their use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from sk_center._utils.torch_types import Batch
 
-# Numbers that are gathered at once when batches are shuffled: megabytes, whatever n is.
+# Numbers that are gathered at once when batches are shuffled: some megabytes.
 GATHERED_NUMBERS = 2**20
 
 
 def is_plain(source: Any) -> bool:
-    """Whether samples lie in arrays, and no subclass has a say."""
+    """Whether samples lie in arrays, of this class and not of a subclass."""
     return type(source) is ArrayDataset
 
 
@@ -35,7 +35,7 @@ def inputs_of(source: Any) -> list[Any]:
 def rows_at_once(source: Any) -> int:
     """Return how many samples of an :class:`ArrayDataset` are gathered at once."""
     if not is_plain(source):
-        return 1  # a subclass may treat each batch in a way of its own
+        return 1  # a subclass may process each batch
     size = sum(math.prod(X.shape[1:]) for X in inputs_of(source))
     return max(GATHERED_NUMBERS // max(size, 1), 1)
 
@@ -59,7 +59,7 @@ def moved(source: ArrayDataset, rows: Tensor | None, device: torch.device) -> Ar
     first, _ = raw[:1]
 
     def narrow(part):
-        # What takes more room at rest is converted before: MPS has no float64 either.
+        # Larger dtypes are converted first: MPS has no float64 either.
         single = source.dtype in ("auto", torch.float32)
         return part.float() if single and part.dtype == torch.float64 else part
 
@@ -88,7 +88,7 @@ def dataset_on(X: Any, source: ArrayDataset, rows: Any, device: torch.device) ->
 def sent_ahead(
     blocks: Iterable[tuple[Batch, Tensor]], device: torch.device
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Yield blocks of samples on a device, each when the next is already on its way.
+    """Yield blocks of samples on a device, each while the next one is transferred.
 
     A GPU copies them, from pinned memory, on a stream of its own, while it computes.
     """
@@ -104,7 +104,7 @@ def sent_ahead(
         if event is not None:
             current = torch.accelerator.current_stream(device)
             current.wait_event(event)
-            for part in tree_leaves(block):  # not to be reused before it was computed with
+            for part in tree_leaves(block):  # not to be reused before it is read
                 part.record_stream(current)
         return block
 

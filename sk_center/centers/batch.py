@@ -1,4 +1,4 @@
-"""A batch as seen from the centers of its classes."""
+"""Checks of a batch, and deviations of its samples from the centers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def deviations(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         inside = (labels >= 0) & (labels < len(centers))
         assert_async(inside.all(), "labels must lie in [0, center_num)")
-    try:  # index_select looks at each label anyway: on CUDA without waiting for the device
+    try:  # index_select checks each label anyway, on CUDA without waiting for the device
         rows = centers.detach().index_select(0, labels)
     except IndexError as error:
         low, high = (bound.item() for bound in labels.aminmax())
@@ -77,14 +77,13 @@ def deviations(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
             f"{low if low < 0 else high}."
         ) from error
     rows = rows.to(torch.promote_types(features.dtype, torch.float32))
-    return torch.sub(features.detach(), rows, out=rows)  # new memory would cost more time
+    return torch.sub(features.detach(), rows, out=rows)  # faster than new memory
 
 
 def has_squares(deviation: Tensor) -> Tensor:
-    """Return which rows have squares that float32 holds.
+    """Return which rows have a finite sum of squares in float32.
 
-    A row with a finite norm is finite; one of numbers beyond 1e19 is left out too, also
-    where float64 holds their squares.
+    Rows with numbers beyond 1e19 are excluded too, even if float64 holds their squares.
     """
     return torch.linalg.vector_norm(deviation, dim=1) <= LARGEST_NORM
 
@@ -96,7 +95,7 @@ def is_positive(weight: Tensor) -> Tensor:
 
 def sum_of_squares(deviation: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     """Return the sum of all squares, each row times its weight."""
-    # Neither writes squares to memory, to read them again.
+    # Neither way writes squares to memory.
     if sample_weight is None:
         flat = deviation.view(-1)
         return torch.dot(flat, flat)
@@ -105,5 +104,5 @@ def sum_of_squares(deviation: Tensor, sample_weight: Tensor | None = None) -> Te
 
 
 def hidden(values: Tensor) -> bool:
-    """Return whether a look at a value would wait for a device, or end a graph."""
+    """Return whether reading a value would wait for a device, or break a graph."""
     return not values.is_cpu or torch.compiler.is_compiling()

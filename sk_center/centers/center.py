@@ -47,38 +47,38 @@ class Center(torch.nn.Module):
         :meth:`forward` copies all centers.
 
     alpha : float, default=0.9
-        Share of the old center that an update retains, in [0, 1). Larger makes centers
-        calmer, and lets them lag behind features that move. With ``update="ema"`` a center
-        is about the mean of the last ``1 / (1 - alpha)`` batches that held its class, and 0
-        puts it at the mean of the last one. ``"sum"`` and ``"wen"`` take other steps, see
-        ``update``, and with ``"sum"`` a small alpha diverges. Not used by ``"cumulative"``
-        and ``"fixed"``.
+        Share of the old center that an update retains, in [0, 1). Larger values make
+        centers steadier, but let them lag behind features that change. With
+        ``update="ema"`` a center is about the mean of the last ``1 / (1 - alpha)`` batches
+        that held its class; with 0 it is the mean of the last one. ``"sum"`` and ``"wen"``
+        take other steps, see ``update``, and with ``"sum"`` a small alpha diverges. Not
+        used by ``"cumulative"`` and ``"fixed"``.
 
     center : array-like or tensor of shape (center_num, feature_dim), "simplex" or \
             callable, default=None
         The first centers.
 
-        - An array or a tensor is taken as knowledge: the first batch moves it by the
-          ordinary step.
+        - An array or a tensor is taken as known: the first batch moves it by the ordinary
+          step.
         - So is ``"simplex"``, the corners of a regular simplex of radius 10. For another
           radius give the array, ``simplex_etf((center_num, feature_dim), radius=3)``, of
           :func:`~sk_center.centers.simplex_etf`.
         - A callable gets the shape ``(center_num, feature_dim)`` and returns such an array.
           Like the default, Glorot uniform with bound
-          ``sqrt(6 / (center_num + feature_dim))``, it is a mere starting point, which the
+          ``sqrt(6 / (center_num + feature_dim))``, it is only a starting point, which the
           first batch of a class replaces; only :meth:`forward` with ``"sum"`` and ``"wen"``
           moves it by their step.
 
-        With ``update="fixed"`` nothing moves or replaces any of them. Give anchors then,
-        an array or ``"simplex"``: the default leaves random points near zero.
+        With ``update="fixed"`` the centers never change. Give anchors then, an array or
+        ``"simplex"``: the default leaves random points near zero.
 
     name : str, default=None
         A name for the representation and the warnings of this module.
 
     update : {"ema", "sum", "wen", "cumulative", "fixed"}, default="ema"
-        How a batch moves the centers. ``"ema"`` does not care how large batches are;
-        ``"sum"`` and ``"wen"`` are there to repeat what others did, ``"cumulative"`` is for
-        features that do not change, ``"fixed"`` for anchors. With n the number of samples
+        How a batch moves the centers. ``"ema"`` works for any batch size; ``"sum"`` and
+        ``"wen"`` reproduce other programs, ``"cumulative"`` is for features that do not
+        change, ``"fixed"`` for anchors. With n the number of samples
         of a class in the batch and m the mean of their features, a class that is present
         moves by
 
@@ -92,7 +92,7 @@ class Center(torch.nn.Module):
           whose alpha is the step ``1 - alpha``.
         - ``"cumulative"``: ``n / N * (m - c)``, where N counts the samples of the
           class so far: the exact running mean of features that do not change.
-        - ``"fixed"``: none. The centers are anchors, which ``center`` is to give.
+        - ``"fixed"``: nothing. The centers are anchors, to be given as ``center``.
 
     Attributes
     ----------
@@ -107,16 +107,16 @@ class Center(torch.nn.Module):
         Whether the first centers were given, as an array or ``"simplex"``.
 
     process_group : torch.distributed.ProcessGroup, default=None
-        Processes of which each has a part of every batch, as in data-parallel training. Set
-        on all of them, an update is that of one process with the joint batch, and leaves
-        the same centers everywhere, to the bit. None: this process is alone. Copies and
-        pickles are.
+        Processes of which each has a part of every batch, as in data-parallel training. If
+        set on all of them, an update equals that of one process with the joint batch, and
+        leaves the same centers everywhere, to the last bit. None means a single process;
+        copies and pickles have None.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range, ``center`` is of another shape or not finite,
-        or ``feature_dim`` too small for ``"simplex"``, which takes ``center_num - 1``.
+        If a parameter is out of range, ``center`` has another shape or is not finite, or
+        ``feature_dim`` is too small for ``"simplex"``, which needs ``center_num - 1``.
 
     See Also
     --------
@@ -130,11 +130,11 @@ class Center(torch.nn.Module):
     indices; a negative one is an error, never "the last class".
 
     With a ``process_group`` every process calls the module at every step, with an empty
-    batch too. Sums and counts of all classes travel where there are fewer classes than
+    batch too. Sums and counts of all classes are sent if there are fewer classes than
     samples in the joint batch, else its features. ``DistributedDataParallel`` would
-    overwrite the centers with those of rank 0 before every step, and so hide that they
-    differ: keep it from that with ``broadcast_buffers=False``.
-    :class:`~sk_center.CenterLossNet` does all of this by itself.
+    overwrite the centers with those of rank 0 before every step, and so hide differences:
+    prevent that with ``broadcast_buffers=False``. :class:`~sk_center.CenterLossNet` does
+    all of this itself.
 
     References
     ----------
@@ -158,7 +158,7 @@ class Center(torch.nn.Module):
     informed: Tensor
     _tally: Tensor
     process_group: ProcessGroup | None = None
-    # Samples that each process brings to the next update, where that is known beforehand.
+    # Samples of each process in the next update, if known beforehand.
     _part_sizes = None
 
     def __init__(
@@ -193,7 +193,7 @@ class Center(torch.nn.Module):
         )
         self.register_buffer("count", torch.zeros(self.center_num, dtype=torch.int64))
         self.register_buffer("informed", torch.tensor(informed))
-        # Room to count a batch in without allocating C numbers a step.
+        # Memory for counts, to avoid allocating C numbers in each step.
         tally = torch.zeros(self.center_num, dtype=torch.float32)
         self.register_buffer("_tally", tally, persistent=False)
         self._warned, self._n_updates = False, 0
@@ -248,12 +248,11 @@ class Center(torch.nn.Module):
     ) -> Tensor:
         """Return each sample minus the center of its class; update in training.
 
-        The lean path of the loss: it costs O(n_samples * feature_dim) and never
-        touches the centers of other classes. Unlike :meth:`forward` it knows which
-        centers are still a random start: a class that appears for the first time
-        begins at its batch mean under every rule but ``"fixed"``, and as long as no
-        batch has shown a class, its samples deviate by zero, so that a random center
-        never pulls on a feature.
+        The fast path of the loss: it costs O(n_samples * feature_dim) and never touches the
+        centers of other classes. Unlike :meth:`forward` it treats a center that is still
+        random separately: a class that appears for the first time starts at its batch mean
+        under every rule except ``"fixed"``, and in that batch its samples have a deviation
+        of zero, so that a random center never pulls on a feature.
 
         Parameters
         ----------
@@ -329,7 +328,7 @@ class Center(torch.nn.Module):
             self._update_together(deviation, labels, sample_weight, first="mean")
             deviation *= ~unseen[:, None]  # where NaN stays NaN
             return deviation, sum_of_squares(deviation, sample_weight)
-        # Where a look at a value costs no wait for a device, it saves much arithmetic.
+        # If reading a value does not wait for a device, it saves much arithmetic.
         looks = not hidden(labels)
         total: Any = sum_of_squares(deviation, sample_weight) if looks else None
         least = int(seen.min()) if looks else 0
@@ -368,8 +367,8 @@ class Center(torch.nn.Module):
     ):
         """Move the centers of the classes in the batch.
 
-        ``least`` bounds what ``seen`` holds from below, ``unseen`` marks the samples whose
-        class starts at its batch mean, ``clean`` says that all deviations are finite.
+        ``least`` is a lower bound of ``seen``, ``unseen`` marks the samples whose class
+        starts at its batch mean, ``clean`` means that all deviations are finite.
         """
         counted = finite = None  # all
         if not clean:
@@ -383,8 +382,8 @@ class Center(torch.nn.Module):
             weight = weight / weight.amax().clamp(min=torch.finfo(torch.float32).tiny)
             counted = weight > 0
         n = self._class_totals(labels, counted)
-        some = n if counted is None else n.clamp(min=1)  # where none counts, none moves
-        # A class goes to its batch mean in one step, or in so many.
+        some = n if counted is None else n.clamp(min=1)  # no samples, no move
+        # A class moves to its batch mean in one step, or by a fraction.
         steps = self._steps(some, seen, least)
         if unseen is not None:
             steps.masked_fill_(unseen, 1.0)
@@ -407,7 +406,7 @@ class Center(torch.nn.Module):
             self._warn_of_divergence(n)
 
     def _update_together(self, deviation, labels, weight, first=None):
-        """Move the centers by the batches of all processes, as one process does by all.
+        """Move the centers by the batches of all processes together.
 
         ``first="mean"`` starts a class at its batch mean.
         """
@@ -463,7 +462,7 @@ class Center(torch.nn.Module):
     def _warn_of_divergence(self, n):
         if self._warned or torch.compiler.is_compiling() or n.numel() == 0:
             return
-        # The host waits for a look at a device, so there one after 1, 2, 4, ... updates.
+        # Reading a value waits for a device, so it is checked after 1, 2, 4, ... updates.
         self._n_updates += 1
         if hidden(n) and self._n_updates & (self._n_updates - 1):
             return

@@ -23,9 +23,9 @@ def add_class_sums(
     labels: NDArray[Any],
     sample_weight: NDArray[Any] | None = None,
 ) -> None:
-    """Add the features of each class to its sum, in one pass over batches.
+    """Add the features of each class to its sum, in one pass over the batches.
 
-    Where these lie on a device that has float64, it adds them up.
+    If they are on a device with float64, the sums are computed there.
     """
     weights = np.ones(len(labels)) if sample_weight is None else sample_weight
     start, there = 0, None
@@ -49,7 +49,7 @@ def add_class_sums(
 
 
 class SumsThere:
-    """Sums over classes on a device, so that no features travel."""
+    """Sums over classes on a device, without transferring features."""
 
     def __init__(self, shape, labels, weights, device):
         self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
@@ -57,7 +57,7 @@ class SumsThere:
         self.weights = torch.from_numpy(weights).to(device, torch.float64)[:, None]
 
     def add(self, features, part):
-        """Add a batch of samples, which are those of ``part``."""
+        """Add a batch, the samples of ``part``."""
         self.sums.index_add_(0, self.labels[part], features * self.weights[part])
 
 
@@ -66,7 +66,7 @@ def means_of_sums(
     labels: NDArray[Any],
     sample_weight: NDArray[Any] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the means that belong to sums, which are divided in place; zero if absent."""
+    """Return means from sums, divided in place; zero for an absent class."""
     totals = np.bincount(labels, weights=sample_weight, minlength=len(sums))
     sums /= np.where(totals > 0, totals, 1)[:, None]
     return sums.astype(np.float32)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-# Samples and centers of which the nearest is found at once: some 64 megabytes.
+# Products of samples and centers that are computed at once: some 64 megabytes.
 NEAREST_BLOCK = 4096
-# So few products take less time than finding out which are in doubt.
+# Below this number of products, exact distances are faster than bounds on rounding.
 FEW_PRODUCTS = 4096
 
 
@@ -21,9 +21,9 @@ def distances(features: Tensor, centers: Tensor) -> Tensor:
 def nearest(features: Tensor, centers: Tensor) -> Tensor:
     """Return the index of the nearest center of each sample.
 
-    It is that of the least :func:`distances`, the first of equals; NaN is none. Where
-    rounding cannot change which that is, a CPU finds it by a matrix product, several times
-    as fast; another device would wait for the answer whether it can.
+    It is that of the smallest of :func:`distances`, the first of equal ones, ignoring NaN.
+    On a CPU a matrix product finds it, several times as fast, for samples where rounding
+    cannot change the result; another device would have to wait for that check.
     """
     if features.numel() * len(centers) < FEW_PRODUCTS or not features.is_cpu:
         return _nearest_exactly(features, centers)
@@ -64,5 +64,5 @@ def _nearest(features, centers):
 
 
 def _nearest_exactly(features, centers):
-    """Return the index of the least distance; NaN is none."""
+    """Return the index of the smallest distance, ignoring NaN."""
     return distances(features, centers).nan_to_num(torch.inf, torch.inf).argmin(dim=1)

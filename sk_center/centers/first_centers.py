@@ -1,4 +1,4 @@
-"""Where centers begin, or stay: at random, at given points, at the corners of a simplex."""
+"""First centers, or anchors: random, given, or the corners of a simplex."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def simplex_etf(shape: tuple[int, int], radius: float = 10.0) -> Tensor:
-    """Place centers at the corners of a regular simplex: the widest fixed anchors.
+    """Place centers at the corners of a regular simplex, as anchors farthest apart.
 
     Every center has the norm ``radius`` and any two have the same distance,
     ``radius * sqrt(2 * C / (C - 1))``, the largest that C points can share
@@ -30,10 +30,10 @@ def simplex_etf(shape: tuple[int, int], radius: float = 10.0) -> Tensor:
         Number of classes C >= 2 and number of features D >= C - 1.
 
     radius : float, default=10.0
-        Norm of every center, and the one that ``"simplex"`` takes; 10 is about the ``a`` of
-        the program of [2]_. Larger sets the anchors further apart, and takes more epochs
-        to reach them: after 40 of LETTER, 10 was less accurate than 3, and 30 than 10.
-        A classifier with ``center_update="fixed"`` takes another by
+        Norm of every center, the default of ``"simplex"``, too; 10 is about the ``a`` of
+        the program of [2]_. A larger radius sets the anchors further apart, and needs more
+        epochs to reach them: after 40 on LETTER, 10 was less accurate than 3, and 30 than
+        10. For another radius in a classifier with ``center_update="fixed"`` pass
         ``center=lambda shape: simplex_etf(shape, radius=3)``.
 
     Returns
@@ -103,7 +103,7 @@ def first_centers(center: FirstCenters | None, shape: tuple[int, int]) -> Tensor
 
 
 def real_numbers(points: Any) -> Tensor:
-    """Return points of any form, a data frame or objects too, as a tensor of numbers."""
+    """Return points as a tensor of numbers, also from a data frame or objects."""
     if isinstance(points, Tensor):
         if points.is_complex():
             raise ValueError(f"center must hold real numbers; got dtype {points.dtype}.")

@@ -1,4 +1,4 @@
-"""How far a batch moves the center of a class, by the name of the rule."""
+"""Step size of the center of a class in a batch, by the name of the rule."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 UPDATE_RULES = ("ema", "sum", "wen", "cumulative", "fixed")
-# Beside one, exp of this is nothing in float32.
+# exp of this vanishes beside one in float32.
 LOG_NEGLIGIBLE = -25 * math.log(2)
 
 
 def steps_to_mean(
     update: str, alpha: float, n: Tensor, seen: Tensor, least: int, informed: Tensor
 ) -> Tensor | float:
-    """Return in how many steps like this one each center would be at its batch mean.
+    """Return the number of steps like this in which each center reaches its batch mean.
 
     ``n`` is the number of samples of the class in the batch, ``seen`` the count so far, at
     least ``least``.

@@ -1,7 +1,7 @@
-"""Watch whether samples of a model in service still look as the calibration samples did.
+"""Watch whether samples of a model in service still resemble the calibration samples.
 
 :class:`~sk_center.RejectionMonitor` bets against it, sample by sample, and raises an alarm
-once it has won too much for chance.
+once it has won more than chance allows.
 """
 
 from sk_center.monitoring.martingales import Martingales as Martingales

@@ -1,4 +1,4 @@
-"""Bets against a hypothesis, whose capital grows where it is false."""
+"""Bets against a hypothesis, whose capital grows if it is false."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ OUTSIDERS = (
     *((0.1, 0.1), (0.1, 0.4), (0.3, 0.6)),
 )
 POWERS = (0.5, 0.8)
-# How many times as large the odds of an outsider have become.
+# Factors by which the odds of an outsider have grown.
 ODDS = np.array([1.5, 2, 4, 10, 40])
-# No p-value counts as smaller.
+# Lower bound of p-values.
 LEAST = 1e-12
-# A share of the capital is bet anew at each step: one in so many and the steps before.
+# A share of the capital is redistributed at each step: one in this number plus the steps
+# before.
 STEADY = 100
 
 
 @dataclass(eq=False)
 class Martingales:
-    """Capitals, one a row, each spread over the same bets, the first of which is none."""
+    """Capitals, one per row, each spread over the same bets; the first keeps it."""
 
     _saved_state = {
         "shares": bounded(array("f", "rows", "bets"), 0, 1 + 1e-9),
@@ -42,7 +43,7 @@ class Martingales:
     n_samples: NDArray[np.int64]
 
     def bet(self, row: int, returns: NDArray[np.float64]) -> None:
-        """Bet with one capital, where each bet returns so many times what was staked."""
+        """Bet with one capital; ``returns`` are those of each bet per unit staked."""
         shares = self.shares[row]
         moved = 1 / (self.n_samples[row] + STEADY)
         stakes = ((1 - moved) * shares + moved * start(len(shares))) * returns
@@ -67,7 +68,7 @@ def start(n_bets: int) -> NDArray[np.float64]:
 
 
 def returns_of_p_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what each bet returns for each p-value, one on average where it is uniform."""
+    """Return the returns of each bet for each p-value, one on average if it is uniform."""
     p = np.clip(p_values, LEAST, 1 - LEAST)
     columns: list[NDArray[np.floating]] = [np.ones(len(p))]
     columns += [1 - share + share / below * (p <= below) for below, share in OUTSIDERS]
@@ -78,7 +79,7 @@ def returns_of_p_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def returns_of_outsiders(outsider: NDArray[np.bool_], rate: float) -> NDArray[np.float64]:
-    """Return what each bet returns, at most one on average where the rate is no larger."""
+    """Return the returns of each bet, at most one on average while the rate holds."""
     rates = ODDS * rate / (1 - rate + ODDS * rate)
     ratio = np.where(outsider[:, None], rates / rate, (1 - rates) / (1 - rate))
     return np.column_stack([np.ones(len(outsider)), ratio])

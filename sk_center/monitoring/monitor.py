@@ -40,31 +40,31 @@ __all__ = ["RejectionMonitor"]
 
 QUESTIONS = ("stream", "known", "outsiders")
 N_BETS = returns_of_p_values(np.zeros(1)).shape[1]
-# The history of a question has so many points at most.
+# The most points in the history of a question.
 POINTS = 256
 
 
 class RejectionMonitor(BaseEstimator):
-    """Watch whether new samples still look as the calibration samples did.
+    """Watch whether new samples still resemble the calibration samples.
 
-    It bets against that, sample by sample, and its capital, the statistic, grows only where
-    it is false. The alarm is raised once the capital is ``1 / false_alarm_rate`` times the
-    first one. While nothing changes, that happens with probability at most
-    ``false_alarm_rate``, however long the monitor runs and whenever somebody looks.
+    It bets against this hypothesis, sample by sample, and its capital, the statistic, grows
+    only if it is false. The alarm is raised once the capital is ``1 / false_alarm_rate``
+    times the first one. While nothing changes, that happens with probability at most
+    ``false_alarm_rate``, however long the monitor runs and whenever it is read.
 
     Three questions have a capital and an alarm each:
 
-    - ``"stream"``, of all samples, without labels: do they no longer look as the
-      calibration samples? Either outsiders come, or known samples have shifted, or the
-      mixture of classes has. Without labels nobody can tell which.
+    - ``"stream"``, of all samples, without labels: have they ceased to resemble the
+      calibration samples? Either there are outsiders, or known samples have shifted, or the
+      mixture of classes has changed. Without labels it cannot be known which.
     - ``"known"``, of samples whose labels came later and are known classes: have samples
       of a class shifted? Samples are compared with those of their own class, so the mixture
       of classes does not matter.
     - ``"outsiders"``, of all samples whose labels came later: are more of them outsiders
       than ``outsider_rate``?
 
-    Samples to label must be chosen without a look at the answers of the model: those that
-    it rejected alone would raise the alarm.
+    Samples to label must be chosen without regard to the decisions of the model: rejected
+    samples alone would raise the alarm.
 
     Parameters
     ----------
@@ -73,12 +73,11 @@ class RejectionMonitor(BaseEstimator):
         search of one.
 
     false_alarm_rate : float, default=0.01
-        Largest probability that a question ever raises a false alarm, in (0, 1). Smaller
-        takes longer to notice a change.
+        Largest probability that a question ever raises a false alarm, in (0, 1). With a
+        smaller rate a change is noticed later.
 
     outsider_rate : float, default=None
-        The share of outsiders that is expected, in (0, 1). None: nothing is said about
-        their number.
+        The expected share of outsiders, in (0, 1). None does not monitor their number.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the places of samples among those of equal score, and of the smoothed
@@ -90,7 +89,7 @@ class RejectionMonitor(BaseEstimator):
         The capital of each question, one at first.
 
     alarm_ : dict of bool
-        Whether the alarm of each question has been raised. It stays.
+        Whether the alarm of each question has been raised. It stays raised.
 
     history_ : ndarray of shape (n_points, 3), float64
         The statistic over time: the index of the question among "stream", "known" and
@@ -107,22 +106,22 @@ class RejectionMonitor(BaseEstimator):
     A new sample has, among the k samples that came before it, calibration samples and those
     of the stream, and itself, the smoothed p-value ``(#{lower} + U #{equal}) / k``, U
     uniform in [0, 1]. If all of them are exchangeable, these p-values are independent
-    and uniform [1]_. They would not be against the calibration samples alone: each would be
-    wrong by the same error of these, and a long stream would notice it. The stream is kept
-    as counts between the calibration scores. Where samples share a place between two of
-    them, the order of the new one among them is drawn, each equally probable, which leaves
-    the p-value exactly uniform.
+    and uniform [1]_. Against the calibration samples alone they would not be independent:
+    all would share the sampling error of these, and a long stream would detect it. The
+    stream is kept as counts between the calibration scores. Where samples share a place
+    between two of them, the order of the new one among them is drawn, each equally
+    probable, which leaves the p-value exactly uniform.
 
     The p-values are bet on by a mixture of densities: many below a bound, as outsiders
     make them, and smooth ones towards zero, one, the middle and both ends, as shifts make
-    them. At step n a share of 1 / (n + 100) of the capital is bet anew, so that late
+    them. At step n a share of 1 / (n + 100) of the capital is redistributed, so that late
     changes are noticed too. The capital is a nonnegative martingale, and Ville's inequality
     bounds the probability that it ever exceeds ``1 / false_alarm_rate`` times the first one
     [2]_. For ``"known"`` half of the capital bets on all classes together and the rest on
     each. For ``"outsiders"`` likelihood ratios of larger rates are bet on.
 
-    New samples join those that later ones are compared with. So a change is noticed soon
-    after it, or never: with n calibration samples, a stream that has changed from its
+    New samples join the reference for later ones. So a change is noticed soon after it
+    happens, or never: with n calibration samples, a stream that has changed from its
     start is for the most part compared with itself after n samples.
 
     References
@@ -179,23 +178,22 @@ class RejectionMonitor(BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Samples | None = None, y: ArrayLike | None = None) -> Self:
-        """Begin anew, with the samples that later ones are compared with.
+        """Start the monitor with reference samples.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), default=None
-            Samples new to the model that show what is usual, such as those of the first
-            days. None: the calibration samples, where these were held out (``cv`` a share
-            or ``refit=False``) or the estimator is frozen, and the guarantee is not
-            "class".
+            Reference samples that are new to the model, such as those of the first days.
+            None uses the calibration samples, which must be held out (``cv`` a share or
+            ``refit=False``) or those of a frozen estimator, without the guarantee "class".
 
         y : array-like of shape (n_samples,), default=None
-            Their labels. With X and without y, nothing is said about samples of classes.
+            Their labels. With X but without y, only ``"stream"`` is monitored.
 
         Returns
         -------
         self : RejectionMonitor
-            The monitor, which has seen no sample.
+            The monitor, without new samples.
 
         Raises
         ------
@@ -203,7 +201,8 @@ class RejectionMonitor(BaseEstimator):
             If ``estimator`` is none of those above, or is not fitted.
 
         ValueError
-            If y is given without X, or X is None and the calibration samples do not serve.
+            If y is given without X, or X is None and the calibration samples cannot be
+            used.
         """
         model, _ = open_set_inside(self.estimator)
         if X is None and y is not None:
@@ -254,8 +253,8 @@ class RejectionMonitor(BaseEstimator):
         Raises
         ------
         ValueError
-            If the estimator refuses X, there are not as many labels as samples, or the
-            monitor was begun with samples without labels and y is given.
+            If the estimator refuses X, the numbers of labels and samples differ, or y is
+            given to a monitor that was started without labels.
 
         sklearn.exceptions.NotFittedError
             If the monitor was not begun by :meth:`fit`.
@@ -289,16 +288,16 @@ class RejectionMonitor(BaseEstimator):
         return dict(zip(QUESTIONS, (self._alarmed_at >= 0).tolist()))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a pandas view, one row a question and a known class.
+        """Return a pandas view, one row for each question and each known class.
 
         Returns
         -------
         frame : pandas.DataFrame
             Indexed by the question, which is "class" in the rows of classes. The columns
             are ``class``, ``n_samples``, ``statistic``, ``alarm`` and ``alarmed_at``, the
-            number of samples at the alarm, -1 without one. The alarm of a class is the one
-            of ``"known"``, and names the class: it is raised once the capital that bets on
-            the class alone would do.
+            number of samples at the alarm, -1 without one. The alarm of a class belongs to
+            ``"known"``, and names the class: it is raised once the capital that bets on
+            this class alone suffices.
 
         Raises
         ------
@@ -360,7 +359,7 @@ class RejectionMonitor(BaseEstimator):
 
     def _returns(self, bag, scores, groups, row):
         """Return what the bets return for new samples, which join the bag."""
-        # The numbers are those of the samples, however they come in batches.
+        # The same random numbers for a sample in any batches.
         bits = np.random.PCG64([self._seed, 1 + row])
         bits.advance(2 * int(self._bets.n_samples[row]))
         random = np.random.Generator(bits).random((len(scores), 2))
@@ -392,7 +391,7 @@ class RejectionMonitor(BaseEstimator):
         return np.append(self._bets.n_samples[:2], self._outsider_bets.n_samples)
 
     def _own_scores(self, X, y):
-        """Return the scores of known samples, their classes, and who is an outsider."""
+        """Return the scores of known samples, their classes, and which are outsiders."""
         model, before = open_set_inside(self.estimator)
         y = checked_labels(y, "y")
         X = transformed(before, X)
@@ -421,7 +420,7 @@ class RejectionMonitor(BaseEstimator):
 
 
 def check_held_out(model: Any) -> None:
-    """Raise ValueError where new samples cannot be compared with calibration samples."""
+    """Raise ValueError if new samples cannot be compared with calibration samples."""
     frozen = isinstance(model.estimator, FrozenEstimator)
     cause = None
     if not (is_share(model.cv) or frozen or not model.refit):
@@ -450,7 +449,7 @@ def bag_of_samples(
     calibration: BaseCalibration,
     rng: np.random.Generator,
 ) -> Bag:
-    """Return the bag of other samples, whose scores round as those of the calibration."""
+    """Return the bag of other samples, with the rounding of the calibration scores."""
     known = np.argsort(calibration.scores_)
     tolerance = np.zeros(len(scores))
     if len(known):

@@ -75,7 +75,7 @@ class Bag:
         return p_values
 
     def _bins_of(self, scores, random, group):
-        """Return between which reference samples of its group each score lies."""
+        """Return the position of each score among the reference samples of its group."""
         values = slice(*self.first_value[group : group + 2])
         lowest, highest = self.lowest[values], self.highest[values]
         value = np.searchsorted(lowest, scores, side="right") - 1
@@ -95,7 +95,7 @@ def bag_of(
 ) -> Bag:
     """Return a bag of reference scores, in ascending order group by group.
 
-    A score equals what is higher than it by at most twice the tolerance.
+    Scores that differ by at most twice the tolerance are equal.
     """
     first = np.concatenate([[0], np.cumsum(n_samples)])
     lowest, highest, places, n_values = [], [], [], []

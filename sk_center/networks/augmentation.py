@@ -12,9 +12,9 @@ from torch import Tensor, nn
 class RandomAffine(nn.Module):
     """Shift, turn, scale and shear each image of a batch at random, in training only.
 
-    Every image gets its own values, uniform between minus and plus those given. Pixels
-    between those of the image are interpolated (bilinear), and pixels of its margin fill
-    what comes from outside. Values are drawn from torch's global random generator.
+    Every image gets its own values, uniform between minus and plus those given. Pixels are
+    interpolated bilinearly, and pixels at the margin fill the area outside of the image.
+    Values are drawn from torch's global random generator.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class RandomAffine(nn.Module):
                 raise ValueError(f"{name} must be {limit}; got {value!r}.")
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the images, changed where the module trains.
+        """Return the images, changed in training mode.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class RandomAffine(nn.Module):
         right, down = draw("shift", 2)
         cos = torch.cos(torch.deg2rad(angle)) * (1 + scale)
         sin = torch.sin(torch.deg2rad(angle)) * (1 + scale)
-        # Where each pixel comes from, in units of half the width and half the height.
+        # Source position of each pixel, in units of half the width and half the height.
         matrix = torch.stack(
             [
                 torch.stack(
@@ -125,7 +125,7 @@ class RandomAffine(nn.Module):
 
 
 class TrainingOnly(nn.Module):
-    """Apply a module in training, and nothing else."""
+    """Apply a module in training only."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -69,7 +69,7 @@ class CenterModule(nn.Module):
         The feature extractor.
 
     head : torch.nn.Linear or None
-        The dense layer; None where the logits are distances.
+        The dense layer; None if the logits are distances.
 
     center : Center
         The centers.
@@ -77,8 +77,9 @@ class CenterModule(nn.Module):
     Raises
     ------
     ValueError
-        If ``head``, ``metric`` or ``precision`` is none of those above, ``background``
-        does not go with ``head``, or :class:`~sk_center.Center` refuses a parameter.
+        If ``head``, ``metric`` or ``precision`` is not one of those above, ``background``
+        is used without ``head="linear"``, or :class:`~sk_center.Center` refuses a
+        parameter.
 
     See Also
     --------
@@ -139,7 +140,7 @@ class CenterModule(nn.Module):
             A batch; a dict of tensors goes to the body by name.
 
         with_logits : bool, default=True
-            Whether logits are wanted.
+            Whether to compute the logits.
 
         **params : dict
             Further arguments of the body.
@@ -158,17 +159,17 @@ class CenterModule(nn.Module):
         device = weights.device.type
         with torch.autocast(device, torch.bfloat16) if half else nullcontext():
             features = apply(self.body, X, **params)
-        # A body may work in another precision, also under an autocast around all of this.
+        # A body may compute in another precision, even under an outer autocast.
         features = features.to(weights.dtype)
         if self.metric == "cosine":
-            # Scaled to about one first: squares of larger or smaller numbers lose digits.
+            # Scaled to about one first: squares of very large or small numbers lose digits.
             size = features.detach().abs().amax(dim=1, keepdim=True)
             features = features / size.clamp(min=torch.finfo(size.dtype).tiny)
             features = nn.functional.normalize(features)
         return self.logits(features) if with_logits else None, features
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return what the head makes of features.
+        """Return the output of the head for features.
 
         Parameters
         ----------
@@ -183,6 +184,6 @@ class CenterModule(nn.Module):
         if self.head is None:
             # A copy, since the update of a training step comes before its gradient.
             return -distances(features, self.center.predict())
-        if self.metric == "cosine":  # of variance one in each direction, for the head
+        if self.metric == "cosine":  # the head gets variance one in each direction
             features = features * math.sqrt(features.shape[1])
         return self.head(features)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def apply(body: nn.Module, X: Batch, **params: Any) -> Any:
-    """Return what a module makes of a batch; inputs in a dict go to it by name."""
+    """Return the output of a module for a batch; inputs in a dict are passed by name."""
     return body(**X, **params) if isinstance(X, dict) else body(X, **params)
 
 
 def find_feature_dim(body: nn.Module, example: Batch) -> int:
-    """Return the number of features D that a module gives, or raise ValueError."""
+    """Return the number of features D of a module, or raise ValueError."""
     try:
         features = dry_run(body, example, call=apply)
     except RuntimeError as error:
@@ -89,7 +89,7 @@ def shown(example: Batch) -> str:
 
 
 def copied(example: Batch, device: torch.device) -> Any:
-    """Return a copy of a batch on a device, on which a module may work in place."""
+    """Return a copy of a batch on a device, for a module that may change it in place."""
     if isinstance(example, dict):
         return {name: copied(part, device) for name, part in example.items()}
     return example.to(device).clone()
@@ -101,9 +101,9 @@ def n_samples_of(batch: Batch) -> int:
 
 
 def widest_output(module: nn.Module, example: Batch) -> int:
-    """Return how many numbers a sample becomes where it becomes most.
+    """Return the size of the widest output for one sample.
 
-    That decides the memory of a batch.
+    It determines the memory of a batch.
     """
     parts = example.values() if isinstance(example, dict) else [example]
     sizes = [part.numel() for part in parts]
@@ -122,7 +122,7 @@ def dry_run(
     hook: Callable[[Any], object] | None = None,
     call: Callable[[nn.Module, Batch], Any] = nn.Module.__call__,
 ) -> Any:
-    """Return what a module in eval mode makes of a batch, and leave no trace in it.
+    """Return the output of a module in eval mode, without changing the module.
 
     It gives lazy layers their shape. ``hook`` is called with the output of every module
     inside.

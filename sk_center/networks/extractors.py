@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# Part of the size of an image by which it is shifted at most.
+# Largest shift of an image, as a part of its size.
 SHIFTS = 12
 
 
@@ -38,10 +38,10 @@ class MLP(nn.Sequential):
 
     standardize : bool, default=False
         Whether a first layer subtracts the mean of each column and divides by its scale,
-        as learnt by :meth:`learn`, which a :class:`~sk_center.CenterLossNet` calls before
+        as learned by :meth:`learn`, which a :class:`~sk_center.CenterLossNet` calls before
         training. The scale is the standard deviation, or 0.4 of the largest distance from
-        the mean where that is more, so that a column that is nearly always the same is not
-        blown up. A constant column is only shifted.
+        the mean if that is more, so that a column that is almost constant does not become
+        huge. A constant column is only shifted.
 
     Raises
     ------
@@ -79,13 +79,13 @@ class MLP(nn.Sequential):
         for size in sizes:
             layers += [nn.Linear(in_features, size), nn.ReLU()]
             in_features = size
-        layers.pop()  # the features themselves are not rectified: clouds may lie anywhere
+        layers.pop()  # no ReLU after the features: clouds may lie anywhere
         if dropout and len(sizes) > 1:
             layers.insert(-1, nn.Dropout(dropout))
         super().__init__(*layers)
 
     def learn(self, blocks: Iterable[Any]) -> None:
-        """Learn the means and scales of the first layer, where it standardizes.
+        """Learn the means and scales of the first layer, if it standardizes.
 
         Parameters
         ----------
@@ -114,8 +114,8 @@ class ConvNet(nn.Sequential):
 
     hidden_layer_sizes : sequence of int, default=(128,)
         Size of each dense layer, at least one; the last one is the number of features D.
-        One layer alone, so that features are sums of what the convolutions see, rejects
-        images of another kind better than two.
+        A single layer, whose features are sums of outputs of convolutions, rejects images
+        of another kind better than two.
 
     dropout : float, default=0.0
         Share of the units before the feature layer that a training step switches off, in

@@ -11,19 +11,19 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# The least scale, as a share of the largest distance from the mean. A column that is nearly
-# always the same, as that of a rare word, would else become the largest of all.
+# The least scale, as a share of the largest distance from the mean. A column that is almost
+# constant, such as that of a rare word, would otherwise become the largest of all.
 LEAST_SHARE = 0.4
-# Share of the mean that rounding may make of a column that is constant.
+# Rounding of a constant column, as a share of its mean.
 ROUNDING = 1e-6
 
 
 class Standardize(nn.Module):
     """Subtract the mean of each column, and divide by its scale.
 
-    That is the standard deviation, or 0.4 of the largest distance from the mean where that
-    is more. Both are learnt before training, see :meth:`learn`; a constant column is only
-    shifted.
+    The scale is the standard deviation, or 0.4 of the largest distance from the mean if
+    that is more. Both are learned before training, see :meth:`learn`; a constant column is
+    only shifted.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def means_and_scales(blocks: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the scale of each column, by one pass over blocks of rows."""
     n, mean, squares = 0, np.zeros(()), np.zeros(())
     least, most = np.full((), np.inf), np.full((), -np.inf)
-    # Samples that are not finite are refused by what trains on them, which can name them.
+    # Samples that are not finite are refused by training, which can name them.
     with np.errstate(invalid="ignore", over="ignore"):
         for block in blocks:
             rows = np.asarray(block, dtype=np.float64)
