@@ -43,7 +43,7 @@ class Graph:
         return Value(self, tensor.name, array.dtype)
 
     def op(self, kind, *inputs, dtype=None, n_outputs=1, **attributes):
-        """Return what an operator of ONNX makes of values and arrays.
+        """Apply an operator of ONNX to values and arrays.
 
         It has the dtype of the first input where no other is given.
         """
@@ -64,7 +64,7 @@ class Graph:
         )
 
     def each_row(self, function, *tables):
-        """Return what a function makes of each row of some tables, side by side.
+        """Apply a function to each row of some tables, and return the results side by side.
 
         It never holds more than one row's worth beside the result, of shape (n_samples,
         n_rows). The function maps a row of each table to a value of shape (n_samples,).

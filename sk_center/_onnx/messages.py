@@ -1,4 +1,4 @@
-"""What the exporters of others say, and where it goes."""
+"""Messages of the exporters of other packages."""
 
 import io
 import logging

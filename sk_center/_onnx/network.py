@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 def outputs_of(
     classifier: CenterLossClassifier, graph: Graph, inputs: Value
 ) -> dict[str, Value]:
-    """Return what a CenterLossClassifier gives, by name."""
+    """Return the outputs of a CenterLossClassifier, by name."""
     network = convert_network(classifier.module_, classifier._sample_shape)
     features = graph.include(network, "network_", inputs.astype(np.float32))
     away = features.distances(classifier.centers_)
     found = {"features": features, "distances": away}
-    # The head knows nothing of classes that were added.
+    # The head has no logits of added classes.
     if np.array_equal(classifier._classes_of_net, classifier.classes_):
         found["logits"] = known_logits(classifier, features)
     if classifier.predict_with == "softmax":
@@ -40,7 +40,7 @@ def outputs_of(
         least = np.finfo(np.float32).min
         scaled = (scores / float(classifier.tau_)).maximum(least)
     highest = scaled.reduce("Max", 1, keepdims=True)
-    # In float64, so that what is tiny in float32 is rounded to it as Python does.
+    # In float64, so that tiny numbers are rounded to float32 as in Python.
     odds = (scaled - highest).astype(np.float64).exp()
     probabilities = odds / odds.reduce("Sum", 1, keepdims=True)
     index = scores.argmax()
@@ -58,7 +58,7 @@ def outputs_of(
 
 
 def known_logits(classifier: CenterLossClassifier, features: Value) -> Value:
-    """Return what the softmax head makes of features, less the background."""
+    """Return the logits of the softmax head, minus that of the background."""
     module, n_classes = classifier.module_, len(classifier.classes_)
     if module.head is None:
         return -features.distances(module.center.predict().cpu().numpy())
@@ -109,13 +109,13 @@ def convert_network(module: torch.nn.Module, shape: tuple[int, ...]) -> ModelPro
 def captured(
     module: torch.nn.Module, example: torch.Tensor
 ) -> torch.export.ExportedProgram:
-    """Return what a module does to batches of any size.
+    """Return the program of a module for batches of any size.
 
-    torch.onnx.export would not tell of one that does it to those of the size of the example
-    alone.
+    torch.onnx.export alone would not report a module that works only for batches of the
+    size of the example.
     """
     shapes = ({0: torch.export.Dim("batch")},)
     try:
         return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
-    except Exception:  # to the faster way the len of a batch is but a number
+    except Exception:  # the faster way treats the len of a batch as a constant
         return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=True)

@@ -30,7 +30,7 @@ NOT_SAVED_OF_LOADERS = (
     "prefetch_factor",
     "worker_init_fn",
 )
-# What is of a pickle, and not of the model.
+# Attributes of a pickle that do not belong to the model.
 OF_PICKLES = ("_required", "_versions")
 
 

@@ -3,7 +3,7 @@
 from functools import cache
 from importlib import import_module
 
-# The networks that a file may ask for by itself.
+# The networks that a file may name without being trusted.
 NETWORKS = ("networks.ConvNet", "networks.MLP")
 # What else a file may name of sk_center.
 PARTS = (

@@ -58,7 +58,7 @@ OPTIONS = {
         "complete": complete_neighbors,
     },
 }
-# What is a model by itself.
+# Kinds of objects that can be saved on their own.
 MODELS = (
     "CenterLossClassifier",
     "OpenSetClassifier",

@@ -1,1 +1,1 @@
-"""Helpers of all other modules; they know none of them."""
+"""Helpers of all other modules, which import none of them."""

@@ -1,4 +1,4 @@
-"""The callbacks of scikit-learn, which has them from 1.9 on; before, nobody is told."""
+"""Support of scikit-learn's callbacks, which exist from 1.9 on."""
 
 from __future__ import annotations
 

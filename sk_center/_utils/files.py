@@ -1,4 +1,4 @@
-"""Write a file so that nobody ever sees a part of it."""
+"""Write a file atomically, so that no incomplete file is ever visible."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""What processes of ``torch.distributed`` tell each other; alone, they tell nothing."""
+"""Communication between processes of ``torch.distributed``, if there are several."""
 
 import atexit
 import hashlib

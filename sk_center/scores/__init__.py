@@ -5,7 +5,7 @@ one, such as ``"knn"`` for :class:`KNeighbors`, which means the same as an insta
 default parameters. The guide to scores lists them.
 """
 
-# A line for each score, which makes it public, lets it be saved and its name be found.
+# One line for each score, which makes it public and known by name to save and load.
 from sk_center.scores.base import BaseScore as BaseScore
 from sk_center.scores.combined import Combined as Combined
 from sk_center.scores.density import InputDensity as InputDensity

@@ -1,4 +1,4 @@
-"""What all scores share."""
+"""Base class of scores."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseScore"]
 
-# Scores by the names by which OpenSetClassifier takes them; each class has its own.
+# Scores by the names that OpenSetClassifier takes.
 SCORES: dict[str, type[BaseScore]] = {}
-# So many numbers are in hand at once where rows are scored in blocks, 8 MB.
+# Numbers that are computed at once when rows are scored in blocks, 8 MB.
 BLOCK = 2**20
 
 
 class BaseScore(BaseEstimator):
     """Base class of the scores.
 
-    A score is fitted on parts of training samples, with their labels, and then tells for
-    each class how typical of it other samples are. The parts are ``"features"``, what an
-    estimator makes of its inputs or else these; ``"inputs"``, what its last step sees;
-    ``"logits"`` and ``"probabilities"``, one column for each class. They are arrays of
+    A score is fitted to parts of training samples, with their labels, and then gives for
+    each class how typical of it other samples are. The parts are the ``"features"`` of an
+    estimator, or else its inputs; the ``"inputs"`` of its last step; ``"logits"`` and
+    ``"probabilities"``, one column for each class. They are arrays of
     shape (n_samples, n_columns), float32 or float64.
 
     A score of your own derives from it and names the parts that it needs in ``needs``.
     ``_score_classes`` gets them as keyword arguments and returns an array of shape
     (n_samples, n_classes), or (n_samples,) with ``per_class = False`` for a score that is
-    the same for every class; larger is more typical. A score that has something to learn
-    does so in ``_fit(self, y, **parts)``, where ``y`` holds indices of ``classes_``, some
-    of which may be missing; else ``learns = False`` says so. ``_score_own(self, index,
-    **parts)`` may give the same scores for one class a sample, of shape (n_samples,),
-    where that is cheaper than all classes. A score of NaN says that nothing is known.
+    the same for every class; larger is more typical. A score that learns from samples does
+    so in ``_fit(self, y, **parts)``, where ``y`` holds indices of ``classes_``, some of
+    which may be missing; otherwise set ``learns = False``. ``_score_own(self, index,
+    **parts)`` may return the same scores for one class per sample, of shape (n_samples,),
+    if that is cheaper than all classes. NaN means that the score is unknown.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class BaseScore(BaseEstimator):
         Whether the score differs between classes.
 
     radial : bool
-        Whether the score of a class is minus the distance to its center, the law of which
-        ``calibration="gaussian"`` knows.
+        Whether the score of a class is minus the distance to its center, for which
+        ``calibration="gaussian"`` has a distribution.
 
     allow_nan : bool
         Whether the parts may hold NaN, for values that are missing.
@@ -86,8 +86,8 @@ class BaseScore(BaseEstimator):
 
     See Also
     --------
-    FunctionScore : Makes a score of a function, which learns nothing.
-    PerClass : Makes a score of a density or outlier estimator of scikit-learn.
+    FunctionScore : A score from a function, which learns nothing.
+    PerClass : A score from a density or outlier estimator of scikit-learn.
     sk_center.OpenSetClassifier : Takes a score as ``conformity_score``.
 
     Examples
@@ -149,9 +149,9 @@ class BaseScore(BaseEstimator):
             Class labels.
 
         classes : array-like of shape (n_classes,), default=None
-            All class labels, where y may lack some; by default those in y. A score that
-            learns from samples knows nothing of a class without any: it is minus infinity
-            there, unless the parts themselves tell it.
+            All class labels, if y may lack some; by default those in y. A score that learns
+            from samples is minus infinity for a class without any, unless it follows from
+            the parts.
 
         Returns
         -------
@@ -162,8 +162,7 @@ class BaseScore(BaseEstimator):
         ------
         ValueError
             If the data or a parameter is invalid, ``y`` holds a label that is not among
-            ``classes`` or continuous numbers, or ``X`` has not the columns that the score
-            needs.
+            ``classes`` or continuous numbers, or ``X`` lacks columns that the score needs.
         """
         with restored_on_error(self):
             check_no_label_missing(y)
@@ -192,7 +191,7 @@ class BaseScore(BaseEstimator):
         return self
 
     def _learn(self, y, parts, classes):
-        """Learn from class indices and parts that need no check, and return the score."""
+        """Learn from class indices and checked parts, and return the score."""
         vars(self).pop("_cache", None)
         self.classes_ = classes
         self.n_columns_ = {name: parts[name].shape[1] for name in self.needs}
@@ -200,7 +199,7 @@ class BaseScore(BaseEstimator):
         return self
 
     def _warn(self):
-        """Warn where the score is known to fail."""
+        """Warn of data for which the score is known to fail."""
 
     def _fit(self, y, **parts):
         """Learn from class indices and parts; many scores learn nothing."""
@@ -212,7 +211,7 @@ class BaseScore(BaseEstimator):
         X: Mapping[str, Any] | None = None,
         y: NDArray[np.intp] | None = None,
     ) -> Self:
-        """Return a copy that knows other classes; nothing else is learned anew.
+        """Return a copy for other classes; nothing else is learned again.
 
         Parameters
         ----------
@@ -223,8 +222,7 @@ class BaseScore(BaseEstimator):
             Index in ``classes_`` of each of them, or -1 for a class that is new.
 
         X : mapping of arrays of shape (n_samples, n_columns), default=None
-            Parts of training samples of the new classes, by name; None where there are
-            none.
+            Parts of training samples of the new classes, by name; None if there are none.
 
         y : ndarray of shape (n_samples,), int, default=None
             Indices of their classes.
@@ -244,7 +242,7 @@ class BaseScore(BaseEstimator):
             y = np.zeros(0, dtype=np.intp)
         else:
             parts = checked_parts(self, X)
-        found = copy(self)  # without what follows from the rest
+        found = copy(self)  # without cached values
         found.classes_ = classes
         columns = {name: len(classes) for name in ("logits", "probabilities")}
         found.n_columns_ = {
@@ -254,7 +252,7 @@ class BaseScore(BaseEstimator):
         return found
 
     def _regroup(self, kept, y, **parts):
-        """Take over what is known of kept classes, and learn of those of the samples."""
+        """Keep the fitted values of kept classes, and learn those of the samples."""
         raise ValueError(
             f"conformity_score={type(self).__name__} cannot add or remove classes; fit "
             "again with all classes, or with another conformity_score, such as 'knn', "
@@ -272,8 +270,8 @@ class BaseScore(BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_classes)
-            Scores, larger is more typical; minus infinity where nothing is known. float32
-            where all parts are, else float64.
+            Scores, larger is more typical; minus infinity if unknown. float32 if all parts
+            are, else float64.
 
         Raises
         ------
@@ -298,7 +296,7 @@ class BaseScore(BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Scores, those of ``score_classes`` in the column of the label, but for
+            Scores, equal to those of ``score_classes`` in the column of the label, up to
             rounding.
 
         Raises
@@ -335,9 +333,9 @@ class BaseScore(BaseEstimator):
     def scores_of(
         self, parts: Mapping[str, Any], index: NDArray[np.intp] | None = None
     ) -> NDArray[np.floating[Any]]:
-        """Return scores of parts that need no check.
+        """Return scores of checked parts.
 
-        It costs microseconds where the other methods check their arguments first.
+        It is fast, since it does not check its arguments as the other methods do.
 
         Parameters
         ----------
@@ -350,10 +348,10 @@ class BaseScore(BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
-            Scores, minus infinity where nothing is known. Not to be written to.
+            Scores, minus infinity if unknown. The array must not be changed.
         """
         parts = {name: parts[name] for name in self.n_columns_}
-        # No number tells how far samples are so far out that numbers overflow.
+        # Samples so far out that numbers overflow have no finite score.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             lost = self._lost_rows(parts)
             if lost is not None:
@@ -370,7 +368,7 @@ class BaseScore(BaseEstimator):
         return scores
 
     def _computed(self, parts, index):
-        """Return scores of finite parts, minus infinity where nothing is known."""
+        """Return scores of finite parts, minus infinity if unknown."""
         parts = {name: parts[name] for name in self.n_columns_}
         if index is None:
             scores = self._score_classes(**parts)
@@ -382,11 +380,11 @@ class BaseScore(BaseEstimator):
         return scores.astype(_common_dtype(parts), copy=False)
 
     def _score_classes(self, *args: Any, **parts: Any) -> Any:
-        """Return the scores of all classes, or one a sample."""
+        """Return the scores of all classes, or one per sample."""
         raise NotImplementedError(f"{type(self).__name__} must define _score_classes.")
 
     def _score_own(self, index, **parts):
-        """Return the score of one class a sample, by blocks of rows of all classes."""
+        """Return the score of one class per sample, from blocks of rows of all classes."""
         step = max(BLOCK // len(self.classes_), 1)
         found = []
         for start in range(0, max(len(index), 1), step):
@@ -401,7 +399,7 @@ class BaseScore(BaseEstimator):
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     def _lost_rows(self, parts):
-        """Return which rows hold numbers that are not finite, None where none do."""
+        """Return which rows hold numbers that are not finite, None if none do."""
         lost = None
         for part in parts.values():
             # The sum is finite unless a number is not, or it overflows.
@@ -422,22 +420,22 @@ class BaseScore(BaseEstimator):
         dtype = _common_dtype(values)
         values = {name: value.astype(dtype) for name, value in values.items()}
         (owner, *_) = (one for one in type(self).__mro__ if "_score_classes" in vars(one))
-        if "_to_onnx" not in vars(owner):  # what a base exports would be another score
+        if "_to_onnx" not in vars(owner):  # that of a base is of another score
             BaseScore._to_onnx(self)
         scores = self._to_onnx(**values)
-        # This makes as many columns as there are classes of one for all.
+        # Repeats one column for all classes.
         lowest = np.full((1, len(self.classes_)), -np.inf)
         return scores.graph.where(scores.isnan(), lowest, scores).astype(dtype)
 
     def _cached(self, key, make):
-        """Return what follows from the fitted state, made when it is needed first."""
+        """Return a value derived from the fitted state, computed at its first use."""
         cache = vars(self).setdefault("_cache", {})
         if key not in cache:
             cache[key] = make()
         return cache[key]
 
     def __getstate__(self):
-        """Return what a pickle holds: not what follows from the rest."""
+        """Return the state of a pickle, without cached values."""
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_cache"}
 
@@ -450,7 +448,7 @@ class BaseScore(BaseEstimator):
 
 
 def _common_dtype(parts):
-    """Return the dtype of scores: float32 where all parts are, else float64."""
+    """Return the dtype of scores: float32 if all parts are, else float64."""
     for part in parts.values():
         if part.dtype != np.float32:
             return np.float64

@@ -1,4 +1,4 @@
-"""Covariances that are shrunk, in blocks of rows."""
+"""Shrunk covariances, computed in blocks of rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def covariance_of(
 ) -> NDArray[np.float64]:
     """Return the shrunk covariance of some rows about their centers.
 
-    ``index`` says which center is that of each row of X. The shrinkages are those of
-    :mod:`sklearn.covariance`. ``prepare`` maps rows first.
+    ``index`` is the center of each row of X. The shrinkages are those of
+    :mod:`sklearn.covariance`. ``prepare`` is applied to rows first.
     """
     n_rows, n_columns = len(rows), X.shape[1]
     products, fourth = np.zeros((n_columns, n_columns)), 0.0
@@ -55,8 +55,8 @@ def covariance_of(
 
 
 def whitening(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the matrix by which a covariance becomes one in all directions."""
+    """Return the matrix that transforms a covariance to the identity."""
     variances, axes = np.linalg.eigh(covariance)
-    # Columns that never vary leave no variance to divide by.
+    # Constant columns have no variance to divide by.
     floor = np.finfo(float).eps * (variances.max() or 1.0)
     return axes / np.sqrt(np.maximum(variances, floor))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CenterDistance", "Mahalanobis"]
 
-# With fewer classes the relative distance sees few directions.
+# With fewer classes the relative distance depends on few directions.
 FEW_CLASSES = 10
 
 
@@ -38,8 +38,8 @@ class CenterDistance(BaseScore, name="center_distance"):
     Parameters
     ----------
     centers : array-like of shape (n_classes, n_columns), default=None
-        The centers, in the order of the sorted classes; by default the mean of each
-        class. Given centers leave nothing to learn.
+        The centers, in the order of the sorted classes; by default the mean of each class.
+        With given centers nothing is learned.
 
     space : {"features", "inputs", "raw_inputs"}, default="features"
         The part in which distances are measured.
@@ -61,12 +61,12 @@ class CenterDistance(BaseScore, name="center_distance"):
     See Also
     --------
     Mahalanobis : Takes the shape of the clouds into account.
-    sk_center.CenterLossClassifier : Trains features for which this is the natural score.
+    sk_center.CenterLossClassifier : Trains features for which this score is suited.
 
     Notes
     -----
-    Distances of dense samples come from differences, in float64. Those of sparse ones,
-    ``sqrt(|x|^2 - 2 x'c + |c|^2)``, hold no more than 1e-8 times the lengths of the
+    Distances of dense samples are computed from differences, in float64. Those of sparse
+    ones, ``sqrt(|x|^2 - 2 x'c + |c|^2)``, are accurate to 1e-8 times the lengths of the
     two.
 
     Examples
@@ -116,7 +116,7 @@ class CenterDistance(BaseScore, name="center_distance"):
                 f"centers must have the shape (n_classes, n_columns) = "
                 f"{(n_classes, X.shape[1])}; got {centers.shape}."
             )
-        # partial_fit puts the center of a class not seen so far infinitely far away.
+        # The center of a class that partial_fit has not seen is infinite.
         self.centers_ = np.where(np.isfinite(centers), centers, np.nan)
 
     def _regroup(self, kept, y, **parts):
@@ -157,8 +157,8 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
     Parameters
     ----------
     covariance : {"tied", "class"}, default="tied"
-        Whether all classes share one covariance or each has its own, which takes many
-        more samples than features in every class.
+        Whether all classes share one covariance or each has its own, which needs many more
+        samples than features in every class.
 
     shrinkage : {"ledoit_wolf", "oas"} or None, default="ledoit_wolf"
         Shrinkage of the covariance, as that of the estimators of
@@ -168,8 +168,8 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
     relative : bool, default=False
         Whether to score by ``d_0^2 - d_k^2``, where d_k is the distance above and d_0
         that to the mean of all samples with the covariance of all samples [2]_: distance
-        along directions that tell no classes apart then counts less. It sees little where
-        classes are few, which ``fit`` warns of below 10.
+        along directions that do not separate classes then counts less. It is unsuitable for
+        few classes; ``fit`` warns below 10.
 
     normalize : bool, default=False
         Whether to bring every sample to length one first [3]_, which suits wide features
@@ -198,8 +198,8 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
 
     See Also
     --------
-    CenterDistance : Takes all directions alike.
-    ViM : Takes the logits into account, too.
+    CenterDistance : Weights all directions equally.
+    ViM : Uses the logits, too.
     sklearn.covariance.LedoitWolf : The default shrinkage.
 
     References
@@ -302,7 +302,7 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
         if self.covariance == "tied":
             self._centers = (self.means_ - self._mean) @ self._whitening
             return
-        # A few samples tell no covariance: a new class has the mean of the others.
+        # A few samples give no covariance: a new class has the mean of the others.
         mean = np.nanmean(self.covariance_, axis=0)
         own = [mean] * len(kept), [whitening(mean)] * len(kept)
         self.covariance_ = regrouped(self.covariance_, kept, np.array(own[0]))
@@ -346,12 +346,12 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
         return found
 
     def _rows(self, X):
-        """Return rows in float64, of length one where that is asked for."""
+        """Return rows in float64, normalized to length one if requested."""
         X = X.astype(np.float64, copy=False)
         return length_one(X) if self.normalize else X
 
     def _score(self, X, away):
-        """Return the score of distances to classes, the last axis of which is rows."""
+        """Return scores from distances to classes; the last axis is rows."""
         if not self.relative:
             return -away
         return lengths((X - self._mean) @ self._background) ** 2 - away**2

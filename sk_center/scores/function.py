@@ -1,4 +1,4 @@
-"""A score of a function."""
+"""A score computed by a function."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FunctionScore(BaseScore):
         self.function = function
 
     def _regroup(self, kept, y, **parts):
-        """Learn nothing: the function knows the classes, or none of them."""
+        """Learn nothing: the function itself determines the classes."""
 
     def _score_classes(self, features):
         scores = np.asarray(self.function(features), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Scores of features and the logits that a linear head makes of them."""
+"""Scores of features and the logits of a linear head."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 __all__ = ["FDBD", "ViM"]
 
-# What is left of logits of a linear head is rounding, also in float32.
+# Residuals of the logits of a linear head are rounding, even in float32.
 LARGEST_ERROR = 1e-3
 SMALLEST = 1e-100
 
 
 class ViM(BaseScore, name="vim"):
-    """Virtual-logit matching: energy minus what the features hold outside of a subspace.
+    """Virtual-logit matching: energy minus the residual of the features.
 
-    The part of the features that the leading principal components do not hold is scaled
-    to the size of the largest logits and counts as the logit of a virtual class [1]_::
+    The part of the features outside of the leading principal components is scaled to the
+    size of the largest logits and counts as the logit of a virtual class [1]_::
 
         logsumexp(logits) - alpha * |residual of (features - origin)|
 
-    This ranks samples as the probability of the virtual class does, by which [1]_ scores.
+    This ranks samples like the probability of the virtual class, the score of [1]_.
     It is the same for every class. The origin is where the logits, which are an
     affine function of the features, come nearest to zero.
 
@@ -39,8 +39,9 @@ class ViM(BaseScore, name="vim"):
     ----------
     n_components : int, default=None
         Dimensions of the subspace. None is 1000 of at least 2048 features and 512 of at
-        least 768, as in the program of the authors of [1]_, and half of fewer, but at most
-        half of the training samples: as many dimensions as samples leave no residual.
+        least 768, as in the program of the authors of [1]_, and half of fewer features, but
+        at most half the number of training samples: as many dimensions as samples leave no
+        residual.
 
     Attributes
     ----------
@@ -48,7 +49,7 @@ class ViM(BaseScore, name="vim"):
         The origin.
 
     residual_space_ : ndarray of shape (n_features, n_features - n_components)
-        Orthonormal basis of what the subspace does not hold.
+        Orthonormal basis of the complement of the subspace.
 
     alpha_ : float
         Mean largest logit over mean residual, over the training samples.
@@ -66,7 +67,7 @@ class ViM(BaseScore, name="vim"):
     --------
     Energy : Without the residual.
     FDBD : Distances to decision boundaries.
-    Mahalanobis : Weighs all directions, without logits.
+    Mahalanobis : Uses all directions, without logits.
 
     References
     ----------
@@ -135,9 +136,9 @@ class ViM(BaseScore, name="vim"):
 class FDBD(BaseScore, name="fdbd"):
     """Distances to the decision boundaries, relative to that from the mean of the features.
 
-    The mean over all other classes c of the distance of a sample z, of which f is the
-    largest logit, to the boundary between f and c, divided by that to the mean of the
-    training features [1]_, the same for every class::
+    The mean over all other classes c of the distance of a sample z with the largest logit f
+    to the boundary between f and c, divided by its distance to the mean of the training
+    features [1]_, the same for every class::
 
         mean_c((logit_f - logit_c) / |w_f - w_c|) / |z - mean|
 
@@ -149,7 +150,7 @@ class FDBD(BaseScore, name="fdbd"):
         Mean of the training features.
 
     gaps_ : ndarray of shape (n_classes, n_classes)
-        ``|w_f - w_c|``; infinite where the weights of two classes are the same.
+        ``|w_f - w_c|``; infinite if the weights of two classes are equal.
 
     classes_ : ndarray of shape (n_classes,)
         Class labels.
@@ -162,7 +163,7 @@ class FDBD(BaseScore, name="fdbd"):
 
     See Also
     --------
-    ViM : What the features hold that logits do not see.
+    ViM : Uses the part of the features that logits ignore.
     MaxLogit : The largest logit.
 
     References
@@ -228,8 +229,8 @@ def linear_head(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Return weights and bias of the affine map nearest to the logits, and its error.
 
-    The error is the root mean square of what is left, relative to that of the logits less
-    their mean.
+    The error is the root mean square of the residuals, relative to that of the centered
+    logits.
     """
     center, level = (part.mean(axis=0, dtype=np.float64) for part in (features, logits))
     deviations, targets = features - center, logits - level

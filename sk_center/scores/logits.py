@@ -13,15 +13,15 @@ from sk_center.scores.rows import regrouped
 
 __all__ = ["GEN", "Energy", "LogOdds", "MaxLogit", "MaxSoftmax"]
 
-# Probabilities have no fewer odds than this against or for them.
+# Bound of the odds for and against a class.
 LEAST = 1e-12
 
 
 class ScoreOfProbabilities(BaseScore):
     """Base class of scores of the probability of each class.
 
-    Where classes were added, the score of a class looks at the probabilities of those that
-    came no later than itself, as if the others were not there: it stays what it was.
+    After classes were added, the score of a class uses only the probabilities of classes
+    that were not added later, so that it does not change.
     """
 
     needs = ("probabilities",)
@@ -37,7 +37,7 @@ class ScoreOfProbabilities(BaseScore):
 
     @property
     def _rivals(self):
-        """Which classes, by row, count in the score of others, by column; None if all."""
+        """Classes (rows) that count in the scores of others (columns); None if all."""
         rounds = getattr(self, "_rounds", np.zeros(1))
         if rounds.min() == rounds.max():
             return None
@@ -47,7 +47,7 @@ class ScoreOfProbabilities(BaseScore):
 class MaxSoftmax(ScoreOfProbabilities, name="max_softmax"):
     """The probability of each class, as the classifier gives it.
 
-    The largest of them is the maximum softmax probability [1]_, the field's baseline.
+    The largest of them is the maximum softmax probability [1]_, the common baseline.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class MaxSoftmax(ScoreOfProbabilities, name="max_softmax"):
     See Also
     --------
     LogOdds : The same order of samples, on a scale that can be added to others.
-    MaxLogit : Before the softmax divides the size of the features away.
+    MaxLogit : Before the softmax removes the size of the features.
     Energy : All logits together.
 
     References
@@ -99,7 +99,7 @@ class MaxLogit(BaseScore, name="max_logit"):
     """The logit of each class.
 
     The largest of them is the maximum logit score [1]_, which keeps the size of the
-    features that the softmax divides away.
+    features that the softmax removes.
 
     Attributes
     ----------
@@ -150,8 +150,9 @@ class MaxLogit(BaseScore, name="max_logit"):
 class LogOdds(ScoreOfProbabilities, name="log_odds"):
     """The logarithm of the odds of each class, ``log(p_k / (1 - p_k))``.
 
-    They rank samples as the probabilities do, but do not end at one: where those of most
-    samples are close to it, these still tell them apart, and may be added to other scores.
+    They rank samples as the probabilities do, but are not bounded by one: if the
+    probabilities of most samples are close to it, the odds still differ, and can be added
+    to other scores.
 
     Attributes
     ----------
@@ -171,8 +172,8 @@ class LogOdds(ScoreOfProbabilities, name="log_odds"):
 
     Notes
     -----
-    Odds are at most 1e12 to one. Those of the largest probability are against the sum of
-    the others, so that it may be one but for rounding.
+    Odds are at most 1e12 to one. Those of the largest probability use the sum of the
+    others, so that they are exact even if rounding makes it one.
 
     Examples
     --------
@@ -210,8 +211,8 @@ class Energy(BaseScore, name="energy"):
     Parameters
     ----------
     temperature : float, default=1.0
-        Larger gives the smaller logits more of a say; towards 0 the score is the largest
-        logit.
+        A larger temperature gives smaller logits more weight; towards 0 the score is the
+        largest logit.
 
     Attributes
     ----------
@@ -227,7 +228,7 @@ class Energy(BaseScore, name="energy"):
     See Also
     --------
     MaxLogit : The largest logit alone.
-    ViM : The energy, less what the features hold that logits do not see.
+    ViM : The energy minus the part of the features that logits ignore.
 
     References
     ----------
@@ -267,7 +268,7 @@ class GEN(BaseScore, name="gen"):
     """Minus the generalized entropy of the largest probabilities, the same for every class.
 
     ``-sum_k(p_k^gamma (1 - p_k)^gamma)`` over the ``n_top`` largest probabilities [1]_. A
-    small gamma looks at small probabilities, too: how they differ from zero.
+    small gamma gives small probabilities more weight.
 
     Parameters
     ----------
@@ -275,7 +276,7 @@ class GEN(BaseScore, name="gen"):
         Exponent, between 0 and 1.
 
     n_top : int, default=100
-        How many of the largest probabilities count, at most all.
+        Number of the largest probabilities that count, at most all.
 
     Attributes
     ----------
@@ -320,7 +321,7 @@ class GEN(BaseScore, name="gen"):
 
     def _score_classes(self, probabilities):
         P = probabilities.astype(np.float64, copy=False)
-        # Not one less the largest, of which rounding leaves nothing.
+        # Not one minus the largest, which rounding may make zero.
         others = sums_of_others(P)
         if self.n_top < P.shape[1]:
             top = np.argpartition(-P, self.n_top - 1, axis=1)[:, : self.n_top]
@@ -338,7 +339,7 @@ class GEN(BaseScore, name="gen"):
 
 
 def sums_of_others(P):
-    """Return the sum of the other probabilities of each, exact for the largest too."""
+    """Return for each probability the sum of the others, exact for the largest too."""
     others = P.sum(axis=1, keepdims=True) - P
     rows, top = np.arange(len(P)), P.argmax(axis=1)
     rest = P.copy()
@@ -348,10 +349,10 @@ def sums_of_others(P):
 
 
 def sums_of_others_to_onnx(P, n_classes):
-    """Return what ``sums_of_others`` does, as a value of a graph."""
+    """Return ``sums_of_others`` as a value of a graph."""
     total = P.reduce("Sum", 1, keepdims=True)
     largest = P.reduce("Max", 1, keepdims=True)
-    # Sums of all but one, so that rounding of the largest leaves the others.
+    # Sums of all but one, so that rounding of the largest does not affect the others.
     others = P @ (1.0 - np.eye(n_classes))
     return P.graph.where(largest > P, total - P, others)
 

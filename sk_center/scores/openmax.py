@@ -24,7 +24,7 @@ TINY = np.finfo(np.float64).tiny
 
 
 class OpenMax(BaseScore, name="openmax"):
-    """Probabilities of the known classes after a share of each logit went to "unknown".
+    """Probabilities of the known classes beside an unknown class.
 
     A Weibull distribution is fitted to the largest distances of the training samples of
     each class to the mean of their logits. A sample as far out as those loses a share of
@@ -40,17 +40,17 @@ class OpenMax(BaseScore, name="openmax"):
     ----------
     tail_size : int, default=20
         Number of the largest distances of a class that the Weibull distribution is fitted
-        to, all where a class has fewer. Larger lets nearer samples lose something, too.
+        to, all if a class has fewer. With a larger tail nearer samples lose a share, too.
 
     alpha : int, default=None
-        How many of the largest logits are revised; None is all of them. Fewer leave more
-        to the known classes.
+        Number of the largest logits that are revised; None is all of them. A smaller number
+        leaves more to the known classes.
 
     Attributes
     ----------
     means_ : ndarray of shape (n_classes, n_classes)
-        Mean logits of the training samples of each class that its logit is largest for,
-        of all of them where that is none.
+        Mean logits of the training samples of each class that are classified correctly, or
+        of all of them if there are none.
 
     tail_shapes_, tail_scales_ : ndarray of shape (n_classes,)
         Shape and scale of the Weibull distribution of the large distances of each class,
@@ -72,8 +72,8 @@ class OpenMax(BaseScore, name="openmax"):
 
     Notes
     -----
-    It is no score for networks trained with center loss: nearly every test sample lies
-    beyond the largest training distances that the Weibull tails are fitted to.
+    It is unsuitable for networks trained with center loss: almost every test sample lies
+    beyond the largest training distances to which the Weibull tails are fitted.
 
     Two things differ from the program of the authors of [1]_. Its distance by default is
     a 200th of the Euclidean one plus the cosine distance. And it fits the Weibull
@@ -158,8 +158,8 @@ class OpenMax(BaseScore, name="openmax"):
 def fit_weibull(tail: NDArray[np.float64]) -> tuple[float, float]:
     """Return shape and scale of the Weibull distribution of non-negative distances.
 
-    It is that of the greatest likelihood with its location at zero; for distances that do
-    not vary, one that rises at them as a step does.
+    It maximizes the likelihood with the location at zero; for constant distances it is a
+    step there.
     """
     scale = tail.max()
     if not tail.min() > 0 or tail.min() > (1 - 1e-6) * scale:

@@ -1,4 +1,4 @@
-"""What scores are computed from: checked arrays by name."""
+"""Inputs of scores: checked arrays by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_array, check_consistent_length
 
 from sk_center._utils.samples import as_array, check_values, holds_inputs
 
-# Those that are vectors of any width, in which distances and densities are measured.
+# Parts of any width, in which distances and densities are measured.
 SPACES = ("features", "inputs", "raw_inputs")
 PARTS = (*SPACES, "logits", "probabilities")
 # Beyond it sums of squares overflow.
@@ -58,7 +58,7 @@ def check_sizes(parts: dict[str, Any]) -> None:
         if not values.size:
             continue
         top, bottom = np.fmax.reduce(values, axis=None), np.fmin.reduce(values, axis=None)
-        largest = max(float(top), -float(bottom))  # NaN only where all values are
+        largest = max(float(top), -float(bottom))  # NaN only if all values are
         if largest > LARGEST:
             raise ValueError(
                 f"X must be at most {LARGEST:g} in size, so that squares stay finite; got "
@@ -67,7 +67,7 @@ def check_sizes(parts: dict[str, Any]) -> None:
 
 
 def _checked(score, X, what):
-    """Return one part as an array of floats, or a CSR matrix where the score takes it."""
+    """Return one part as an array of floats, or a CSR matrix if the score takes it."""
     if issparse(X) and not score.accepts_sparse:
         raise ValueError(
             f"{what} is sparse, and {type(score).__name__} takes dense arrays only: put "
@@ -84,7 +84,7 @@ def _checked(score, X, what):
 
 
 def _numbers(X, what):
-    """Return X in a form that numpy reads as numbers, or say that it holds none."""
+    """Return X in a form that numpy reads as numbers, or raise ValueError."""
     check_values(X, what)
     X = as_array(X)
     if issparse(X) or hasattr(X, "dtypes"):  # a frame, of columns of any kind

@@ -37,7 +37,7 @@ class PerClass(BaseScore):
         :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=True``.
 
     space : {"features", "inputs", "raw_inputs"}, default="features"
-        The part that the estimators get.
+        The part to which the estimators are fitted.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class PerClass(BaseScore):
 
     See Also
     --------
-    InputDensity : Mixtures that suit few samples, of the inputs.
+    InputDensity : Mixtures of the inputs that suit few samples.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class PerClass(BaseScore):
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The part that the estimators get."""
+        """The part to which the estimators are fitted."""
         return (self.space,)
 
     def _fit(self, y, **parts):

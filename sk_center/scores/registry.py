@@ -1,4 +1,4 @@
-"""Scores by name, and of what a user may give for one."""
+"""Scores by name, and from other values of ``conformity_score``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["SCORES", "make_score"]
 
 
 def make_score(given: Any) -> BaseScore:
-    """Return a score that is not fitted, of a name, score, estimator or callable."""
+    """Return an unfitted score from a name, score, estimator or callable."""
     if isinstance(given, BaseScore):
         return clone(given)
     if isinstance(given, str) and given in SCORES:

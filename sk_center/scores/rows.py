@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
-# So many numbers are in hand at once, 2 MB.
+# Numbers that are computed at once, 2 MB.
 BLOCK = 2**18
 
 
 def blocks(n_rows: int, width: int, size: int = BLOCK) -> Iterator[slice]:
-    """Yield slices of rows, so that a block of rows of some width has so many numbers."""
+    """Yield slices of rows, so that a block of rows has at most ``size`` numbers."""
     step = max(size // max(width, 1), 1)
     for start in range(0, max(n_rows, 1), step):
         yield slice(start, min(start + step, n_rows))
@@ -38,7 +38,7 @@ def lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 def length_one(rows: Any) -> Any:
-    """Return rows brought to length one, but for those of zeros."""
+    """Return rows of length one, except rows of zeros."""
     if issparse(rows):
         length = np.sqrt(rows.multiply(rows).sum(axis=1))
         length = np.asarray(length, dtype=rows.dtype).ravel()
@@ -56,10 +56,10 @@ def length_one(rows: Any) -> Any:
 
 
 def numeric_columns(X: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """Return which columns have more than two values, all where fewer than three have.
+    """Return which columns have more than two values, all if fewer than three have.
 
-    Columns of two values are mostly categories in one-hot code. A category that is rare in
-    a class is no reason to think that a sample is of none.
+    Columns of two values are mostly one-hot categories. A category that is rare in a class
+    does not indicate an outsider.
     """
     with np.errstate(invalid="ignore"):
         least, most = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
@@ -73,7 +73,7 @@ def numeric_columns(X: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
 def regrouped(
     values: NDArray[Any], kept: NDArray[np.intp], new: NDArray[Any]
 ) -> NDArray[Any]:
-    """Return what there is for each class where classes come and go.
+    """Return the values of each class after classes were added or removed.
 
     ``kept`` has for each class its former index, or -1 for a new one, whose value is that
     at its own index in ``new``.
@@ -84,7 +84,7 @@ def regrouped(
 
 
 def present_index(kept: NDArray[np.intp], n_former: int) -> NDArray[np.intp]:
-    """Return the present index of each former class, -1 for one that is gone."""
+    """Return the present index of each former class, -1 if it was removed."""
     found = np.full(n_former, -1)
     found[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
     return found
@@ -98,7 +98,7 @@ def class_means(
 ) -> NDArray[np.float64]:
     """Return the mean of each class in float64, NaN for a class without samples.
 
-    ``prepare`` maps rows first.
+    ``prepare`` is applied to rows first.
     """
     sums = np.zeros((n_classes, X.shape[1]))
     for rows in blocks(X.shape[0], X.shape[1]):

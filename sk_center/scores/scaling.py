@@ -1,4 +1,4 @@
-"""Linear maps that bring columns to scales at which distances tell more."""
+"""Linear maps of columns that make distances more informative."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sk_center.scores.covariance import covariance_of, whitening
 from sk_center.scores.rows import blocks, class_means, numeric_columns
 
 SCALES = ("standard", "numeric", "discriminant", "whiten")
-# Columns count no less than by this, and spread within classes no less than this share.
+# Lower bounds of the weight of a column, and of its spread within classes.
 LEAST_SHARE = 0.02
 
 
 def scaling_of(
     X: NDArray[np.floating[Any]], y: NDArray[np.intp], n_classes: int, how: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what is subtracted from columns, and what they are multiplied by.
+    """Return the offsets that are subtracted from columns, and their factors.
 
-    The second is one factor a column, or for ``"whiten"`` a matrix.
+    There is one factor per column, or a matrix for ``"whiten"``.
     """
     means, shift = class_means(X, y, n_classes), class_means(X, y * 0, 1)[0]
     total, within = _spreads(X, y, shift[None], y * 0), _spreads(X, y, means, y)
-    # A column that is constant but for rounding has no scale.
+    # A column that is constant up to rounding has no scale.
     varies = total > 1e-10 * np.abs(X).max(axis=0)
     total = np.where(varies, total, 1)
     if how == "standard":
