@@ -134,6 +134,14 @@ def test_conv_net_first_block_is_the_formula():
     assert_allclose(network(X).detach(), expected.detach(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("size", "n_convolutions"), [(28, 5), (8, 3), (2, 3), (64, 5)])
+def test_conv_net_is_deeper_where_places_are_left(size, n_convolutions):
+    """Check that later blocks have two convolutions, but not on maps under 3 x 3."""
+    network = ConvNet((1, size, size), channels=(2, 2, 2))
+    found = [m for m in network if isinstance(m, nn.Conv2d)]
+    assert len(found) == n_convolutions
+
+
 def test_function_is_called():
     """Check that a function as module has no parameters and is only called."""
     module = Function(lambda X: 2 * X)
@@ -343,6 +351,12 @@ def test_images_are_shifted_by_default(shape, shift):
     assert isinstance(augment, RandomAffine)
     assert augment.ranges == {"shift": shift, "rotation": 0, "scale": 0, "shear": 0}
     assert isinstance(ConvNet(shape, channels=(2,), augment=None)[0], nn.BatchNorm2d)
+    assert ConvNet(shape, channels=(2,), augment="affine")[0].module.ranges == {
+        "shift": shift,
+        "rotation": 15,
+        "scale": 0.15,
+        "shear": 0.15,
+    }
     with pytest.raises(ValueError, match=r"augment must be 'shift', .*; got 'flip'"):
         ConvNet(shape, augment="flip")
 
