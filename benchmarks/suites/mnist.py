@@ -13,16 +13,17 @@ FAMILIES = {"ARPL/Vaze": ARPL, "Neal": NEAL}
 
 
 def jobs(args):
-    """Return the jobs: both families of splits."""
-    budget = images(15, shift=2, rotation=15, scale=0.15, shear=0.15)
+    """Return the jobs: both families of splits, by the default and by more changes."""
+    budgets = {"": images(15), ", affine": images(15, augment="affine")}
     return [
         Job(
-            Split(f"MNIST, {family} splits", str(i), "mnist", unknown, i),
+            Split(f"MNIST, {family} splits{name}", str(i), "mnist", unknown, i),
             seed,
             recipe,
             scores_for(recipe, images=True),
             budget=budget,
         )
+        for name, budget in budgets.items()
         for family, unknown_sets in FAMILIES.items()
         for i, unknown in enumerate(unknown_sets[: args.draws])
         for seed in range(args.seeds or 1)

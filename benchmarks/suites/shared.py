@@ -2,7 +2,6 @@
 
 from benchmarks.detectors import CONFIDENCE, FIVE_LINES, OF_FEATURES, PYOD
 from benchmarks.recipes import NETWORKS
-from sk_center.networks import RandomAffine
 
 # Every network is judged by these.
 SCORES = (
@@ -41,7 +40,7 @@ def rivals_and_pyod(recipe):
     return (*rivals(recipe), *PYOD)
 
 
-def images(max_epochs, **augment):
-    """Return what is set for images: epochs, and random changes other than the default."""
-    changes = (("module__augment", RandomAffine(**augment)),) if augment else ()
+def images(max_epochs, **params):
+    """Return what is set for images: epochs, and parameters of the default network."""
+    changes = ((f"module__{name}", value) for name, value in params.items())
     return (("max_epochs", max_epochs), *changes)
