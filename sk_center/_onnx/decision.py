@@ -31,7 +31,7 @@ def judge(open_set, outputs, rounding=0.0):
         known = open_set.calibration_.scores_
         raised = rounding * np.abs(known[np.isfinite(known)]).max(initial=0.0)
         compared, own_compared = (x.astype(np.float64) + raised for x in (every, score))
-    groups = open_set.groups_
+    groups, predicted = open_set.groups_, index
     if open_set.guarantee == "class" or open_set._has_added_classes:
         evidence = evidence_of(open_set, compared)
         p = p_values(open_set.calibration_, evidence, groups)
@@ -65,7 +65,24 @@ def judge(open_set, outputs, rounding=0.0):
     if open_set.guarantee != "class":
         by_class = p_values(open_set.class_calibration_, compared, classes)
     part, least = open_set._set_rule
-    if part == "p_values":
+    if open_set._has_added_classes:
+        # The former classes have the set that they had, if they accept the sample.
+        lowest = np.array(-np.inf, every.dtype)
+        ranking = graph.where(groups == 0, every, lowest).argmax()
+        first = graph.where(former, predicted, graph.op("Unsqueeze", ranking, column))
+        accepts = graph.where(groups == 0, accepted.astype(np.float32), np.float32(0))
+        accepts = accepts.reduce("Max", 1, keepdims=True) > 0.5
+        values = outputs
+        if part == "probabilities":
+            values = outputs[part]
+            mass = graph.where(groups == 0, values, np.array(0, values.dtype))
+            mass = mass.reduce("Sum", 1, keepdims=True)
+            values = {part: values / graph.where(mass > 0, mass, np.array(1, mass.dtype))}
+        joins = supported(part, least, values, compared, first, rounding)
+        joins = joins | graph.op("Equal", first, classes, dtype=bool)
+        margin = margins_of(compared.astype(np.float64), index, rounding) >= least
+        compatible = (joins & accepts & (groups == 0)) | (margin & (groups > 0))
+    elif part == "p_values":
         compatible = by_class > least
     else:
         compatible = supported(part, least, outputs, compared, index, rounding)
@@ -119,11 +136,16 @@ def supported(part, thresholds, outputs, scores, index, rounding):
         lower = ROUNDING * (1 + np.abs(finite)) if values.dtype == np.float32 else 0.0
         thresholds = thresholds - lower
     else:
-        values = values.astype(np.float64)
-        support = values - graph.op("GatherElements", values, index, axis=1)
-        if rounding or (part == "logits" and outputs[part].dtype == np.float32):
-            size = values.abs().reduce("Max", 1, keepdims=True)
-            support = support + size * ROUNDING
-        # Infinite scores have no difference.
-        support = graph.where(support.isnan(), 0.0, support)
+        single = part == "logits" and outputs[part].dtype == np.float32
+        support = margins_of(values.astype(np.float64), index, rounding or single)
     return support >= graph.op("Gather", thresholds, index)
+
+
+def margins_of(values, index, rounded):
+    """Return how far values are above that of one class, and what rounding may take."""
+    graph = values.graph
+    margins = values - graph.op("GatherElements", values, index, axis=1)
+    if rounded:
+        margins = margins + values.abs().reduce("Max", 1, keepdims=True) * ROUNDING
+    # Infinite scores have no difference.
+    return graph.where(margins.isnan(), 0.0, margins)

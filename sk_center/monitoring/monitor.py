@@ -427,7 +427,7 @@ def check_held_out(model: Any) -> None:
         cause = f"cv={model.cv!r} scored the calibration samples by models of other folds"
     elif model.guarantee == "class":
         cause = "guarantee='class' scores the calibration samples for their own class"
-    elif model._set_rule[0] == "p_values":
+    elif model._has_added_classes or model._set_rule[0] == "p_values":
         cause = "classes were added after calibration"
     if cause:
         raise ValueError(

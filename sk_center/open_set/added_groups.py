@@ -12,8 +12,9 @@ from sk_center._utils.user_warning import warn_user
 from sk_center.calibration import ConformalCalibration, WeibullCalibration
 from sk_center.calibration.groups import rates_of_groups
 from sk_center.calibration.tails import conformal_with_tails
-from sk_center.open_set.decision import FORMER, evidence_of
+from sk_center.open_set.decision import FORMER, decide_between, evidence_of
 from sk_center.open_set.fitting import calibration_of
+from sk_center.open_set.sets import margin_threshold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,17 @@ def compared_with_former(
     by_class = evidence_of(found.by_class, model.calibration_, groups, against)
     scores = np.where(against, by_class, -np.inf).max(axis=1)
     return replace(found, predicted=found.y, scores=scores, by_class=by_class)
+
+
+def margin_of_added(model: Any, found: Calibrated, rate: float) -> float:
+    """Return the threshold of added classes in prediction sets, by their samples."""
+    rule = model.calibration_, model.groups_, model.thresholds_, model._against_former
+    _, rejected, index = decide_between(found.by_class, found.predicted, *rule)
+    label = found.by_class[np.arange(len(index)), index]
+    margins = found.own - label - found.tolerance(found.own) - found.tolerance(label)
+    margins = np.where(index == found.y, np.inf, np.nan_to_num(margins, nan=0.0))
+    rate = rate if model.error_rate is None else model.error_rate
+    return margin_threshold(margins, ~rejected, float(rate), model.confidence)
 
 
 def add_groups(

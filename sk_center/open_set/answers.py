@@ -18,7 +18,7 @@ from sk_center.open_set.decision import (
 )
 from sk_center.open_set.explanation import explain
 from sk_center.open_set.scoring import blocks_of, score_outputs
-from sk_center.open_set.sets import parts_needed, sets_of, support_of
+from sk_center.open_set.sets import parts_needed, sets_of, sets_with_added, support_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -409,8 +409,8 @@ class AnswersMixin:
     def _set_rule(self):
         """The part that decides which classes are in a set, and thresholds by class.
 
-        After classes were added, and under the guarantee "class", their p-values decide:
-        the former thresholds were set without samples that are predicted as added classes.
+        Under the guarantee "class", or after classes were added under "predicted", their
+        p-values decide.
         """
         if self.guarantee == "class":
             return "p_values", self.thresholds_
@@ -469,25 +469,28 @@ class AnswersMixin:
             groups = self.groups_ if by_class else np.arange(len(self.classes_))
             found["p_values"] = p_values = self.class_calibration_.p_values(every, groups)
         if self._has_added_classes:
-            rule = self.calibration_, self.groups_, self.thresholds_, self._against_former
-            p_known, rejected, index = decide_between(every, index, *rule)
-        elif by_class:
-            p_known, rejected, index = decide_by_class(
-                p_values, every, index, self.thresholds_
+            rule, predicted = (self.calibration_, self.groups_), index
+            p_known, rejected, index = decide_between(
+                every, index, *rule, self.thresholds_, self._against_former
             )
+        elif by_class:
+            rule = p_values, every, index, self.thresholds_
+            p_known, rejected, index = decide_by_class(*rule)
         else:
             p_known, rejected = decide(scores, index, self.calibration_, self.groups_)
         found.update(index=index, p_known=p_known, rejected=rejected)
         if "sets" in wanted:
-            part, thresholds = self._set_rule
-            if part == "p_values":  # strictly above the threshold
-                support, thresholds = p_values, np.nextafter(thresholds, 1)
-            else:
-                support = support_of(
-                    part, every if part == "scores" else outputs[part], index
+            part, least = self._set_rule
+            values = every if part == "scores" else outputs.get(part)
+            if self._has_added_classes:
+                found["sets"] = sets_with_added(
+                    *(part, values, every, least, predicted, index, rejected), *rule
                 )
-                thresholds = thresholds[index, None]
-            found["sets"] = sets_of(support, thresholds, index, rejected)
+            elif part == "p_values":  # above the threshold, and not at it
+                found["sets"] = sets_of(p_values, np.nextafter(least, 1), index, rejected)
+            else:
+                support = support_of(part, values, index)
+                found["sets"] = sets_of(support, least[index, None], index, rejected)
         if "features" in wanted:
             found["features"] = outputs["features"]
         return found

@@ -46,7 +46,7 @@ These hold then, if the score of a former class stays as it was:
 
     An accepted sample gets the accepting class of the largest score, whatever the
     estimator predicts. Nothing bounds how many outsiders are accepted by the added classes
-    beside those that the former ones accept.
+    beside those that the former ones accept. Prediction sets: see ``sets.py``.
 
 Removing a class takes its center, samples, density and calibration group away. Under
 "marginal" the first group and its threshold stay as they are, since they do not tell
@@ -65,7 +65,11 @@ from sk_center._utils.labels import shortened
 from sk_center._utils.state import bare_copy
 from sk_center._utils.user_warning import warn_user
 from sk_center.calibration.groups import rates_of_groups
-from sk_center.open_set.added_groups import add_groups, compared_with_former
+from sk_center.open_set.added_groups import (
+    add_groups,
+    compared_with_former,
+    margin_of_added,
+)
 from sk_center.open_set.changing_estimators import with_classes
 from sk_center.open_set.decision import all_answers
 from sk_center.open_set.fitted_part import calibrate, joined
@@ -158,9 +162,12 @@ class ChangingMixin:
         rejected than before, and fewest where few samples set the threshold.
         Under "predicted" each added class is a further group.
 
-        Prediction sets then hold the classes whose p-value is above the rate, which are
-        more than before, and with ``ambiguous`` a label more samples are withheld, until
-        :meth:`recalibrate` tells classes apart by the classifier again.
+        Where the former classes accept a sample, they have the prediction set that they
+        had: a former known sample is rejected, or has a set without its class, no more
+        often than before. An added class joins the set where its score is not much less
+        than that of the label, by the calibration samples of the added classes. Under
+        "predicted" and "class" the classes whose p-value is above the rate make the set,
+        which are more.
 
         Examples
         --------
@@ -311,13 +318,16 @@ def grown(model: Any, X: Any, y: Any) -> Any:
         if test is not None and len(test):
             part = found.estimator_, found.score_, rows_of(X, test), index[test]
             parts.append(calibrate(*part, everything, classes, compare_all=True))
-    calibrated = joined(parts, len(classes))
+    compared = calibrated = joined(parts, len(classes))
     if model.guarantee == "marginal":
-        calibrated = compared_with_former(found, calibrated, kept)
-    add_groups(found, calibrated, kept, rates, needed)
+        compared = compared_with_former(found, calibrated, kept)
+    add_groups(found, compared, kept, rates, needed)
     set_class_thresholds(found)
-    found._set_thresholds = np.where(kept < 0, np.nan, model._set_thresholds[kept])
-    extend_report(found, calibrated, kept, rates)
+    threshold = np.nan
+    if model.guarantee == "marginal":
+        threshold = margin_of_added(found, calibrated, rates[kept < 0].max())
+    found._set_thresholds = np.where(kept < 0, threshold, model._set_thresholds[kept])
+    extend_report(found, compared, kept, rates)
     return found
 
 

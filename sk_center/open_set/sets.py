@@ -3,8 +3,12 @@
 The support of a class that is not predicted is the logarithm of its probability, else the
 difference of its logit, or its score, from that of the predicted class.
 Calibration samples whose class is the predicted one have infinite support, since the label
-is in every set. Under the guarantee "class", or after classes were added, the p-value of
-each class replaces support.
+is in every set. Under the guarantee "class", or after classes were added under "predicted",
+the p-value of each class replaces support.
+
+Where former and added classes are two groups, the former ones have the set that they had,
+if they accept the sample. An added class joins it where its score is not much less than
+that of the label.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sk_center.calibration.base import BaseCalibration
     from sk_center.scores import BaseScore
 
 SET_PARTS = ("probabilities", "logits", "scores", "p_values")
@@ -106,3 +111,49 @@ def sets_of(
     sets[np.arange(len(index)), index] = True
     sets[rejected] = False
     return sets
+
+
+def sets_with_added(
+    part: str,
+    values: NDArray[Any],
+    scores: NDArray[Any],
+    thresholds: NDArray[np.float64],
+    predicted: NDArray[np.intp],
+    index: NDArray[np.intp],
+    rejected: NDArray[np.bool_],
+    calibration: BaseCalibration,
+    groups: NDArray[np.intp],
+) -> NDArray[np.bool_]:
+    """Return the prediction sets where former and added classes are two groups."""
+    rows, former = np.arange(len(index)), groups == 0
+    # The class among the former ones alone, and whether these accept the sample.
+    first = np.where(former, scores, -np.inf).argmax(axis=1)
+    first = np.where(former[predicted], predicted, first)
+    p_former = calibration.p_values(scores[rows, first], np.zeros(1, dtype=np.intp))
+    accepts = p_former > calibration.thresholds_[0]
+    if part == "probabilities":
+        total = np.where(former, values, 0).sum(axis=1, keepdims=True)
+        values = values / np.where(total > 0, total, 1)
+    support = support_of(part, values, first) >= thresholds[first, None]
+    support[rows, first] = True
+    margin = support_of("scores", scores, index) >= thresholds
+    joins = np.where(former, support & accepts[:, None], margin)
+    return sets_of(joins, np.ones(1), index, rejected)
+
+
+def margin_threshold(
+    margins: NDArray[np.float64],
+    accepted: NDArray[np.bool_],
+    rate: float,
+    confidence: float | None,
+) -> float:
+    """Return how much less an added class may score than the label to be in the set.
+
+    Where the samples are too few for the rate, the lowest of them tells.
+    """
+    groups = np.zeros(len(margins), dtype=np.intp)
+    rule = margins, accepted, groups, np.array([rate]), confidence
+    (threshold,) = support_thresholds(*rule)
+    if rate and np.isneginf(threshold):
+        return float(margins[accepted].min(initial=np.inf))
+    return float(threshold)

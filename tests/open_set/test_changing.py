@@ -127,6 +127,34 @@ def test_held_out_samples_calibrate_an_added_class():
     assert model.calibration_report_.rate_kept[3:].max() <= 0.2
 
 
+@pytest.mark.filterwarnings("ignore:The added classes")
+@pytest.mark.parametrize("estimator", [NearestCentroid(), net()], ids=["nc", "net"])
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_former_prediction_sets_stay(estimator, n):
+    """Check that classes join the set of a former known sample, and none leaves it."""
+    model = fitted(estimator, n=300, error_rate=0.02)
+    X, _ = sample(np.repeat([0, 1, 2], 300), 1)
+    before, known = model.predict_set(X), ~model.is_outlier(X)
+    model.add_classes(*sample(np.repeat([3, 4], n), 2))
+    after = model.predict_set(X)
+    assert not (before & ~after[:, :3]).any()
+    sizes = after.sum(axis=1)
+    assert (sizes[known] >= 1).all()
+    assert (sizes == 1).mean() > 0.5
+
+
+def test_added_class_joins_sets_by_its_own_samples():
+    """Check that accepted samples of added classes seldom have sets without their class."""
+    missed = []
+    for seed in range(60):
+        model = fitted(seed=seed, error_rate=0.1, cv=0.5)
+        model.add_classes(*sample(np.repeat([3, 4], 16), 1000 + seed))
+        X, y = sample(np.repeat([3, 4], 60), 3000 + seed)
+        lacks = ~model.predict_set(X)[np.arange(len(y)), y]
+        missed.append((lacks & ~model.is_outlier(X)).mean())
+    assert np.mean(missed) <= 0.1 + 3 * np.std(missed) / np.sqrt(len(missed))
+
+
 def test_marginal_decision_between_groups():
     """Check the decision between former and added classes, one sample at a time."""
     model = fitted(cv=0.5, false_rejection_rate=0.1)
