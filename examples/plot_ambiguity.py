@@ -1,20 +1,20 @@
 """
-Withholding what is ambiguous
+Withholding ambiguous samples
 =============================
 
-A sample may be of a known class and still not be clear: a digit between a 3 and an 8. To
-reject it would be wrong, for it is no outsider. :class:`~sk_center.OpenSetClassifier` gives
-such samples a label of their own, beside the one of outsiders, and bounds the rate of
+A sample may be of a known class and still be ambiguous: a digit between a 3 and an 8. To
+reject it would be wrong, since it is not an outsider. :class:`~sk_center.OpenSetClassifier`
+gives such samples a label of their own, beside the one of outsiders, and bounds the rate of
 wrong answers. Where errors and withheld answers have a price, Chow's rule sets the
 threshold.
 """
 
 # %%
-# Two answers instead of a class
-# ------------------------------
+# Rejected and withheld samples
+# -----------------------------
 #
-# Eight digits are known, seen at a quarter of the resolution so that some are hard to tell
-# apart; the other two come as outsiders. A prediction set holds the classes that an
+# Eight digits are known, at a quarter of the resolution so that some are hard to
+# distinguish; the other two are outsiders. A prediction set holds the classes that an
 # accepted sample may be of. With ``ambiguous`` a label, samples of several classes are
 # withheld. A known sample gets a wrong class with probability at most ``error_rate``, and
 # is rejected with probability at most ``false_rejection_rate``.
@@ -58,8 +58,8 @@ for name, samples, truth in (
     print(f"{name}:", *(f"{100 * s.mean():.1f} % {k}" for k, s in shares.items()), sep="  ")
 
 # %%
-# A withheld sample comes with its prediction set, which is short: the question for a person
-# is which of two or three digits it is.
+# A withheld sample has a short prediction set: a person has to choose among two or three
+# digits.
 
 withheld = np.flatnonzero(model.predict(X_test) == -2)[:10]
 sets = model.predict_set(X_test[withheld])
@@ -71,17 +71,17 @@ for ax, sample, chosen in zip(axes, X_test[withheld], sets):
 plt.show()
 
 # %%
-# What withholding brings
-# -----------------------
+# Risk and coverage
+# -----------------
 #
 # The fewer answers are given, the fewer of them are wrong. The curve withholds the accepted
-# samples of the smallest probability first; its area, AURC, is small where errors are few
-# and the probability knows which answers they are.
+# samples of the smallest probability first; its area, AURC, is small if errors are few and
+# have small probabilities.
 #
-# An error costs 1, and a withheld answer a part of that, for somebody has to look. Chow's
-# rule withholds a sample where its error is more probable than that: where the largest
-# probability is below 1 - cost. It needs probabilities that can be trusted, and
-# guarantees nothing; the label of ambiguous samples guarantees its rate without trust.
+# An error costs 1, and a withheld answer a part of that, for the inspection. Chow's rule
+# withholds a sample if its error is more probable than that: where the largest
+# probability is below 1 - cost. It needs calibrated probabilities, and guarantees nothing;
+# the label of ambiguous samples guarantees its rate without them.
 
 accepted = ~model.is_outlier(X_test)
 probabilities, truth = model.predict_proba(X_test)[accepted], y_test[accepted]
@@ -109,6 +109,5 @@ display.ax_.legend(loc="upper left")
 plt.show()
 
 # %%
-# Rejection is as it was: withholding changes which accepted samples are answered, and no
-# outsider is accepted or rejected for it. A withheld outsider is one more that gets no
-# wrong class.
+# Rejection does not change: withholding only affects accepted samples. A withheld outsider
+# gets no wrong class either.

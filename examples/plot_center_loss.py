@@ -2,12 +2,11 @@
 What center loss does to features
 =================================
 
-Softmax training asks only that classes can be told apart, so each spreads as far as it
-likes. Center loss adds the squared distance of every sample to the center of its class:
-classes become compact clouds with room between them, and that room is where outsiders
-fall.
+Softmax training only separates classes, so each may spread widely. Center loss adds the
+squared distance of every sample to the center of its class: classes become compact clouds
+with room between them, where most outsiders lie.
 
-Here the last layer of the network has two features, so that all of it can be seen.
+Here the last layer of the network has two features, so that they can be plotted.
 """
 
 # %%
@@ -16,7 +15,8 @@ Here the last layer of the network has two features, so that all of it can be se
 #
 # The same network learns the ten digits twice, from the same first weights and in the same
 # order: once with cross entropy alone (``lambda_center=0``), once with center loss.
-# 60 % of the samples train. The others are drawn, and on the center of each class its name.
+# 60 % of the samples train. The others are drawn, with the name of each class at its
+# center.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -85,20 +85,19 @@ for ax, lambda_center in zip(axes, (0, 0.1)):
 plt.show()
 
 # %%
-# Left, classes are wedges around the middle, where all of them meet. They are made to be
-# parted by straight lines, and how far a sample is from a center says little. Right, each
-# class is a cloud: near its center is inside, far from all centers is outside.
+# Left, classes are wedges around the middle, where all of them meet. They can be separated
+# by straight lines, but the distance to a center means little. Right, each class is a
+# cloud: near its center is inside, far from all centers is outside.
 #
-# The axes differ, since center loss makes all features smaller, too. That alone would help
-# nobody; what counts is how small clouds are beside the room between them.
-#
-# What the weight does
-# --------------------
+# The axes differ, since center loss makes all features smaller, too. That alone would not
+# help; the size of the clouds relative to the room between them matters.
+# The effect of the weight
+# ------------------------
 #
 # Now the network learns six digits, and the other four come as outsiders (gray crosses).
-# :class:`~sk_center.OpenSetClassifier` rejects what is too far from the center of its
-# predicted class. With ``guarantee="class"`` each class has a radius of its own, which
-# leaves out at most 10 % of its samples; what lies in no disc is rejected.
+# :class:`~sk_center.OpenSetClassifier` rejects samples too far from the center of their
+# predicted class. With ``guarantee="class"`` each class has its own radius, which leaves
+# out at most 10 % of its samples; samples in no disc are rejected.
 
 UNKNOWN = [[3, 6, 7, 8], [1, 2, 4, 6], [2, 3, 4, 9], [0, 1, 2, 6], [4, 5, 6, 9]]
 LAMBDAS = [0, 0.01, 0.1, 1]
@@ -152,13 +151,12 @@ for ax, lambda_center in zip(axes.flat, LAMBDAS):
 plt.show()
 
 # %%
-# The discs shrink beside the room between them, and outsiders, which the network never
-# learned to place, are left in that room.
+# The discs shrink relative to the room between them, and outsiders, on which the network
+# was not trained, remain in that room.
 #
 # Distances
 # ---------
-#
-# The same in numbers. Left, how far samples are from the nearest center, in radii of its
+# The same in numbers. Left, the distance of samples to the nearest center, in radii of its
 # disc: beyond 1 they are rejected. Right, how well distance tells known digits from
 # outsiders (AUROC), for five choices of the four outsiders (thin lines) and on average
 # (thick), also in the default network with its 128 features.
@@ -198,6 +196,6 @@ plt.show()
 
 # %%
 # Any center loss helps much, and from 0.1 (the default) on little changes. With two
-# features there is not much room for outsiders to fall into; two are for looking, and more
-# are for use. Which weight is best for other data can be found without any outsider:
+# features there is little room for outsiders; two are for plots, and more are for use. The
+# best weight for other data can be found without outsiders:
 # :ref:`sphx_glr_auto_examples_plot_tune_without_outsiders.py`.

@@ -41,8 +41,8 @@ UNKNOWN = [3, 6, 7, 8]
 # %%
 # Three classifiers learn the six known digits: the default, with center loss; one whose
 # network gives features of two dimensions; and the usual baseline, a plain softmax that
-# rejects what gets a small probability. The test samples are known digits that they did
-# not train on, and all unknown ones.
+# rejects samples with a small probability. The test samples are known digits that were not
+# used in training, and all unknown ones.
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
@@ -91,8 +91,9 @@ FeatureSpaceDisplay.from_estimator(model, X_test, y_test, ax=axes[1])
 figure.savefig(FIGURES / "display_features.png", dpi=120)
 
 # %%
-# Distances to the predicted class. Known digits lie left of the threshold but for the 5 %
-# that may be rejected (on average over calibration samples), and most unknown digits right.
+# Distances to the predicted class. Known digits lie left of the threshold except for the 5
+# % that may be rejected (on average over calibration samples), and most unknown digits
+# right.
 
 display = DistanceDisplay.from_estimator(model, X_test, y_test)
 display.figure_.savefig(FIGURES / "display_distances.png", dpi=120)
@@ -102,7 +103,7 @@ display.figure_.savefig(FIGURES / "display_distances.png", dpi=120)
 #
 # - OSCR: how many known digits are accepted and classified right, for every share of
 #   unknown digits that is accepted. Where few are, center loss is well above the baseline.
-# - ROC: the same, whichever digit is predicted. It ends at 1, where all is accepted.
+# - ROC: the same, ignoring the predicted digit. It ends at 1, where all are accepted.
 # - False rejections: the share of the known digits that is rejected, overall and for each
 #   digit, with its confidence interval. The bound, the dashed line, is about the first row.
 
@@ -117,8 +118,8 @@ figure.savefig(FIGURES / "display_curves.png", dpi=120)
 
 # %%
 # Confusion matrix, in shares of each row. The last row is the four unknown digits together,
-# the last column the rejections. Entries of the last row left of its end are unknown digits
-# that were taken for known ones.
+# the last column the rejections. The other entries of the last row are unknown digits that
+# were accepted as known ones.
 
 display = OpenSetConfusionMatrixDisplay.from_estimator(
     model, X_test, y_test, normalize="true", values_format=".0%", colorbar=False

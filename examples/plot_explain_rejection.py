@@ -2,12 +2,12 @@
 Why was this sample rejected?
 =============================
 
-A rejection is a claim that somebody will want to check. The method
-:meth:`~sk_center.OpenSetClassifier.explain` gives what led to it: the score and the
+A rejection may have to be justified. The method
+:meth:`~sk_center.OpenSetClassifier.explain` shows its reasons: the score and the
 threshold, the p-value of each class, the distances to the centers, and the nearest
-training samples. Here two rejections of handwritten digits are taken apart: a right one,
-of a digit that the classifier never saw, and a false one, of a known digit, which the
-allowed rate leaves room for.
+training samples. Here are two rejections of handwritten digits: a correct one, of a digit
+that the classifier never saw, and a false one, of a known digit, as the allowed rate
+permits.
 """
 
 import matplotlib.pyplot as plt
@@ -60,17 +60,17 @@ titles = [
 
 # %%
 # The model does not keep training samples; given them, each explanation names the
-# nearest ones in the space of the features, by their index. Printed, it says what was
-# decided, and goes through the classes, the most compatible first.
+# nearest ones in the space of the features, by their index. Printed, it shows the decision
+# and the classes, the most compatible first.
 
 explanations = model.explain(X_test[cases], X_train, y_train)
 print(explanations[0])
 
 # %%
 # The same for pandas. The p-value of a class is the share of its calibration samples that
-# are no more typical than this sample, with the sample itself counted in. ``in_set`` tells
-# which classes are in the prediction set. The distance is the Euclidean one to the center,
-# whatever the score.
+# are no more typical than this sample, with the sample itself counted in. ``in_set`` shows
+# the classes in the prediction set. The distance is the Euclidean one to the center, for
+# every score.
 
 explanations[0].to_frame()
 
@@ -80,8 +80,8 @@ explanations[0].to_frame()
 explanations[1].to_frame()
 
 # %%
-# The images. Framed are the three cases, each with its nearest training samples: how far
-# away they are, and whether they are of one class, tells much of a case.
+# The images. The three cases are framed, each with its nearest training samples: their
+# distances, and whether they are of one class, help to judge a case.
 
 figure, axes = plt.subplots(3, 6, figsize=(9, 5.4), layout="constrained")
 for row, x, explanation, title in zip(axes, X_test[cases], explanations, titles):
@@ -96,8 +96,8 @@ for row, x, explanation, title in zip(axes, X_test[cases], explanations, titles)
 figure.suptitle("the sample, and the nearest training samples with their distances")
 
 # %%
-# The three cases among all test samples. The decision takes one number, the score of the
-# class that the network predicts, and one threshold. A larger ``false_rejection_rate``
+# The three cases among all test samples. The decision depends on one number, the score of
+# the class that the network predicts, and one threshold. A larger ``false_rejection_rate``
 # moves the threshold to the left, a smaller one to the right.
 
 display = DistanceDisplay.from_estimator(model, X_test, y_test)

@@ -1,11 +1,11 @@
 """
-Over whom the false-rejection rate is bounded
-=============================================
+Three guarantees on classes of unequal size
+===========================================
 
 A classifier is less sure of a rare class. One threshold for all known samples, the default,
 bounds the rate over all of them, and a rare class may lose more. With
 ``guarantee="class"`` :class:`~sk_center.OpenSetClassifier` bounds the rate of each class;
-``guarantee="predicted"`` stands between. Stronger guarantees reject fewer outsiders.
+``guarantee="predicted"`` is between the two. Stronger guarantees reject fewer outsiders.
 
 Six digits are known, one of them six times rarer than the others.
 """
@@ -76,7 +76,7 @@ print(model.calibration_report_)
 # Too rare for a threshold of its own
 # -----------------------------------
 #
-# A class takes ``1 / false_rejection_rate - 1`` calibration samples: 19 at 5 %. Under the
+# A class needs ``1 / false_rejection_rate - 1`` calibration samples: 19 at 5 %. Under the
 # guarantee "class" the rare digit shares a threshold with another class, and a warning
 # says that the bound is over both together.
 
@@ -147,4 +147,4 @@ plt.show()
 # Bars are means over the draws, with 95 % intervals. With one threshold, the average over
 # all known samples stays below 5 %, and the rare digit loses more than its share. The
 # guarantee "class" keeps the rate of every digit, at the price of outsiders: a sample is
-# rejected only if every class rejects it, and little is known of the rare one.
+# rejected only if every class rejects it, and the rare one has few samples.

@@ -2,10 +2,10 @@
 Intents with an out-of-scope answer
 ===================================
 
-A chat bot knows a handful of intents, and people ask it anything. A classifier of texts
-gives each question one of its intents. :class:`~sk_center.OpenSetClassifier` around it
-answers "out of scope" where a question is of none of them, and bounds how often that
-happens to a question that the bot could have answered.
+A chat bot knows some intents, and people ask it anything. A text classifier assigns each
+question to one of its intents. :class:`~sk_center.OpenSetClassifier` around it
+answers "out of scope" if a question is of none of them, and bounds how often that happens
+to a question that the bot could have answered.
 
 First a pipeline takes the strings themselves, then a classifier takes an array of sentence
 embeddings.
@@ -120,9 +120,9 @@ for intent in KNOWN:
 # From raw strings
 # ----------------
 #
-# TF-IDF and a logistic regression are the usual beginning. The open-set classifier goes
-# outermost, around the whole pipeline, and its answer for outsiders may be any string that
-# is no intent.
+# TF-IDF and logistic regression are the usual start. The open-set classifier goes
+# outermost, around the whole pipeline, and its label for outsiders may be any string that
+# is not an intent.
 
 pipe = make_pipeline(
     TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10)
@@ -139,7 +139,7 @@ for text, answer in zip(asked, bot.predict(asked)):
 # %%
 # At most 5 % of the known questions are out of scope by mistake, on average over the
 # samples that calibrate (``cv=5`` makes the bound approximate). The classifier alone is
-# right about the known questions, and has no answer to the others:
+# correct for the known questions, and always wrong for the others:
 
 
 def report(name, model, known, other):
@@ -159,16 +159,16 @@ report("largest probability", largest.fit(texts_train, y_train), texts_test, tex
 
 # %%
 # The default score adds the direction of the nearest training question of the predicted
-# intent to the confidence of the classifier: a question whose words all were in training
-# may still be no question of an intent.
+# intent to the confidence of the classifier: a question whose words all occur in training
+# may still be of no intent.
 #
 # From sentence embeddings
 # ------------------------
 #
-# A sentence encoder that others trained knows words that the training questions lack. It
-# makes each text a row of some hundred numbers, once, and everything after it is as with
-# any table. Here a ``TruncatedSVD`` of words and parts of words stands in, so that nothing
-# has to be loaded; an encoder of sentence-transformers is ``encoder.encode(texts)``.
+# A pretrained sentence encoder knows words that the training questions lack. It turns each
+# text into a row of some hundred numbers, once, and all later steps are as with any table.
+# Here a ``TruncatedSVD`` of words and parts of words stands in, so that nothing has to be
+# loaded; an encoder of sentence-transformers is ``encoder.encode(texts)``.
 
 encoder = make_pipeline(
     TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
@@ -184,10 +184,9 @@ report("embeddings, default", on_embeddings, E_test, E_other)
 
 # %%
 # No ``StandardScaler`` is before the classifier: embeddings carry their meaning in their
-# direction, which standardizing columns changes. The default score looks at directions
-# where columns are many.
-#
-# The p-values below tell how typical a question is. Those of known questions are spread
+# direction, which standardizing columns changes. The default score uses directions if there
+# are many columns.
+# The p-values below show how typical a question is. Those of known questions are spread
 # evenly, by construction, and those of other subjects lie near zero; the line is the rate.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
@@ -205,7 +204,7 @@ axes[0].legend()
 plt.show()
 
 # %%
-# How many of the other questions are rejected depends on how near they are to the intents,
-# and is not bounded. Which score and classifier separate them
-# best can be measured without a single out-of-scope question, by leaving intents out:
+# The share of the other questions that are rejected depends on how similar they are to the
+# intents, and is not bounded. The best score and classifier can be found without
+# out-of-scope questions, by leaving intents out:
 # :ref:`sphx_glr_auto_examples_plot_tune_without_outsiders.py`.

@@ -8,8 +8,8 @@ them, and an :class:`~sk_center.OpenSetClassifier` around both rejects: it takes
 data frame, knows its classes by name, and is saved as a whole.
 
 The table is the documentation of Python packages that are installed here. Which library
-is a function or class from? The model learns NumPy, SciPy, scikit-learn and PyTorch; what
-comes from pandas and Matplotlib should be rejected.
+is a function or class from? The model learns NumPy, SciPy, scikit-learn and PyTorch;
+entries of pandas and Matplotlib should be rejected.
 """
 
 import inspect
@@ -38,8 +38,8 @@ from sk_center import (
 )
 
 # %%
-# One row for each function and class that these modules and classes make public. What has
-# less than 600 characters of documentation is left out: it hardly says anything.
+# One row for each function and class that these modules and classes make public. Entries
+# with less than 600 characters of documentation are left out.
 
 NAMESPACES = """
     numpy numpy.linalg numpy.random numpy.fft numpy.ma
@@ -99,15 +99,15 @@ test = pd.concat([test, table[outsiders]])
 
 # %%
 # Each kind of column gets what it needs, and a last scaler brings all to one scale.
-# Columns that no transformer asks for, such as the name, are dropped. Gaps are filled
-# without a column that marks them, among categories too, and rare categories are joined: a
-# column that is nearly always the same would be blown up by the scaler, and the few known
-# samples that differ in it would lie farther out than any outsider.
+# Columns without a transformer, such as the name, are dropped. Missing values are filled
+# without a column that marks them, in categories too, and rare categories are joined: the
+# scaler would inflate a column that is almost constant, and the few known samples that
+# differ in it would lie farther out than any outsider.
 #
-# The OpenSetClassifier goes around the whole Pipeline, so that transformers learn nothing
-# of the calibration samples. Libraries are broad classes, each with a few samples that are
-# like no other; with 5 % allowed, such samples alone would set the threshold. Here it is
-# 10 %, and three tenths of the data calibrate.
+# The OpenSetClassifier goes around the whole Pipeline, so that transformers are not fitted
+# to calibration samples. Libraries are broad classes, each with a few unusual samples; with
+# 5 % allowed, such samples alone would set the threshold. Here it is 10 %, and three tenths
+# of the data calibrate.
 
 WORD = r"\b[^\W\d]{2,}\b"  # no numbers: those of some examples are random
 numbers = ["parameters", "required", "lines", "examples"]
@@ -123,7 +123,7 @@ model = OpenSetClassifier(pipe, false_rejection_rate=0.1, cv=0.3, random_state=0
 model.fit(train, train["library"])
 
 # %%
-# The answers are names, and one of them is "outsider".
+# The predictions are names, and one of them is "outsider".
 
 answers = test[["name", "library"]].assign(answer=model.predict(test))
 answers.groupby("library").sample(2, random_state=1)
@@ -150,9 +150,9 @@ rejected = (answers["answer"] == "outsider").groupby(answers["library"]).mean()
 print("rejected:", ", ".join(f"{name} {share:.0%}" for name, share in rejected.items()))
 
 # %%
-# One file holds transformers, network, score and calibration, and no code. A vectorizer
-# is one of those estimators of scikit-learn that ``load`` asks to be trusted, because a
-# file that was made to could crash them.
+# One file holds transformers, network, score and calibration, and no code. A vectorizer is
+# one of the estimators of scikit-learn that ``load`` must be told to trust, because a
+# forged file could crash them.
 
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder, "libraries.safetensors")

@@ -1,17 +1,17 @@
 """
-What a few negative samples bring
-=================================
+Training with negative samples
+==============================
 
-Sometimes a few samples of the kind to be rejected are at hand: of none of the classes, but
-what the camera often sees. Give :class:`~sk_center.CenterLossClassifier` a label of their
+Sometimes a few samples of the kind to be rejected are available: of none of the classes,
+but common in practice. Give :class:`~sk_center.CenterLossClassifier` a label of their
 own as ``negative_label``, and they train the network, by one of three ``negative_loss``.
 
 The example learns five digits, with and without 100 negative samples of two others, and
 saves one figure: how much is rejected of three kinds of outsiders. The logits of the
-network learn most from negatives. The default score, which also looks at the inputs,
-rejects most outsiders without them. For digits that were not among the negatives there
-is no gain to rely on: take negative samples of what will come, and do not hope that they
-stand for everything else.
+network gain most from negatives. The default score, which also looks at the inputs,
+rejects most outsiders without them. For digits that were not among the negatives there is
+no reliable gain: use negative samples of the kind that will come, and do not expect them to
+represent all others.
 """
 
 import os
@@ -103,7 +103,7 @@ results = 100 * np.reshape(results, (len(SCORES), len(LOSSES), N_DRAWS, -1))
 # %%
 # The table: accuracy on known digits, nothing rejected, the shares rejected at a rate of 5
 # % and the area under the ROC curve of known samples against each kind of outsider.
-# Negatives cost no accuracy worth the name.
+# Negatives hardly cost accuracy.
 
 names = ["none", *LOSSES[1:]]
 print(f"mean of {N_DRAWS} draws, in percent{'rejected':>17}{'AUROC':>33}")
@@ -126,7 +126,7 @@ for title, by_loss in zip(SCORES.values(), results.mean(axis=2)):
 #   may show the one or the other. By logits the entropic losses rank them a little better,
 #   as the table says; the share rejected at the threshold need not follow.
 # - Textures: the default score rejects them anyway. By the logits alone there are draws in
-#   which ``"background"`` lets nearly all of them pass: keep to the default score there.
+#   which ``"background"`` accepts almost all of them: keep the default score there.
 
 titles = ["known (false rejections)", *KINDS]
 figure, axes = plt.subplots(

@@ -1,11 +1,11 @@
 """
-A new class among the rejected: look, name, add
-===============================================
+New classes among the rejected: inspect, name, add
+==================================================
 
-Samples that a model rejects are not all alike. Often many of them are of one class that
-nobody told it about: a new product, a new intent, another digit. Here a classifier of seven
-digits is in service, 7, 8 and 9 come up among what it rejects, somebody names the
-groups, and :meth:`~sk_center.OpenSetClassifier.add_classes` adds them, without training.
+Samples that a model rejects are not all alike. Often many of them are of one new class: a
+product, an intent, a digit. Here a classifier of seven digits is in service, 7, 8 and 9
+appear among the rejected samples, a person names the groups, and
+:meth:`~sk_center.OpenSetClassifier.add_classes` adds them, without training.
 """
 
 import matplotlib.pyplot as plt
@@ -39,8 +39,8 @@ model = OpenSetClassifier(classifier, random_state=0).fit(X_train[known], y_trai
 # ------
 #
 # The images of the service have no labels. The function
-# :func:`~sk_center.open_set.group_rejected` puts the rejected ones into groups by what they
-# look like, and tells which known class the network would take them for.
+# :func:`~sk_center.open_set.group_rejected` clusters the rejected ones, and names the known
+# class that the network would predict for each group.
 
 groups = group_rejected(model, X_service)
 rejected = model.is_outlier(X_service)
@@ -48,8 +48,8 @@ print(f"{rejected.sum()} of {len(rejected)} images are rejected")
 groups.to_frame()
 
 # %%
-# In two principal directions of all that was rejected. Samples in gray are in no group:
-# they are like too few others.
+# The rejected samples in two principal directions. Samples in gray are in no group: too few
+# others are similar.
 
 plane = PCA(2, random_state=0).fit_transform(X_service[rejected])
 labels = groups.labels[rejected]
@@ -62,10 +62,10 @@ ax.set(xlabel="first direction", ylabel="second direction", title="rejected imag
 ax.legend()
 
 # %%
-# Look, and name
-# --------------
+# Inspect and name
+# ----------------
 #
-# The most central images of each group first. A person sees at once what they are.
+# The most central images of each group come first. A person recognizes them at once.
 
 n_groups = len(groups.shares)
 fig, axes = plt.subplots(n_groups, 12, figsize=(8, 0.75 * n_groups))
@@ -79,8 +79,8 @@ fig.tight_layout()
 
 # %%
 # So the person gives each group a name, and up to thirty of its central images are the
-# samples of a class. Here the labels that came with the data play the person, who goes by
-# the images shown above. Two groups may get one name, and known digits are left out.
+# samples of a class. Here the labels of the images shown above replace the person. Two
+# groups may get the same name, and known digits are left out.
 
 rows = [groups.rows(group)[:30] for group in range(n_groups)]
 names = [np.bincount(y_service[some[:12]]).argmax() for some in rows]
@@ -120,9 +120,9 @@ print("after: ", summary(after))
 
 # %%
 # The rates, digit by digit. The bound holds for the first seven as before, and for the
-# added ones over images like those that somebody picked. These were the central ones of
-# their groups, so that those at the edge are rejected more often: whoever labels a random
-# draw of the rejected instead gets what the bound says.
+# added ones over images like those that were picked. These were the central ones of their
+# groups, so those at the edge are rejected more often: label a random draw of the rejected
+# samples to get the bound for all.
 
 fig, ax = plt.subplots(figsize=(7, 3.5))
 digits = np.arange(10)
@@ -135,9 +135,9 @@ ax.legend()
 plt.show()
 
 # %%
-# What is left
-# ------------
+# When to train again
+# -------------------
 #
-# The features were learned without the added digits and know nothing that sets them apart.
-# When enough samples are at hand, training anew names more of them right: the benchmark of
-# new classes tells how many more.
+# The features were learned without the added digits and do not separate them well. With
+# enough samples, training again classifies more of them correctly: the benchmark of new
+# classes has the numbers.

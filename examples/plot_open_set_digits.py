@@ -37,7 +37,7 @@ X = X / 16  # pixels between 0 and 1
 
 softmax = CenterLossClassifier(lambda_center=0, predict_with="softmax")
 center_loss = CenterLossClassifier()
-# The first is what five lines of one's own do: a threshold on the largest probability.
+# The first is the simple solution in five lines: a threshold on the largest probability.
 MODELS = {
     "softmax, max probability": (softmax, {"conformity_score": "max_softmax"}),
     "softmax, default score": (softmax, {}),
@@ -105,8 +105,8 @@ print(
 )
 
 # %%
-# The two pictures that made center loss famous: features of two dimensions, without and
-# with center loss. Crosses are the unknown digits.
+# The well-known pictures of center loss: features of two dimensions, without and with
+# center loss. Crosses are the unknown digits.
 
 FIGURES.mkdir(exist_ok=True)
 unknown = np.isin(y, UNKNOWN[0])

@@ -24,7 +24,7 @@ from sk_center.losses import center_loss
 # %%
 # The module. It gets images and returns **features**, a tensor of shape (n_samples, D),
 # and no logits: the last layer is linear, with neither softmax nor ReLU, so that clouds
-# may lie anywhere. D is its own choice; the classifier finds it by a dry run.
+# may lie anywhere. The module chooses D; the classifier finds it by a dry run.
 
 
 class Block(nn.Module):
@@ -75,8 +75,8 @@ X_train, X_known, y_train, y_known = train_test_split(
 # %%
 # The classifier, with parameters and callbacks by their skorch names. ``early_stopping``
 # holds a tenth of the data out, stops when their loss no longer falls, and returns to the
-# best epoch. A callback scores what one likes on these data after each epoch, here both
-# terms of the loss, and another lowers the learning rate where the loss stands still. The
+# best epoch. A callback computes scores on these data after each epoch, here both terms of
+# the loss, and another lowers the learning rate when the loss stops falling. The
 # net that a callback gets returns logits and features; its labels are indices of classes.
 
 
@@ -133,9 +133,9 @@ print(best.module_.center)
 
 # %%
 # ``history_`` has a row for each epoch, with all that callbacks recorded. Cross entropy
-# alone would drive the classes, and with them the clouds, ever farther apart; center loss
-# keeps the clouds from growing. The dotted line is the epoch of the least held-out loss,
-# to which training returned at its end.
+# alone would drive the classes farther and farther apart, and their clouds with them;
+# center loss keeps the clouds from growing. The dotted line is the epoch of the smallest
+# held-out loss, to which training returned at the end.
 
 history = best.history_
 epoch, valid_loss = history[:, "epoch"], np.array(history[:, "valid_loss"])
@@ -156,9 +156,9 @@ for ax in axes:
     ax.legend()
 
 # %%
-# Around the best classifier goes the one that rejects. It trains it anew on four fifths
-# of the data, since the others calibrate. Below, known digits against unknown ones, on
-# test samples that took part in nothing.
+# The best classifier is wrapped to reject outsiders. It is trained again on four fifths of
+# the data, since the others calibrate. Below, known digits against unknown ones, on test
+# samples that were not used before.
 
 model = OpenSetClassifier(best, random_state=0).fit(X_train, y_train)
 X_test = np.concatenate([X_known, X[~known]])

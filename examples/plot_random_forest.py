@@ -2,16 +2,16 @@
 A random forest that rejects
 ============================
 
-:class:`~sk_center.OpenSetClassifier` goes around any classifier of scikit-learn, without
-torch. You say how many known samples may be rejected, and this holds whatever the
-classifier; a threshold on the largest probability means something else for each.
+:class:`~sk_center.OpenSetClassifier` wraps any classifier of scikit-learn, without torch.
+You choose how many known samples may be rejected, and this bound holds for every
+classifier; a threshold on the largest probability means something different for each.
 
 Six digits are known, four come as outsiders.
 """
 
 # %%
-# Fit and ask
-# -----------
+# Fit and predict
+# ---------------
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,17 +49,16 @@ print(f"known digits rejected: {rejected[known].mean():.1%}, allowed 5 %")
 print(f"outsiders rejected:    {rejected[~known].mean():.1%}")
 
 # %%
-# The forest names the digits. How typical a sample is of the known digits is told by the
-# default score, which looks at the nearest training samples, at their density around the
-# sample and at the confidence of the forest.
+# The forest classifies the digits. The default score measures how typical a sample is of
+# the known digits, from the nearest training samples, their density around the sample and
+# the confidence of the forest.
+# Explaining the decisions
+# ------------------------
 #
-# Why it says so
-# --------------
-#
-# ``p_values`` tells for each known digit what share of its samples are no more typical of
-# it than this sample. ``predict_set`` has the digits that an accepted sample may be of by
-# the probabilities of the forest (framed): a rejected sample has none, and a sample with
-# several is in doubt. ``predict``
+# ``p_values`` gives for each known digit the share of its samples that are no more typical
+# of it than this sample. ``predict_set`` has the digits of which an accepted sample may be,
+# by the probabilities of the forest (framed): a rejected sample has none, and a sample with
+# several is ambiguous. ``predict``
 # gives the digit of the forest, or rejects.
 
 shown = np.array([np.flatnonzero(y_test == digit)[4] for digit in range(10)])
@@ -89,11 +88,11 @@ ax.spines[:].set_visible(False)
 plt.show()
 
 # %%
-# What a threshold means
-# ----------------------
+# Comparison with a threshold
+# ---------------------------
 #
-# The usual way is to reject what gets a small probability. But how small? Here are two
-# answers, 0.5 and "less than nearly all training samples got", and a rate of 5 %, for
+# The usual way is to reject samples with a small largest probability. But how small? Here
+# are two choices, 0.5 and a low quantile of the training samples, and a rate of 5 %, for
 # three classifiers and five choices of the outsiders.
 
 UNKNOWN = [[3, 6, 7, 8], [1, 2, 4, 6], [2, 3, 4, 9], [0, 1, 2, 6], [4, 5, 6, 9]]
@@ -130,7 +129,7 @@ results = dict(zip(runs, Parallel(n_jobs=2)(delayed(reject)(*run) for run in run
 
 # %%
 # Left, the share of the known digits that is rejected, over the five choices together,
-# and that of the digit that fares worst; right, the share of the outsiders.
+# and that of the worst digit; right, the share of the outsiders.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
 for place, (name, color) in enumerate(zip(CLASSIFIERS, ("C0", "C1", "C2"))):
@@ -155,15 +154,15 @@ for ax in axes:
 plt.show()
 
 # %%
-# A threshold of 0.5 happens to suit the forest, if not each of its digits; where
-# probabilities are sharper, it lets nearly all outsiders pass. A quantile of training
-# samples rejects far more known digits than it says, because every classifier is surer of
-# what it trained on. The open-set classifier keeps the rate around all three. The bound is
+# A threshold of 0.5 happens to suit the forest, if not each of its digits; with sharper
+# probabilities, it accepts almost all outsiders. A quantile of training samples rejects far
+# more known digits than intended, because every classifier is more confident about its
+# training samples. The open-set classifier keeps the rate for all three. The bound is
 # over all known digits, so the worst of ten may lose more.
 #
-# How many outsiders that rejects is up to the score. The default tells them better than
-# probabilities do, and equally well for each classifier, since it looks at the pixels, or
-# at their principal components.
+# The number of rejected outsiders depends on the score. The default separates them better
+# than probabilities do, and equally well for each classifier, since it looks at the pixels,
+# or at their principal components.
 #
 # ``cv=5`` lets every sample calibrate, and the bound is approximate. With the default,
 # ``cv=0.2``, which holds a fifth of the samples out, it is exact.

@@ -65,7 +65,8 @@ to_onnx(model, path / "model.onnx")
 # A pickle runs what it says
 # --------------------------
 # ``joblib.load`` and ``pickle.load`` call any function that the file names, with any
-# arguments. This file, no model at all, names ``print``. It could as well delete a folder.
+# arguments. This file, which is not a model, names ``print``. It could as well delete a
+# folder.
 
 
 class Harmful:
@@ -78,8 +79,8 @@ forged.write_bytes(pickle.dumps(Harmful()))
 joblib.load(forged)
 
 # %%
-# ``load`` takes the same bytes for what they are and runs nothing of them. So load pickles
-# of your own only, and files of others with ``load``.
+# ``load`` only reads the same bytes and runs no code from them. So unpickle only files of
+# your own, and read files from others with ``load``.
 
 try:
     load(forged)
@@ -118,7 +119,7 @@ print(f"same label for {same} of {len(labels)} samples")
 # score, calibration and outlier label. The process below cannot import what the model was
 # made with; it has numpy and onnxruntime alone. onnxruntime can be called from C, C++, C#,
 # Java and JavaScript, too. The samples are float64 here, and float32 for some other models:
-# ``session.get_inputs()[0].type`` tells.
+# see ``session.get_inputs()[0].type``.
 
 seconds_onnx = run("""
 import sys

@@ -2,8 +2,8 @@
 Tuning rejection without a single outsider
 ==========================================
 
-How strong should center loss be, and which score tells outsiders best? The outsiders of
-tomorrow are not at hand, but known classes are: :class:`~sk_center.LeaveClassesOut` keeps
+How strong should center loss be, and which score detects outsiders best? Future outsiders
+are not available, but known classes are: :class:`~sk_center.LeaveClassesOut` keeps
 some of them out of training and measures how well they are rejected.
 
 Here a search sees six digits and nothing else. Then four other digits come: the settings
@@ -40,8 +40,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# Each of four splits leaves two of the six digits out of training. OSCR scores both
-# jobs at once: to name the samples of the other four, and to tell those two apart.
+# Each of four splits leaves two of the six digits out of training. OSCR measures both tasks
+# at once: classifying the samples of the other four, and detecting those two.
 
 LAMBDAS = [0, 0.001, 0.01, 0.1, 1, 10]
 SCORES = ["auto", "mahalanobis", "center_distance"]
@@ -57,10 +57,10 @@ search = GridSearchCV(
 print("chosen without outsiders:", search.best_params_)
 
 # %%
-# Was it right?
-# -------------
+# Does it carry over to outsiders?
+# --------------------------------
 #
-# Now all settings are tried on the four real outsiders, which nobody could do in earnest.
+# Now all settings are tried on the four real outsiders, which is impossible in practice.
 
 X_new, y_new = np.concatenate([X_test, X[outside]]), np.concatenate([y_test, y[outside]])
 
@@ -82,8 +82,8 @@ print(f"OSCR on outsiders, chosen:         {real[search.best_index_]:.3f}")
 print(f"OSCR on outsiders, best and worst: {real.max():.3f}, {real.min():.3f}")
 
 # %%
-# Each point is one setting. What cannot be told apart on classes left out, top right, does
-# not differ much on outsiders either; what is bad for the ones is bad for the others.
+# Each point is one setting. Settings that are equal on classes left out, top right, hardly
+# differ on outsiders either; settings that are bad for the former are bad for the latter.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 shape = len(SCORES), len(LAMBDAS)
@@ -119,8 +119,8 @@ for ax in axes:
 plt.show()
 
 # %%
-# What it gains
-# -------------
+# Comparison with softmax
+# -----------------------
 #
 # For comparison, the usual way: softmax training, and rejection by the largest
 # probability.

@@ -7,13 +7,13 @@ The same script trains on one process, on two of one machine, and on many of sev
     python examples/distributed/train_torchrun.py
     torchrun --standalone --nproc-per-node=2 examples/distributed/train_torchrun.py
 
-What differs is the process group: where there is one, ``fit`` trains on all its processes.
+Only the process group differs: if there is one, ``fit`` trains on all its processes.
 Every process calls it with the same data and runs its part of each batch, and all end with
 the estimator that one process would have found, up to the order of sums.
 
 A process that dies ends the others, because ``torchrun`` watches them, and the timeout ends
-them where it cannot. The same command then goes on from the last checkpoint. How to go to
-several machines, which changes the command alone, is in
+them where it cannot. The same command then resumes from the last checkpoint. Several
+machines need only another command, see
 ``docs/guide/large_label_sets.md``.
 """
 

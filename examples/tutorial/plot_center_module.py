@@ -3,9 +3,9 @@ Build a module that keeps a center per class
 ============================================
 
 This package grew out of a tutorial on a layer with a variable that updates itself: one
-moving average per class, the *center* of what a network makes of that class. Here is that
-lesson anew, for torch and with the mistakes left in. You build the module, break it in
-eight ways, mend it until it agrees with :class:`~sk_center.Center` number by number,
+moving average per class, the *center* of the features of that class. Here is the same
+lesson for torch, including the mistakes. You build the module, break it in eight ways, fix
+it until it agrees with :class:`~sk_center.Center` number by number,
 train with it, and end with a classifier that rejects samples of no known class.
 
 You need scikit-learn and a little torch: a module, a loss, an optimizer. All else is
@@ -19,7 +19,7 @@ explained where it comes up, and every number is printed by the code above it.
 # The data are the handwritten digits that come with scikit-learn, 8 x 8 pixels each. The
 # network learns six of the ten, 0 to 5: the *known classes*, whose samples are *known
 # samples*. The other four are *outsiders*, samples of none of the known classes. No
-# training ever sees them; they come back at the end.
+# training ever sees them; they return at the end.
 #
 # Half of the known samples train. A quarter is held out for later, to set thresholds, and
 # the last quarter is for judging.
@@ -123,11 +123,11 @@ plt.show()
 # 2. What we want, and where to keep it
 # -------------------------------------
 #
-# We want each class to be one compact cloud, so that "far from all clouds" means
-# something. For that, training must know where the middle of each cloud is, its *center*.
+# Each class should be one compact cloud, so that "far from all clouds" has a meaning. For
+# that, training must know where the middle of each cloud is, its *center*.
 #
 # The center of a class is the mean of its features. But features move with every step of
-# the optimizer, and a pass over all data after every step would take for ever. One batch
+# the optimizer, and a pass over all data after every step would take forever. One batch
 # alone is too small, and may hold no sample of some class. So we keep a moving average:
 # of each batch, a center takes a little,
 #
@@ -137,7 +137,7 @@ plt.show()
 # :math:`\alpha = 0.9`: nine tenths of the old center stay.
 #
 # Where does a module keep such numbers? There are three places, and torch treats them
-# differently. (``"meta"`` is a device without memory: good for asking who came along.)
+# differently. (``"meta"`` is a device without memory, which shows what moves along.)
 
 
 class Keeper(nn.Module):
@@ -175,7 +175,7 @@ for place in ("attribute", "parameter", "buffer"):
 #
 # In training mode, ``forward`` updates the centers, one class after the other. It returns
 # them as they were *before* the batch, so that no sample is compared with itself.
-# ``torch.no_grad`` tells torch not to write down these steps for the gradient.
+# ``torch.no_grad`` keeps torch from recording these steps for the gradient.
 
 
 class FirstCenter(nn.Module):
@@ -209,7 +209,7 @@ for epoch in range(9):
 
 # %%
 # It works: from a random start (small uniform numbers, after Glorot) the centers find the
-# class means in about five epochs. They get no closer, but tremble around them, since
+# class means in about five epochs. They get no closer, but fluctuate around them, since
 # every batch pulls a little.
 #
 # ``eval()`` sets one flag, ``training``, to False, on the module and on all modules
@@ -228,12 +228,11 @@ print("moved in train mode:", not torch.equal(first.center, kept))
 # 4. Eight ways to get it wrong
 # -----------------------------
 #
-# The first version is right as long as nobody does anything unusual. Here is what people
-# do.
+# The first version works as long as it is used as intended. Here are eight common mistakes.
 #
 # **Replace the buffer.** ``self.center = new`` puts another tensor under the old name.
-# Whoever held the old one, such as a head that measures distances to the centers, now
-# reads numbers that never change again. Change the numbers in place instead, by ``+=``,
+# A reference to the old one, such as that of a head that measures distances to the centers,
+# now holds numbers that never change again. Change the numbers in place instead, by ``+=``,
 # ``copy_`` or ``index_add_``.
 
 module = FirstCenter(2, 6)
@@ -261,9 +260,9 @@ except RuntimeError as error:
 
 # %%
 # **Update twice.** A second call for the same batch, say to print something, is a second
-# update. The center then keeps 0.81 of what it was instead of 0.9, and nothing says so.
-# :class:`~sk_center.Center` has :meth:`~sk_center.Center.predict` for those who only want
-# to read.
+# update. The center then keeps 0.81 of what it was instead of 0.9, without any warning. To
+# read the centers only, call :meth:`~sk_center.Center.predict` of
+# :class:`~sk_center.Center`.
 
 module = FirstCenter(1, 1)
 module.center.zero_()
@@ -274,7 +273,7 @@ for call in (1, 2):
 # %%
 # **Keep centers in half precision.** A step is a tenth of the remaining way. When that is
 # less than half the gap between two neighboring numbers of the format, the sum rounds
-# back to where it was, and the center stands still for ever. ``Center`` keeps float32
+# back to where it was, and the center never moves again. ``Center`` keeps float32
 # whatever the features are, also after ``.half()``.
 
 for dtype in (torch.float32, torch.float16, torch.bfloat16):
@@ -302,8 +301,7 @@ print("center.index_add_(...) adds    ", center.flatten().tolist())
 # class did. With n samples of a class in the batch, the distance to go is multiplied by
 # :math:`1 - n (1 - \alpha)` each time. Up to n = 10 that is between 0 and 1; at n = 20 it
 # is -1, and beyond, each step jumps farther past the mean than the last. It was the rule
-# of the old tutorial, and is ``update="sum"`` here; it warns once when it sees that
-# coming.
+# of the old tutorial, and is ``update="sum"`` here; it warns once before that happens.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -318,8 +316,8 @@ print("\nRuntimeWarning:", str(caught[0].message).partition(" Use")[0])
 
 # %%
 # **Take negative labels.** -1 is what scikit-learn calls an outlier. In Python
-# ``center[-1]`` is the last row, so samples of no class pull the center of class 5, and
-# nothing says so. ``Center`` refuses labels that are no class.
+# ``center[-1]`` is the last row, so samples of no class silently pull the center of class
+# 5. ``Center`` refuses labels outside of the classes.
 
 module = FirstCenter(2, 6)
 before = module(torch.full((8, 2), 100.0), torch.full((8,), -1))
@@ -360,7 +358,7 @@ for t in range(1, 31):
 # 5. A second version, and the real one
 # -------------------------------------
 #
-# With all that mended, the module is still short. A second buffer counts in how many
+# With all of this fixed, the module is still short. A second buffer counts in how many
 # batches each class has been. ``unique`` gives the classes of the batch once each, so
 # there are no duplicates left to forget.
 
@@ -394,9 +392,9 @@ class MyCenter(nn.Module):
 
 
 # %%
-# And now beside :class:`~sk_center.Center`, from the same start, on two hundred batches
-# of random sizes. ``assert_close`` raises an error at the first number that differs by
-# more than rounding.
+# Now compare it with :class:`~sk_center.Center`, from the same start, on two hundred
+# batches of random sizes. ``assert_close`` raises an error at the first number that differs
+# by more than rounding.
 
 mine = MyCenter(2, 6)
 theirs = Center(2, 6, center=lambda shape: mine.center.clone())
@@ -411,8 +409,8 @@ print(f"largest difference: {(mine.center - theirs.center).abs().max():.1e}")
 # %%
 # You have built it. What ``Center`` has beyond this: four further rules, the same centers
 # on several processes, rows that are not finite kept out, weights of samples, and a path
-# for the loss that never touches the centers of absent classes, be there a million of
-# them.
+# for the loss that never touches the centers of absent classes, even if there are a
+# million.
 
 # %%
 # 6. Center loss
@@ -480,9 +478,9 @@ right = (nearest == y[test]).float().mean()
 print(f"{right:.1%} of the test digits are nearest to the center of their class")
 
 # %%
-# At first all digits lie in a heap, and the centers are noise. After five epochs each
+# At first all digits overlap, and the centers are noise. After five epochs each
 # class has a place and a center. In the end the classes are compact clouds, and many
-# outsiders are left between them: nothing ever told them where to go.
+# outsiders remain between them, since they took no part in training.
 
 # %%
 # 7. How far is too far?
@@ -559,8 +557,8 @@ for name, bodies in networks.items():
         print(f"{name:20} {group:9}", *(f"{share:6.1%}" for share in shares))
 
 # %%
-# Every network keeps the guarantee: at most 5 % of the known samples, give or take the luck
-# of a small test, are rejected. (Mostly fewer, because a sample that its own class rejects
+# Every network keeps the guarantee: at most 5 % of the known samples, up to the noise of a
+# small test, are rejected. (Mostly fewer, because a sample that its own class rejects
 # may still lie within the circle of another.) With center loss, the same guarantee rejects
 # more outsiders.
 #
@@ -589,10 +587,10 @@ plt.show()
 # -----------------------------
 #
 # :class:`~sk_center.CenterLossClassifier` is sections 1 to 6, and
-# :class:`~sk_center.OpenSetClassifier` is section 7, both as scikit-learn knows
-# classifiers. We give them the same layers and the same samples, and compare p-values
-# once more. A ``FrozenEstimator`` is trained already: the samples given to ``fit`` only
-# calibrate, which is the word for setting thresholds.
+# :class:`~sk_center.OpenSetClassifier` is section 7, both as classifiers of scikit-learn.
+# We give them the same layers and the same samples, and compare p-values once more. A
+# ``FrozenEstimator`` is trained already: the samples given to ``fit`` only calibrate, that
+# is, set thresholds.
 
 X, digits = X.numpy(), np.array([f"digit {k}" for k in y])
 classifier = CenterLossClassifier(
@@ -621,8 +619,8 @@ print(flat.predict(X[outsiders[:6]]).tolist())
 # known samples together, which rejects more outsiders than one for each class. ``fit``
 # holds a fifth of its samples out and calibrates with them.
 #
-# How many are rejected depends on a few samples near the threshold. So we also ask how well
-# the score tells known samples from outsiders wherever the threshold may be: the AUROC is
+# How many are rejected depends on a few samples near the threshold. So we also measure how
+# well the score separates known samples from outsiders at all thresholds: the AUROC is
 # the share of all pairs of a known sample and an outsider in which the known one scores
 # higher.
 
@@ -639,7 +637,7 @@ for name, model in models.items():
     print("{:18} {:7.1%} {:10.1%}  {:.3f}".format(name, *shares, auroc))
 
 # %%
-# What the two add to what you have built:
+# The two add to your version:
 #
 # - ``CenterLossClassifier`` takes labels of any kind, data frames, images, weights of
 #   samples, your own module and every parameter of skorch. When training ends, it sets
