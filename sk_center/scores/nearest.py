@@ -52,7 +52,7 @@ class Nearest:
     def _products(self, X):
         """Return squared distances less the squares of the rows, and their rounding."""
         narrow = np.ones((len(X), X.shape[1] + 1), dtype=np.float32)
-        narrow[:, :-1] = X / self.unit
+        np.divide(X, self.unit, out=narrow[:, :-1], casting="same_kind")
         squares = np.einsum("ij,ij->i", narrow, narrow) - 1
         return narrow @ self.table, ROUNDING * (squares + self.largest)
 
@@ -88,20 +88,23 @@ class Nearest:
     def _to_kth(self, X):
         """Return the distance of each row to the k-th nearest sample."""
         order, rounding = self._products(X)
-        kth = np.partition(order, self.k_th - 1, axis=1)[:, self.k_th - 1]
-        found = np.empty(len(X))
-        # All that are surely nearer are among the candidates, too.
-        near = order <= (kth + rounding)[:, None]
-        counts = near.sum(axis=1)
+        last, rounding = self.k_th - 1, rounding[:, None]
+        order -= np.partition(order, last, axis=1)[:, last, None]
+        # Only samples as near as the k-th one but for rounding need be measured.
+        nearer = np.count_nonzero(order < -rounding, axis=1)
+        near = np.abs(order, out=order) <= rounding
+        rows, samples = np.divmod(np.flatnonzero(near), order.shape[1])
+        counts, found = np.bincount(rows, minlength=len(X)), np.empty(len(X))
         # Those of many rows with few candidates at once, of others one by one.
-        few = (counts >= self.k_th) & (counts <= 4 * self.k_th)
+        few = (counts > 0) & (counts <= N_NEAR)
         if few.any():
-            rows, samples = (near & few[:, None]).nonzero()
+            rows, samples = rows[few[rows]], samples[few[rows]]
             away = lengths(X[rows].astype(np.float64) - self.samples[samples])
             away = away[np.lexsort([away, rows])]
-            found[few] = away[rows.searchsorted(np.flatnonzero(few)) + self.k_th - 1]
+            found[few] = away[rows.searchsorted(np.flatnonzero(few)) + last - nearer[few]]
         for i in np.flatnonzero(~few):
-            some = near[i] if counts[i] >= self.k_th else np.s_[:]
+            # Of none where squares overflow.
+            some, rank = (near[i], last - nearer[i]) if counts[i] else (np.s_[:], last)
             away = lengths(self.samples[some] - X[i].astype(np.float64))
-            found[i] = np.partition(away, self.k_th - 1)[self.k_th - 1]
+            found[i] = np.partition(away, rank)[rank]
         return found
