@@ -364,5 +364,7 @@ def without_diagonal(rivals):
 
 def log_sum_exp(logits):
     """Return the logarithm of the sum of the exponentials of each row."""
-    top = logits.max(axis=1)
-    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    columns = np.array(logits.T, order="C")  # sums of few numbers each are slow
+    top = columns.max(axis=0)
+    columns -= top
+    return top + np.log(np.exp(columns, out=columns).sum(axis=0))
