@@ -430,14 +430,15 @@ class AnswersMixin:
             check_is_fitted(self)  # this check takes longer than a small network
         withholds = self.ambiguous_label_ is not None
         wanted = {*wanted, *(["sets"] if withholds else [])}
-        needed, (part, _) = [*self.score_.needs], self._set_rule
-        if self.guarantee == "class" or ("sets" in wanted and part == "p_values"):
+        part = self._set_rule[0] if "sets" in wanted else None
+        if self.guarantee == "class" or part == "p_values":
             wanted.add("p_values")
-        every = "p_values" in wanted or self._has_added_classes
-        if "sets" in wanted:
-            needed = parts_needed(self.score_, part)
-            every = every or part == "scores"
-        needed = ["labels", *needed, *(["classes"] if every or "sets" in wanted else [])]
+        every = "p_values" in wanted or self._has_added_classes or part == "scores"
+        needed = ["labels", *self.score_.needs]
+        if part is not None:
+            needed = ["labels", *parts_needed(self.score_, part)]
+        if every or part is not None:
+            needed.append("classes")
         if "features" in wanted and "features" not in needed:
             needed.append("features")
         blocks = blocks_of(self.estimator_, X, needed, len(self.classes_))

@@ -125,37 +125,21 @@ def score_outputs(
     infinity.
     """
     parts = {name: outputs[name] for name in score.needs}
-    lost = lost_rows(score, parts, outputs)
-    if lost is None:
-        return score.scores_of(parts, index)
-    kept = np.flatnonzero(~lost)
-    shape = (len(lost),) if index is not None else (len(lost), len(score.classes_))
-    scores = np.full(shape, -np.inf)
-    if len(kept):
-        parts = {name: part[kept] for name, part in parts.items()}
-        scores[kept] = score.scores_of(parts, None if index is None else index[kept])
-    return scores
-
-
-def lost_rows(
-    score: BaseScore, parts: dict[str, Any], outputs: dict[str, Any]
-) -> NDArray[np.bool_] | None:
-    """Return which samples have parts that are not finite, None if there are none."""
-    lost = None
     for part in parts.values():
-        values = part.data if issparse(part) else part
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(values.sum()):
-                continue
-        given = part is outputs.get("inputs")
-        fine = np.isfinite(values) | (np.isnan(values) if score.allow_nan else False)
-        if fine.all():
-            continue
-        if given or issparse(part):
-            raise ValueError(
-                f"Input X contains NaN or infinity, which {type(score).__name__} does not "
-                "take; put a SimpleImputer before the classifier."
-            )
-        rows = ~fine.all(axis=1)
-        lost = rows if lost is None else lost | rows
-    return lost
+        if part is outputs.get("inputs") or issparse(part):
+            check_finite(score, part)
+    return score.scores_of(parts, index)
+
+
+def check_finite(score: BaseScore, part: Any) -> None:
+    """Raise ValueError if what the user gave holds numbers that the score does not take."""
+    values = part.data if issparse(part) else part
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):
+            return
+    fine = np.isfinite(values) | (np.isnan(values) if score.allow_nan else False)
+    if not fine.all():
+        raise ValueError(
+            f"Input X contains NaN or infinity, which {type(score).__name__} does not "
+            "take; put a SimpleImputer before the classifier."
+        )
