@@ -359,7 +359,7 @@ class BaseScore(BaseEstimator):
                     name: np.where(lost[:, None], 0, part).astype(part.dtype)
                     for name, part in parts.items()
                 }
-            scores = self._computed(parts, index)
+            scores = known_only(self._computed(parts, index))
         if lost is not None:
             scores = np.array(scores)
             scores[lost] = -np.inf
@@ -368,15 +368,12 @@ class BaseScore(BaseEstimator):
         return scores
 
     def _computed(self, parts, index):
-        """Return scores of finite parts, minus infinity if unknown."""
+        """Return scores of finite parts, NaN if unknown."""
         parts = {name: parts[name] for name in self.n_columns_}
         if index is None:
             scores = self._score_classes(**parts)
         else:
             scores = self._score_own(index, **parts)
-        unknown = np.isnan(scores)
-        if unknown.any():
-            scores = np.where(unknown, -np.inf, scores)
         return scores.astype(_common_dtype(parts), copy=False)
 
     def _score_classes(self, *args: Any, **parts: Any) -> Any:
@@ -385,6 +382,8 @@ class BaseScore(BaseEstimator):
 
     def _score_own(self, index, **parts):
         """Return the score of one class per sample, from blocks of rows of all classes."""
+        if not self.per_class:
+            return self._score_classes(**parts)
         step = max(BLOCK // len(self.classes_), 1)
         found = []
         for start in range(0, max(len(index), 1), step):
@@ -445,6 +444,12 @@ class BaseScore(BaseEstimator):
         parts = checked_parts(self, X)
         check_columns(self, parts)
         return parts
+
+
+def known_only(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return scores, minus infinity if unknown."""
+    unknown = np.isnan(scores)
+    return np.where(unknown, -np.inf, scores) if unknown.any() else scores
 
 
 def _common_dtype(parts):

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, bounded, each, instance_of
-from sk_center.scores.base import BaseScore
+from sk_center.scores.base import BaseScore, known_only
 from sk_center.scores.registry import make_score
 from sk_center.scores.rows import regrouped
 
@@ -222,7 +222,7 @@ class Combined(BaseScore):
     def _score_classes(self, **parts):
         total, per_class = None, any(score.per_class for score in self.scores_)
         for i, score in enumerate(self.scores_):
-            scores = score._computed(parts, None)
+            scores = known_only(score._computed(parts, None))
             scores = scores[:, None] if scores.ndim == 1 else scores
             total = self._add(total, self._scaled(i, scores), self.known_[i])
         known = self.known_.any(axis=0)
@@ -231,34 +231,34 @@ class Combined(BaseScore):
 
     def _score_own(self, index, **parts):
         found = np.array([score._computed(parts, index) for score in self.scores_], float)
-        median, spread, low, high, weight = self._cached("columns", self._columns)
-        found -= median
-        found /= spread
+        found = known_only(found)
+        shift, factor, low, high = self._cached("columns", self._columns)
+        found -= shift
+        found *= factor
         if low is not None:
             # What nothing is known of stays minus infinity.
-            lost = found == -np.inf
-            np.clip(found, low, high, out=found)
-            if lost.any():
-                found[lost] = -np.inf
-        if weight is not None:
-            found *= weight
-        if not self.known_.all():
+            bounded = np.minimum(np.maximum(found, low), high)
+            found = np.where(found == -np.inf, found, bounded)
+        known = self._cached("known", self._which_known)
+        if known is not None:
             neutral = np.inf if self.how == "min" else 0.0
             found = np.where(self.known_[:, index], found, neutral)
         total = found.min(axis=0) if self.how == "min" else found.sum(axis=0)
-        known = self.known_.any(axis=0)
-        return total if known.all() else np.where(known[index], total, -np.inf)
+        return total if known is None else np.where(known[index], total, -np.inf)
+
+    def _which_known(self):
+        """Return of which classes anything is known, None where all is."""
+        return None if self.known_.all() else self.known_.any(axis=0)
 
     def _columns(self):
-        """Return scale, bounds and weights as columns, None where there are none."""
-        none = (-np.inf, np.inf)
-        low = high = weight = None
+        """Return scale, with weights, and bounds as columns, None where there are none."""
+        weights = np.array(self.weights or [1.0] * len(self.scores), dtype=float)
+        columns, none = [self.medians_, weights / self.spreads_], (-np.inf, np.inf)
+        low = high = None
         if self.limits:
             pairs = [none if pair is None else pair for pair in self.limits]
-            low, high = np.array(pairs, dtype=float).T[:, :, None]
-        if self.weights:
-            weight = np.array(self.weights, dtype=float)[:, None]
-        return self.medians_[:, None], self.spreads_[:, None], low, high, weight
+            low, high = (np.array(pairs, dtype=float) * weights[:, None]).T[:, :, None]
+        return *(column[:, None] for column in columns), low, high
 
     def _scaled(self, i, scores):
         """Return scores of one of the scores on the common scale."""

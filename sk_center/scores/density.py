@@ -19,6 +19,7 @@ from sk_center.scores.mixtures import (
     quadratic_forms,
     side_by_side,
     values_of,
+    weighted_densities,
 )
 from sk_center.scores.parts import SPACES
 from sk_center.scores.principal import principal_directions
@@ -281,10 +282,9 @@ class InputDensity(BaseScore, name="input_density"):
 
     def _score_classes(self, **parts):
         inputs = parts[self.space]
-        known, starts, _ = self._cached("bounds", self._bounds)
-        found = np.concatenate(
-            [log_sum_exp(part, starts) for part in self._densities(inputs)], axis=1
-        )
+        known, starts, _, groups = self._cached("bounds", self._bounds)
+        found = [log_sum_exp(part, starts, groups) for part in self._densities(inputs)]
+        found = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
         if np.isnan(inputs.sum()):
             gaps = np.isnan(inputs).any(axis=1)
             for i, k in enumerate(known):
@@ -305,29 +305,33 @@ class InputDensity(BaseScore, name="input_density"):
 
     def _score_class(self, X, k):
         """Return the log density of rows in one class, NaN in one without samples."""
-        known, starts, stops = self._cached("bounds", self._bounds)
+        known, starts, stops, _ = self._cached("bounds", self._bounds)
         place = np.searchsorted(known, k)
         if place == len(known) or known[place] != k:
             return np.full(len(X), np.nan)
-        own = slice(starts[place], stops[place])
         gaps = np.isnan(X)
         X = np.where(gaps, self._fills[k], X) if gaps.any() else X
-        return np.concatenate(
-            [log_sum_exp(part, [0])[0] for part in self._densities(X, own)]
-        )
+        own = slice(starts[place], stops[place])
+        laws = self.means_[own], self.factors_[own], self._levels[own]
+        groups, found = np.zeros(own.stop - own.start, dtype=np.intp), np.empty(len(X))
+        for rows in blocks(*X.shape):
+            densities = weighted_densities(self._standardized(X[rows]), *laws)
+            found[rows] = log_sum_exp(densities, [0], groups)[0]
+        return found
 
-    def _densities(self, X, own=np.s_[:]):
+    def _densities(self, X):
         """Yield weighted log densities of blocks of rows, a line for each component."""
         laws = self.means_, self.factors_, self._levels
         forms = self._cached("forms", lambda: quadratic_forms(*laws))
-        forms = [part[own] for part in forms]
         for rows in blocks(len(X), max(forms[0].shape)):
             yield values_of(forms, self._standardized(X[rows]))
 
     def _bounds(self):
-        """Return the classes that have components, and where these start and end."""
-        starts = np.flatnonzero(np.diff(self.components_, prepend=-1))
-        return self.components_[starts], starts, [*starts[1:], len(self.components_)]
+        """Return the classes that have components, where these start and end, and whose."""
+        known, starts, groups, sizes = np.unique(
+            self.components_, return_index=True, return_inverse=True, return_counts=True
+        )
+        return known, starts, starts + sizes, groups
 
     def _check_loaded(self):
         """Raise ValueError unless components are those of classes, in order."""

@@ -12,40 +12,53 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def weighted_densities(X, means, factors, levels):
+    """Return the weighted log density of a few components, a line for each."""
+    found = np.empty((len(means), len(X)))
+    for line, mean, factor, level in zip(found, means, factors, levels):
+        white = (X - mean) @ factor
+        line[:] = level - np.einsum("nd,nd->n", white, white) / 2
+    return found
+
+
 def quadratic_forms(means, factors, levels):
     """Return the weighted log density of each component as a polynomial of degree two.
 
     That is one matrix for the products of two inputs, each pair once, one for the inputs,
-    and a constant: fewer numbers than what whitens the inputs, all in one product.
+    constants, and the pairs. Of many components it is half the work, all in one product.
     """
     precisions = factors @ factors.transpose(0, 2, 1)
     first, second = np.triu_indices(means.shape[1])
     squares = np.where(first == second, -0.5, -1.0) * precisions[:, first, second]
     slopes = np.einsum("mij,mj->mi", precisions, means)
-    return squares, slopes, levels - np.einsum("mi,mi->m", slopes, means) / 2
+    constants = levels - np.einsum("mi,mi->m", slopes, means) / 2
+    return squares, slopes, constants[:, None], (first, second)
 
 
 def values_of(forms, X):
     """Return the values of quadratic forms, a line for each, a column for each row of X."""
-    squares, slopes, constants = forms
+    squares, slopes, constants, (first, second) = forms
     columns = np.ascontiguousarray(X.T)
-    first, second = np.triu_indices(len(columns))
     products = columns[first]
     products *= columns[second]
     found = squares @ products
     found += slopes @ columns
-    found += constants[:, None]
+    found += constants
     return found
 
 
-def log_sum_exp(densities: NDArray[np.float64], starts: Any) -> NDArray[np.float64]:
-    """Return the logarithm of sums of exponentials over groups of lines."""
+def log_sum_exp(
+    densities: NDArray[np.float64], starts: Any, groups: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the logarithm of sums of exponentials over groups of lines.
+
+    ``starts`` says at which line a group starts, ``groups`` of which group each line is.
+    """
     if len(starts) == len(densities):
         return densities
     tops = np.maximum.reduceat(densities, starts, axis=0)
-    tops = np.where(np.isfinite(tops), tops, 0)
-    sizes = np.diff([*starts, len(densities)])
-    above = densities - np.repeat(tops, sizes, axis=0)
+    tops[np.isinf(tops)] = 0
+    above = densities - tops[groups]
     return tops + np.log(np.add.reduceat(np.exp(above, out=above), starts, axis=0))
 
 

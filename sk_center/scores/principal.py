@@ -133,9 +133,9 @@ class PrincipalDistance(BaseScore, name="principal_distance"):
             inside = away @ self.table_
             squares[rows] = np.einsum("ij,ij->i", away, away) / self.rest_
             squares[rows] -= np.einsum("ij,ij->i", inside, inside)
-        # Nothing is left of infinity less infinity.
-        squares[np.isnan(squares)] = LARGEST
-        return -np.sqrt(np.clip(squares, 0, LARGEST, out=squares))
+        # Nothing is left of infinity less infinity; fmin takes it for the largest.
+        squares = np.maximum(np.fmin(squares, LARGEST, out=squares), 0, out=squares)
+        return -np.sqrt(squares, out=squares)
 
     def _to_onnx(self, **values):
         away = values[self.space].astype(np.float64) - self.mean_

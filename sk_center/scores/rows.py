@@ -11,6 +11,8 @@ from scipy.sparse import csr_array, issparse
 
 # Numbers that are computed at once, 2 MB.
 BLOCK = 2**18
+# Of shorter rows some squares may be lost.
+LEAST = {code: np.sqrt(np.finfo(code).tiny / np.finfo(code).eps) for code in ("f", "d")}
 
 
 def blocks(n_rows: int, width: int, size: int = BLOCK) -> Iterator[slice]:
@@ -45,8 +47,8 @@ def length_one(rows: Any) -> Any:
         scale = 1 / np.where(length > 0, length, 1)
         data = rows.data * np.repeat(scale, np.diff(rows.indptr))
         return type(rows)((data, rows.indices, rows.indptr), shape=rows.shape)
-    length, info = lengths(rows), np.finfo(rows.dtype)
-    if ((length > np.sqrt(info.tiny / info.eps)) & (length < np.inf)).all():
+    length = lengths(rows)
+    if ((length > LEAST[rows.dtype.char]) & (length < np.inf)).all():
         return rows / length[:, None]
     # Squares of large and small numbers end at infinity or zero.
     largest = np.abs(rows).max(axis=1, keepdims=True)
