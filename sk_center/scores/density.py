@@ -283,14 +283,17 @@ class InputDensity(BaseScore, name="input_density"):
     def _score_classes(self, **parts):
         inputs = parts[self.space]
         known, starts, _, groups = self._cached("bounds", self._bounds)
-        found = [log_sum_exp(part, starts, groups) for part in self._densities(inputs)]
-        found = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+        found = []
+        for densities in self._densities(inputs):
+            part = log_sum_exp(densities, starts, groups)
+            found.append(part.max(axis=0) if self.pooled else part)
+        found = found[0] if len(found) == 1 else np.concatenate(found, axis=-1)
         if np.isnan(inputs.sum()):
             gaps = np.isnan(inputs).any(axis=1)
-            for i, k in enumerate(known):
-                found[i, gaps] = self._score_class(inputs[gaps], k)
+            own = np.array([self._score_class(inputs[gaps], k) for k in known])
+            found[..., gaps] = own.max(axis=0) if self.pooled else own
         if self.pooled:
-            return found.max(axis=0)
+            return found
         scores = np.full((len(inputs), len(self.classes_)), np.nan)
         scores[:, known] = found.T
         return scores
