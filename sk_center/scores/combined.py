@@ -331,18 +331,18 @@ def _own_scores(score, fitted, y, parts, folds):
     """
     if not folds or not score.learns:
         rows = np.sort(np.random.RandomState(0).permutation(len(y))[:MOST_SCALED])
-        return fitted.scores_of(_rows(parts, rows), y[rows])
+        return fitted.scores_of(_rows(score, parts, rows), y[rows])
     found = []
     for rows in folds:
         others = np.setdiff1d(np.arange(len(y)), rows)
-        other = clone(score)._learn(y[others], _rows(parts, others), fitted.classes_)
-        found.append(other.scores_of(_rows(parts, rows), y[rows]))
+        other = clone(score)._learn(y[others], _rows(score, parts, others), fitted.classes_)
+        found.append(other.scores_of(_rows(score, parts, rows), y[rows]))
     return np.concatenate(found)
 
 
-def _rows(parts, rows):
-    """Return some rows of each part."""
-    return {name: part[rows] for name, part in parts.items()}
+def _rows(score, parts, rows):
+    """Return some rows of each part that a score needs."""
+    return {name: parts[name][rows] for name in score.needs}
 
 
 def _scale(own):

@@ -9,7 +9,7 @@ import numpy as np
 from sk_center._utils.compat import Interval
 from sk_center._utils.schema import array, bounded
 from sk_center.scores.base import BaseScore
-from sk_center.scores.rows import regrouped
+from sk_center.scores.rows import blocks, regrouped
 
 __all__ = ["GEN", "Energy", "LogOdds", "MaxLogit", "MaxSoftmax"]
 
@@ -189,11 +189,14 @@ class LogOdds(ScoreOfProbabilities, name="log_odds"):
         return np.log(np.maximum(P, LEAST)) - np.log(np.maximum(others, LEAST))
 
     def _score_own(self, index, probabilities):
-        P = probabilities.astype(np.float64)
-        rows = np.arange(len(P))
-        own, rivals = P[rows, index], self._rivals
-        P[rows, index] = 0
-        others = P.sum(axis=1) if rivals is None else (P * rivals.T[index]).sum(axis=1)
+        rivals = self._rivals
+        own, others = np.empty((2, len(index)))
+        for rows in blocks(*probabilities.shape):
+            P, k = probabilities[rows].astype(np.float64), index[rows]
+            at = np.arange(len(k)), k
+            own[rows], P[at] = P[at], 0
+            P = P if rivals is None else P * rivals.T[k]
+            others[rows] = P.sum(axis=1)
         return np.log(np.maximum(own, LEAST)) - np.log(np.maximum(others, LEAST))
 
     def _to_onnx(self, probabilities):
