@@ -295,9 +295,7 @@ def test_nearest_samples_to_the_last_digit(kind, n_neighbors):
         singly = np.concatenate([search.distances(row[None]) for row in X])
     expected = np.sort(cdist(X, samples), axis=1)[:, n_neighbors - 1]
     assert_allclose(singly, expected, rtol=1e-12)
-    # Among samples in one part that are as near but for rounding, the wrong one may be
-    # found.
-    assert_allclose(found, expected, rtol=1e-12, atol=3e-8 if kind == "twins" else 0)
+    assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_numeric_scale_leaves_out_binary_columns():
