@@ -93,7 +93,7 @@ class AnswersMixin:
         y : ndarray of shape (n_samples,)
             Labels, of a dtype that holds the outlier label too. Under the guarantee
             "class", a sample whose predicted class rejects it gets the accepting class of
-            the largest p-value.
+            the largest p-value; after :meth:`add_classes`, see there.
 
         Raises
         ------
