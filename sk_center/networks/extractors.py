@@ -129,7 +129,7 @@ class ConvNet(nn.Sequential):
         :class:`RandomAffine` or a transform of torchvision. ``"shift"`` moves each image
         by up to a twelfth of its size, and at least a pixel, in each direction;
         ``"affine"`` also turns it by up to 15 degrees, and scales and shears it by up to
-        15 %, which gains on handwriting and may lose elsewhere. None changes nothing.
+        15 %, which gained in some trainings and lost in others. None changes nothing.
 
     Raises
     ------
