@@ -72,6 +72,11 @@ def judge(open_set, outputs, rounding=0.0):
         first = graph.where(former, predicted, graph.op("Unsqueeze", ranking, column))
         accepts = graph.where(groups == 0, accepted.astype(np.float32), np.float32(0))
         accepts = accepts.reduce("Max", 1, keepdims=True) > 0.5
+        of_first, of_label = (
+            graph.op("GatherElements", every, some, axis=1) for some in (first, index)
+        )
+        stays = graph.op("Gather", groups == 0, index, dtype=bool)
+        accepts = accepts & (stays | ~(of_first >= of_label))
         values = outputs
         if part == "probabilities":
             values = outputs[part]

@@ -131,6 +131,8 @@ def sets_with_added(
     first = np.where(former[predicted], predicted, first)
     p_former = calibration.p_values(scores[rows, first], np.zeros(1, dtype=np.intp))
     accepts = p_former > calibration.thresholds_[0]
+    # A score that is the same for both says nothing of the former class.
+    accepts &= former[index] | (scores[rows, first] < scores[rows, index])
     if part == "probabilities":
         total = np.where(former, values, 0).sum(axis=1, keepdims=True)
         values = values / np.where(total > 0, total, 1)

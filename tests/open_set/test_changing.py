@@ -143,6 +143,14 @@ def test_former_prediction_sets_stay(estimator, n):
     assert (sizes == 1).mean() > 0.5
 
 
+def test_score_of_any_class_does_not_withhold_added_ones():
+    """Check that labels alone are the sets where the score is the same for all classes."""
+    model = fitted(KNeighborsClassifier(), conformity_score=NEAREST, ambiguous=-2)
+    model.add_classes(*sample(np.repeat([3, 4], 60), 2))
+    X, y = sample(np.repeat([3, 4], 100), 3)
+    assert (model.predict(X) == y).mean() > 0.8
+
+
 def test_added_class_joins_sets_by_its_own_samples():
     """Check that accepted samples of added classes seldom have sets without their class."""
     missed = []
