@@ -341,7 +341,7 @@ def test_features_are_what_the_last_step_sees():
 
 
 @pytest.mark.parametrize("wrap", ["plain", "pipeline", "frozen pipeline"])
-def test_features_of_a_network_are_those_it_learnt(wrap):
+def test_features_of_a_network_are_those_it_learned(wrap):
     """Check that a score of features gets what transform returns, wherever the net is."""
     X, y = clouds()
     estimator = make_pipeline(StandardScaler(), net()) if "pipeline" in wrap else net()

@@ -161,7 +161,7 @@ def test_frozen_estimator_calibrates_on_all(pipeline, cv):
 
 
 class CityBlock(BaseScore):
-    """A score of our own: minus the city-block distance; keeps what it learnt from."""
+    """A score of our own: minus the city-block distance; keeps its training samples."""
 
     def _fit(self, y, **parts):
         (X,) = parts.values()
@@ -194,11 +194,11 @@ def test_frozen_estimator_with_a_score_that_learns(score, cv, share):
     def part(X):
         return X if score.needs == ("features",) else estimator.predict_proba(X)
 
-    learnt, y_learnt = model.score_.given_
-    test = ~is_among(part(X), learnt)
-    assert len(learnt) + test.sum() == len(y)
+    learned, y_learned = model.score_.given_
+    test = ~is_among(part(X), learned)
+    assert len(learned) + test.sum() == len(y)
     assert_array_equal(np.bincount(y[test]), np.ceil(share * np.bincount(y)))
-    assert_array_equal(np.bincount(y_learnt), np.bincount(y[~test]))
+    assert_array_equal(np.bincount(y_learned), np.bincount(y[~test]))
     reference = clone(score).fit(part(X)[~test], y[~test])
     own = own_of(reference.score_classes(part(X[test])), y[test])
     scores = reference.score_classes(part(queries()))
