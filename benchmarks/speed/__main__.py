@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._testing import ignore_warnings
+from threadpoolctl import threadpool_limits
 
 import benchmarks.speed
 from benchmarks.results import environment
@@ -58,10 +59,11 @@ def main(argv=None):
     parser.add_argument("--data-dir", help="folder with mnist.npz")
     parser.add_argument("--out", default="benchmarks/results", help="folder of the table")
     parser.add_argument("--groups", default="*", help="which, of " + names_of_groups())
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch and BLAS")
     parser.add_argument("--quick", action="store_true", help="only try that all runs")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    threadpool_limits(args.threads)  # of BLAS, too
     size = replace(QUICK if args.quick else Size(), data_dir=args.data_dir)
     rows = []
     for group in GROUPS:
@@ -76,8 +78,8 @@ def main(argv=None):
     header = ["what", "against", "ours", "theirs", "ratio", "target", "within"]
     text = [
         "# Speed",
-        f"Threads of torch: {args.threads}. Made on {datetime.now(UTC):%Y-%m-%d} with "
-        f"{environment()}.",
+        f"Threads of torch and BLAS: {args.threads}. Made on "
+        f"{datetime.now(UTC):%Y-%m-%d} with {environment()}.",
         markdown(header, [row.cells() for row in rows]),
     ]
     for function, (title, header) in TABLES.items() if args.groups == "*" else ():
