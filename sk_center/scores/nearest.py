@@ -89,22 +89,24 @@ class Nearest:
         """Return the distance of each row to the k-th nearest sample."""
         order, rounding = self._products(X)
         last, rounding = self.k_th - 1, rounding[:, None]
-        order -= np.partition(order, last, axis=1)[:, last, None]
+        kth = np.partition(order, last, axis=1)[:, last, None]
+        told = (np.isfinite(kth) & np.isfinite(rounding))[:, 0]  # unless squares overflow
+        with np.errstate(invalid="ignore"):
+            order -= kth
         # Only samples as near as the k-th one but for rounding need be measured.
         nearer = np.count_nonzero(order < -rounding, axis=1)
         near = np.abs(order, out=order) <= rounding
         rows, samples = np.divmod(np.flatnonzero(near), order.shape[1])
         counts, found = np.bincount(rows, minlength=len(X)), np.empty(len(X))
         # Those of many rows with few candidates at once, of others one by one.
-        few = (counts > 0) & (counts <= N_NEAR)
+        few = told & (counts <= N_NEAR)
         if few.any():
             rows, samples = rows[few[rows]], samples[few[rows]]
             away = lengths(X[rows].astype(np.float64) - self.samples[samples])
             away = away[np.lexsort([away, rows])]
             found[few] = away[rows.searchsorted(np.flatnonzero(few)) + last - nearer[few]]
         for i in np.flatnonzero(~few):
-            # Of none where squares overflow.
-            some, rank = (near[i], last - nearer[i]) if counts[i] else (np.s_[:], last)
+            some, rank = (near[i], last - nearer[i]) if told[i] else (np.s_[:], last)
             away = lengths(self.samples[some] - X[i].astype(np.float64))
             found[i] = np.partition(away, rank)[rank]
         return found
