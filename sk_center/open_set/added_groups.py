@@ -48,7 +48,7 @@ def compared_with_former(
 def margin_of_added(model: Any, found: Calibrated, rate: float) -> float:
     """Return the threshold of added classes in prediction sets, by their samples."""
     rule = model.calibration_, model.groups_, model.thresholds_, model._against_former
-    _, rejected, index = decide_between(found.by_class, found.predicted, *rule)
+    _, rejected, index, _ = decide_between(found.by_class, found.predicted, *rule)
     label = found.by_class[np.arange(len(index)), index]
     margins = found.own - label - found.tolerance(found.own) - found.tolerance(label)
     margins = np.where(index == found.y, np.inf, np.nan_to_num(margins, nan=0.0))

@@ -470,10 +470,9 @@ class AnswersMixin:
             groups = self.groups_ if by_class else np.arange(len(self.classes_))
             found["p_values"] = p_values = self.class_calibration_.p_values(every, groups)
         if self._has_added_classes:
-            rule, predicted = (self.calibration_, self.groups_), index
-            p_known, rejected, index = decide_between(
-                every, index, *rule, self.thresholds_, self._against_former
-            )
+            rule = self.calibration_, self.groups_, self.thresholds_, self._against_former
+            predicted = index
+            p_known, rejected, index, accepted = decide_between(every, predicted, *rule)
         elif by_class:
             rule = p_values, every, index, self.thresholds_
             p_known, rejected, index = decide_by_class(*rule)
@@ -484,9 +483,8 @@ class AnswersMixin:
             part, least = self._set_rule
             values = every if part == "scores" else outputs.get(part)
             if self._has_added_classes:
-                found["sets"] = sets_with_added(
-                    *(part, values, every, least, predicted, index, rejected), *rule
-                )
+                judged = predicted, index, accepted, self.groups_ == 0
+                found["sets"] = sets_with_added(part, values, every, least, *judged)
             elif part == "p_values":  # above the threshold, and not at it
                 found["sets"] = sets_of(p_values, np.nextafter(least, 1), index, rejected)
             else:

@@ -134,8 +134,11 @@ def decide_between(
     groups: NDArray[np.intp],
     thresholds: NDArray[np.float64],
     against: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp], NDArray[np.bool_]]:
     """Return what ``decide`` does for former and added classes, and the class of samples.
+
+    Also return which classes accept a sample, where only one former class is asked if that
+    is predicted.
 
     Every group must reject a sample, the former classes as if there were no others. Else
     its class is the accepting one of the largest score, among equal ones the predicted one.
@@ -152,7 +155,7 @@ def decide_between(
     ranking = np.where(accepted, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
     index = ranking.argmax(axis=1)
     index = np.where(ranking[rows, predicted] >= ranking[rows, index], predicted, index)
-    return p_values.max(axis=1), np.logical_not(accepted.any(axis=1)), index
+    return p_values.max(axis=1), np.logical_not(accepted.any(axis=1)), index, accepted
 
 
 def decide_by_class(

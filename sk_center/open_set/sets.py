@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sk_center.calibration.base import BaseCalibration
     from sk_center.scores import BaseScore
 
 SET_PARTS = ("probabilities", "logits", "scores", "p_values")
@@ -120,17 +119,18 @@ def sets_with_added(
     thresholds: NDArray[np.float64],
     predicted: NDArray[np.intp],
     index: NDArray[np.intp],
-    rejected: NDArray[np.bool_],
-    calibration: BaseCalibration,
-    groups: NDArray[np.intp],
+    accepted: NDArray[np.bool_],
+    former: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Return the prediction sets where former and added classes are two groups."""
-    rows, former = np.arange(len(index)), groups == 0
-    # The class among the former ones alone, and whether these accept the sample.
+    """Return the prediction sets where former and added classes are two groups.
+
+    ``accepted`` says for each sample which classes accept it, ``former`` which are former.
+    """
+    rows = np.arange(len(index))
+    # The class among the former ones alone, and where these accept the sample.
     first = np.where(former, scores, -np.inf).argmax(axis=1)
     first = np.where(former[predicted], predicted, first)
-    p_former = calibration.p_values(scores[rows, first], np.zeros(1, dtype=np.intp))
-    accepts = p_former > calibration.thresholds_[0]
+    accepts = accepted[:, former].any(axis=1)
     # A score that is the same for both says nothing of the former class.
     accepts &= former[index] | (scores[rows, first] < scores[rows, index])
     if part == "probabilities":
@@ -140,7 +140,7 @@ def sets_with_added(
     support[rows, first] = True
     margin = support_of("scores", scores, index) >= thresholds
     joins = np.where(former, support & accepts[:, None], margin)
-    return sets_of(joins, np.ones(1), index, rejected)
+    return sets_of(joins, np.ones(1), index, np.logical_not(accepted.any(axis=1)))
 
 
 def margin_threshold(
