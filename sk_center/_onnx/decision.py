@@ -66,27 +66,9 @@ def judge(open_set, outputs, rounding=0.0):
         by_class = p_values(open_set.class_calibration_, compared, classes)
     part, least = open_set._set_rule
     if open_set._has_added_classes:
-        # The former classes have the set that they had, if they accept the sample.
-        lowest = np.array(-np.inf, every.dtype)
-        ranking = graph.where(groups == 0, every, lowest).argmax()
-        first = graph.where(former, predicted, graph.op("Unsqueeze", ranking, column))
-        accepts = graph.where(groups == 0, accepted.astype(np.float32), np.float32(0))
-        accepts = accepts.reduce("Max", 1, keepdims=True) > 0.5
-        of_first, of_label = (
-            graph.op("GatherElements", every, some, axis=1) for some in (first, index)
+        compatible = with_added(
+            open_set, outputs, every, compared, accepted, predicted, index, rounding
         )
-        stays = graph.op("Gather", groups == 0, index, dtype=bool)
-        accepts = accepts & (stays | ~(of_first >= of_label))
-        values = outputs
-        if part == "probabilities":
-            values = outputs[part]
-            mass = graph.where(groups == 0, values, np.array(0, values.dtype))
-            mass = mass.reduce("Sum", 1, keepdims=True)
-            values = {part: values / graph.where(mass > 0, mass, np.array(1, mass.dtype))}
-        joins = supported(part, least, values, compared, first, rounding)
-        joins = joins | graph.op("Equal", first, classes, dtype=bool)
-        margin = margins_of(compared.astype(np.float64), index, rounding) >= least
-        compatible = (joins & accepts & (groups == 0)) | (margin & (groups > 0))
     elif part == "p_values":
         compatible = by_class > least
     else:
@@ -126,6 +108,38 @@ def evidence_of(open_set, scores):
     best = graph.where(open_set.groups_ == 0, scores, lowest)
     best = best.reduce("Max", 1, keepdims=True).maximum(floor)
     return graph.where(against, scores - best * share, scores)
+
+
+def with_added(open_set, outputs, every, compared, accepted, predicted, index, rounding):
+    """Return which classes are in the sets beside the label after classes were added.
+
+    The former classes have the set that they had, if they accept the sample.
+    """
+    graph, (part, least) = every.graph, open_set._set_rule
+    former, classes = open_set.groups_ == 0, np.arange(len(open_set.classes_))
+    ranking = graph.where(former, every, np.array(-np.inf, every.dtype)).argmax()
+    first = graph.where(
+        graph.op("Gather", former, predicted),
+        predicted,
+        graph.op("Unsqueeze", ranking, np.array([1])),
+    )
+    accepts = graph.where(former, accepted.astype(np.float32), np.float32(0))
+    accepts = accepts.reduce("Max", 1, keepdims=True) > 0.5
+    of_first, of_label = (
+        graph.op("GatherElements", every, some, axis=1) for some in (first, index)
+    )
+    stays = graph.op("Gather", former, index, dtype=bool)
+    accepts = accepts & (stays | ~(of_first >= of_label))
+    values = outputs
+    if part == "probabilities":
+        values = outputs[part]
+        mass = graph.where(former, values, np.array(0, values.dtype))
+        mass = mass.reduce("Sum", 1, keepdims=True)
+        values = {part: values / graph.where(mass > 0, mass, np.array(1, mass.dtype))}
+    joins = supported(part, least, values, compared, first, rounding)
+    joins = joins | graph.op("Equal", first, classes, dtype=bool)
+    margin = margins_of(compared.astype(np.float64), index, rounding) >= least
+    return (joins & accepts & former) | (margin & ~former)
 
 
 def supported(part, thresholds, outputs, scores, index, rounding):
