@@ -25,7 +25,7 @@ def quadratic_forms(means, factors, levels):
     """Return the weighted log density of each component as a polynomial of degree two.
 
     That is one matrix for the products of two inputs, each pair once, one for the inputs,
-    constants, and the pairs. Of many components it is half the work, all in one product.
+    constants, and the pairs. With many components it is half the work, in one product.
     """
     precisions = factors @ factors.transpose(0, 2, 1)
     first, second = np.triu_indices(means.shape[1])
