@@ -11,8 +11,9 @@ BENCH_ARGS ?= --suite bundled
 demo: $(STAMP)
 	$(PYTHON) examples/plot_open_set_digits.py
 
+# Each of the two workers has a half of the tests, so that few prepare the same twice.
 test: $(STAMP)
-	$(PYTHON) -m pytest -n 2
+	$(PYTHON) -m pytest -n 2 --dist worksteal
 
 # With the oldest versions that pyproject.toml accepts: downloads a torch of several GB.
 test-oldest: $(VENV)-oldest/installed

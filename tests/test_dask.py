@@ -16,8 +16,6 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
 
-dask = pytest.importorskip("dask")
-distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow  # starting a cluster takes ten seconds
 
 X, y = load_iris(return_X_y=True)
@@ -29,6 +27,8 @@ SHARED = [X, y, *(rows for split in SPLITS for rows in split)]
 @pytest.fixture(scope="module")
 def client():
     """Return a client of a cluster of two processes."""
+    dask = pytest.importorskip("dask")
+    distributed = pytest.importorskip("distributed")
     with (
         dask.config.set({"distributed.scheduler.active-memory-manager.start": False}),
         distributed.LocalCluster(
@@ -111,6 +111,7 @@ def test_each_worker_sees_one_gpu(tree, client):
     example = module_from_spec(spec)
     sys.modules["search_dask"] = example
     spec.loader.exec_module(example)
+    distributed = pytest.importorskip("distributed")
     distributed.protocol.pickle.cloudpickle.register_pickle_by_value(example)
     client.wait_for_workers(2, timeout=60)  # one may just be on its way back
     client.register_plugin(example.OneGPU(), name="one GPU")

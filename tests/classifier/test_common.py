@@ -71,7 +71,7 @@ OF_TRANSFORMER = {
     "check_transformer_preserve_dtypes": FEW,
 }
 
-SMALL = CenterLossClassifier(hidden_layer_sizes=(64, 16), max_epochs=30)
+SMALL = CenterLossClassifier(hidden_layer_sizes=(32, 8), max_epochs=12, lr=0.01)
 CASES = {
     "center loss": (SMALL, CENTER_LOSS),
     "center loss as it comes": (CenterLossClassifier(), CENTER_LOSS),

@@ -18,16 +18,16 @@ from sk_center.losses import center_loss
 from sk_center.networks import ConvNet
 
 rng = np.random.default_rng(0)
-y = rng.integers(3, size=200)
-X = (rng.normal(size=(200, 6)) + 2 * np.eye(6)[y]).astype(np.float32)
-weights = rng.random(200)
+y = rng.integers(3, size=120)
+X = (rng.normal(size=(120, 6)) + 2 * np.eye(6)[y]).astype(np.float32)
+weights = rng.random(120)
 
 
 def made(device=NAME, **params):
     """Return a small classifier."""
     defaults = {
         "hidden_layer_sizes": (8,),
-        "max_epochs": 3,
+        "max_epochs": 2,
         "batch_size": 20,
         "random_state": 0,
     }
@@ -71,7 +71,7 @@ def test_fit(params, counts):
     assert counts["to host"] <= 3
     # Of an epoch the host wants the loss; where centers may diverge, it looks ever less.
     per_epoch = 2 if "early_stopping" in params else 1
-    assert counts["waits"] <= 3 * per_epoch + (6 if "alpha" in params else 0)
+    assert counts["waits"] <= 2 * per_epoch + (6 if "alpha" in params else 0)
     counts.clear()
     model.predict(X)
     assert counts == {"to device": 2, "to host": 1}  # the samples and the centers; labels
@@ -82,7 +82,7 @@ def test_fit(params, counts):
 def test_transfers_do_not_grow_with_batches(counts):
     """Check that no number of batches or samples makes more transfers or waits."""
     found = []
-    for batch_size, n_samples in ((100, 100), (10, 200), (5, 200)):
+    for batch_size, n_samples in ((60, 60), (10, 120), (5, 120)):
         made(batch_size=batch_size).fit(X[:n_samples], y[:n_samples])
         found.append(dict(counts))
         counts.clear()
@@ -93,9 +93,9 @@ def test_sample_weights_and_partial_fit(counts):
     """Check weighted streams, one batch of which holds negative samples alone."""
     models = [made(device, negative_label=2) for device in (NAME, "cpu")]
     for model in models:
-        model.partial_fit(X[:100], y[:100], classes=[0, 1, 2], sample_weight=weights[:100])
+        model.partial_fit(X[:60], y[:60], classes=[0, 1, 2], sample_weight=weights[:60])
         model.partial_fit(X[y == 2], y[y == 2])
-        model.partial_fit(X[100:], y[100:])
+        model.partial_fit(X[60:], y[60:])
     assert_alike(*models)
 
 
@@ -299,6 +299,6 @@ def test_blocks_go_on_a_stream_of_their_own(counts, monkeypatch):
     dataset = ArrayDataset({"X": X, "sample_weight": weights}, y)
     batches = TensorBatches(dataset, 10, device=DEVICE, resident=False)
     found = list(batches)
-    assert counts["to device"] == 3 * 10  # samples, weights and labels of ten blocks
+    assert counts["to device"] == 3 * 6  # samples, weights and labels of six blocks
     assert_array_equal(torch.cat([batch["X"] for batch, _ in found]).cpu(), X)
     assert_array_equal(torch.cat([labels for _, labels in found]).cpu(), y)

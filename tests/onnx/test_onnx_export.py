@@ -76,7 +76,6 @@ def absent_class():
 
 # Parameters of the network, and of the open-set classifier.
 VARIANTS = {
-    "cosine, folds": ({"metric": "cosine"}, {"cv": 2, "outlier_label": 0.5}),
     "distance head, few samples": (
         {"head": "distance"},
         {"conformity_score": "energy", "false_rejection_rate": 0.02, "cv": 0.3},
@@ -85,9 +84,9 @@ VARIANTS = {
         {"anchors": "simplex", "metric": "cosine"},
         {"conformity_score": ["max_logit", "knn"]},
     ),
-    "softmax, dropout": (
-        {"predict_with": "softmax", "module__dropout": 0.5},
-        {"conformity_score": ["max_softmax", "vim"]},
+    "cosine, softmax, dropout, folds": (
+        {"metric": "cosine", "predict_with": "softmax", "module__dropout": 0.5},
+        {"conformity_score": ["max_softmax", "vim"], "cv": 2, "outlier_label": 0.5},
     ),
     "background, never rejects": (
         {"negative_label": 5, "negative_loss": "background"},

@@ -69,25 +69,28 @@ def assert_same(found, model, X):
         assert_allclose(found["probabilities"], model.predict_proba(X), atol=1e-5)
 
 
-@pytest.mark.parametrize("n_classes", [2, 6])
+CLASSIFIERS = [
+    # Those whose scores of two classes have a form of their own come first.
+    (LogisticRegression(), "auto"),
+    (LogisticRegression(), "energy"),
+    (SVC(), "auto"),
+    (SVC(), "max_logit"),
+    (RandomForestClassifier(20, random_state=0), "auto"),
+    (GradientBoostingClassifier(n_estimators=3, random_state=0), "max_logit"),
+    (MLPClassifier(max_iter=30, random_state=0), "max_softmax"),
+    (LogisticRegression(), "max_softmax"),
+    (RandomForestClassifier(20, random_state=0), "max_softmax"),
+    (ExtraTreesClassifier(20, random_state=0), "max_softmax"),
+    (DecisionTreeClassifier(max_depth=4, random_state=0), "max_softmax"),
+    (GaussianNB(), "max_softmax"),
+    (KNeighborsClassifier(), "max_softmax"),
+]
+
+
 @pytest.mark.parametrize(
-    ("estimator", "score"),
-    [
-        (LogisticRegression(), "auto"),
-        (LogisticRegression(), "energy"),
-        (LogisticRegression(), "max_softmax"),
-        (SVC(), "auto"),
-        (SVC(), "max_logit"),
-        (RandomForestClassifier(20, random_state=0), "auto"),
-        (RandomForestClassifier(20, random_state=0), "max_softmax"),
-        (ExtraTreesClassifier(20, random_state=0), "max_softmax"),
-        (DecisionTreeClassifier(max_depth=4, random_state=0), "max_softmax"),
-        (GradientBoostingClassifier(n_estimators=3, random_state=0), "max_logit"),
-        (GaussianNB(), "max_softmax"),
-        (KNeighborsClassifier(), "max_softmax"),
-        (MLPClassifier(max_iter=30, random_state=0), "max_softmax"),
-    ],
-    ids=lambda x: x if isinstance(x, str) else type(x).__name__,
+    ("estimator", "score", "n_classes"),
+    [*((*pair, 6) for pair in CLASSIFIERS), *((*pair, 2) for pair in CLASSIFIERS[:7])],
+    ids=lambda x: type(x).__name__ if hasattr(x, "fit") else str(x),
 )
 @pytest.mark.filterwarnings("ignore")
 def test_classifiers(estimator, score, n_classes, tmp_path):

@@ -115,7 +115,10 @@ def rounded(X):
     return np.round(X)
 
 
-@pytest.mark.parametrize(("rate", "n", "guarantee"), pairs((0.05, 120), (0.2, 120)))
+@pytest.mark.parametrize(
+    ("rate", "n", "guarantee"),
+    pairs((0.05, 120), (0.2, 120), default=[(0.05, "marginal")]),
+)
 def test_ties_do_not_break_the_bound(rate, n, guarantee):
     """Check samples in steps of one, whose scores are equal for many."""
     model = OpenSetClassifier(
@@ -224,7 +227,10 @@ def test_p_values_by_class_under_every_guarantee(guarantee):
     assert absent <= binom.ppf(LEVEL, N_DRAWS, 0.05)
 
 
-@pytest.mark.parametrize(("rate", "n", "guarantee"), pairs((0.05, 200), (0.2, 70)))
+@pytest.mark.parametrize(
+    ("rate", "n", "guarantee"),
+    pairs((0.05, 200), (0.2, 70), default=[(0.2, "class")]),
+)
 def test_confidence(rate, n, guarantee):
     """Check how many calibration sets break a bound that is to hold with 90 %."""
     # Round clouds far apart: distances to the centers follow chi, and the class is sure.
@@ -298,11 +304,11 @@ def test_bound_of_one_row_at_a_time_on_tied_outputs_of_a_network():
         conformity_score=CenterDistance(),
         random_state=0,
     )
-    rejected = 0
-    for seed in range(N_DRAWS):
+    rejected, n_draws = 0, N_DRAWS // 2  # ties that broke the bound would reject half
+    for seed in range(n_draws):
         model.set_params(random_state=seed).fit(*draw(120))
         rejected += model.is_outlier(draw(1)[0])[0]
-    assert rejected <= binom.ppf(LEVEL, N_DRAWS, 0.05)
+    assert rejected <= binom.ppf(LEVEL, n_draws, 0.05)
 
 
 def digits(seed):

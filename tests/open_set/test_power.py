@@ -45,7 +45,7 @@ def rejected_of_outsiders(estimator, train, test, known, seed):
     [
         LogisticRegression(max_iter=1000),
         RandomForestClassifier(random_state=0),
-        SVC(probability=True, random_state=0),
+        pytest.param(SVC(probability=True, random_state=0), marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")

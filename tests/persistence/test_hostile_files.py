@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import zipfile
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -116,46 +117,47 @@ def shared(depth):
 
 
 A_MEGABYTE = np.zeros(2**17)
+# Each is made when it is needed: some are large.
 ARCHIVES = {
-    "void": archive(
+    "void": lambda: archive(
         estimator(SCALER, mean_=of_numpy("1.npy", "numpy.void")),
         {"1.npy": npy(np.array(10**11))},
     ),
-    "bytes": archive(
+    "bytes": lambda: archive(
         estimator(SCALER, mean_=of_numpy("1.npy", "numpy.bytes_")),
         {"1.npy": npy(np.array(10**11))},
     ),
-    "one file often": archive(
+    "one file often": lambda: archive(
         estimator(
             SCALER, mean_=list_of(*(of_numpy("1.npy", __id__=i) for i in range(9999)))
         ),
         {"1.npy": npy(A_MEGABYTE)},
     ),
-    "one file without id": archive(
+    "one file without id": lambda: archive(
         estimator(SCALER, mean_=list_of(*[of_numpy("1.npy")] * 9999)),
         {"1.npy": npy(A_MEGABYTE)},
     ),
-    "header": archive(
+    "header": lambda: archive(
         estimator(SCALER, mean_=of_numpy("1.npy")),
         {"1.npy": npy(A_MEGABYTE).replace(b"(131072,)", b"(9**11,) ")},
     ),
-    "large header": archive(
+    "large header": lambda: archive(
         estimator(SCALER, mean_=of_numpy("1.npy", __id__=1)),
         {"1.npy": npy(np.zeros(100)).replace(b"(100,), }     ", b"(10000000000,)}")},
     ),
-    "compressed": archive(
+    "compressed": lambda: archive(
         estimator(SCALER, mean_=of_numpy("1.npy", __id__=1)),
         {"1.npy": npy(np.zeros(2**25))},
         compression=zipfile.ZIP_DEFLATED,
     ),
-    "shared nodes": archive(estimator(SCALER, mean_=shared(60))),
-    "cached nodes": archive(
+    "shared nodes": lambda: archive(estimator(SCALER, mean_=shared(60))),
+    "cached nodes": lambda: archive(
         {
             **estimator(SCALER, mean_=node("CachedNode", "builtins.list", __id__=1)),
             "__id__": 1,
         }
     ),
-    "axes": archive(
+    "axes": lambda: archive(
         estimator(
             SCALER,
             mean_=node(
@@ -168,11 +170,11 @@ ARCHIVES = {
         ),
         {"1.npy": npy(A_MEGABYTE)},
     ),
-    "dtype": archive(
+    "dtype": lambda: archive(
         estimator(SCALER, mean_=dtype_of(of_numpy("1.npy", __id__=1))),
         {"1.npy": npy(np.zeros(0, dtype="V1000000000"))},
     ),
-    "dtype of another array": archive(
+    "dtype of another array": lambda: archive(
         estimator(
             SCALER,
             mean_=of_numpy("1.npy", __id__=1),
@@ -180,16 +182,16 @@ ARCHIVES = {
         ),
         {"1.npy": npy(np.zeros(0, dtype="V1000000000")), "2.npy": npy(np.zeros(0))},
     ),
-    "dtype of no array": archive(estimator(SCALER, mean_=dtype_of(number(1)))),
-    "type": archive(node("TypeNode", "numpy.bytes_")),
-    "colliding": archive(
+    "dtype of no array": lambda: archive(estimator(SCALER, mean_=dtype_of(number(1)))),
+    "type": lambda: archive(node("TypeNode", "numpy.bytes_")),
+    "colliding": lambda: archive(
         node(
             "SetNode",
             "builtins.set",
             [number(k * (2**61 - 1)) for k in range(2**64, 2**64 + 50_000)],
         )
     ),
-    "functions": archive(
+    "functions": lambda: archive(
         list_of(*[node("FunctionNode", "numpy.exp")] * 20_000),
     ),
 }
@@ -266,38 +268,43 @@ PARTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def hostile(files):
-    """Return files that were made to harm, by name."""
-    found = {name: with_archive(files[3], made) for name, made in ARCHIVES.items()}
-    for name, changes in PARTS.items():
-        content, arrays = split(files[0])
-        arrays["added"] = np.ones((2**16, 1))
-        if name == "position":
-            arrays["added"] = np.zeros(624, dtype=np.uint32)
-        if name == "strings without letters":
-            arrays["no letters"] = np.empty((2**20, 0), dtype=np.uint32)
-        if name == "rows of nothing":
-            arrays["no columns"] = np.empty((10**9, 0), dtype=np.float32)
-        found[f"part: {name}"] = edited(joined(content, arrays), changes)
+def hostile(name, files):
+    """Return a file that was made to harm, by its name."""
+    if name in ARCHIVES:
+        return with_archive(files[3], ARCHIVES[name]())
+    content, arrays = split(files[0])
+    arrays["added"] = np.ones((2**16, 1))
+    if name == "part: position":
+        arrays["added"] = np.zeros(624, dtype=np.uint32)
+    if name == "part: strings without letters":
+        arrays["no letters"] = np.empty((2**20, 0), dtype=np.uint32)
+    if name == "part: rows of nothing":
+        arrays["no columns"] = np.empty((10**9, 0), dtype=np.float32)
+    return edited(joined(content, arrays), PARTS[name.removeprefix("part: ")])
+
+
+def further_hostile(files):
+    """Yield files that were made to harm by their form or their number of parts."""
     content, arrays = split(files[3])
     (name,) = [name for name, array in arrays.items() if array.tobytes()[:2] == b"PK"]
     content["more"] = 1
     steps = content["estimator"]["object"]["params"]["steps"]
     steps.extend([{"tuple": [f"step{i}", {"skops": name}]} for i in range(10_000)])
-    found["one archive often"] = joined(content, arrays)
-    found["header"] = (2**60).to_bytes(8, "little") + b"{}"
-    found["long header"] = (9 * 10**7).to_bytes(8, "little") + b" " * (9 * 10**7)
+    yield joined(content, arrays)
+    yield (2**60).to_bytes(8, "little") + b"{}"
+    yield (9 * 10**7).to_bytes(8, "little") + b" " * (9 * 10**7)
     many = {f"{i}": np.zeros(0, dtype=np.uint8) for i in range(300_000)}
-    found["many arrays"] = safetensors.numpy.save(many)
-    found["empty"] = b""
-    return found
+    yield safetensors.numpy.save(many)
+    yield b""
 
 
-@pytest.mark.parametrize("name", [*ARCHIVES, *(f"part: {name}" for name in PARTS)])
-def test_hostile_file(name, hostile, tmp_path):
+HOSTILE = [*ARCHIVES, *(f"part: {name}" for name in PARTS)]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_file(name, files, tmp_path):
     """Check that files that were made to harm are refused, with a message of some size."""
-    (tmp_path / "model").write_bytes(hostile[name])
+    (tmp_path / "model").write_bytes(hostile(name, files))
     module = Net() if name == "part: copies" else None
     message = "cannot be loaded as a model of sk_center"
     with pytest.raises(ValueError, match=message) as found:
@@ -382,9 +389,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_hostile_files_take_no_memory(hostile, files, tmp_path):
+def test_hostile_files_take_no_memory(files, tmp_path):
     """Check that files of a few megabytes, made to take much memory, take none."""
-    for i, data in enumerate(hostile.values()):
+    made = (hostile(name, files) for name in HOSTILE)
+    for i, data in enumerate(chain(made, further_hostile(files))):
         (tmp_path / str(i)).write_bytes(data)
     (tmp_path / "fine").write_bytes(files[3])
     command = [sys.executable, "-c", MEASURE, str(tmp_path)]

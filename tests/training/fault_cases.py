@@ -50,6 +50,9 @@ def assert_same_state(model, before):
 
 SCORE_NAMES = ("auto", "center_distance", "energy", "input_density", "knn", "mahalanobis")
 SCORE_NAMES += ("max_logit", "max_softmax", "openmax", "vim")
+# A score knows nothing of how it is calibrated: half of the pairs are enough.
+SCORES_AND_CALIBRATIONS = list(zip(SCORE_NAMES, ("conformal", "weibull") * 5))
+HEADS_AND_RULES = [(head, rule) for head in ("linear", "distance") for rule in RULES]
 many_y = np.arange(300) % 3
 many_X = np.random.default_rng(1).normal(size=(300, 4)) + 3 * np.eye(3, 4)[many_y]
 rng = np.random.default_rng(2)
