@@ -44,12 +44,14 @@ def import_matplotlib(caller):
     import_extra("matplotlib", "plot", f"{caller} needs")
 
 
-def axes_for(display, ax):
-    """Return axes to draw on, new ones if None."""
+def axes_for(display, ax, figsize=None):
+    """Return axes to draw on, new ones if None, and set them on the display."""
     import_matplotlib(f"{type(display).__name__}.plot")
     import matplotlib.pyplot as plt
 
-    return plt.subplots(layout="constrained")[1] if ax is None else ax
+    ax = plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
+    display.ax_, display.figure_ = ax, ax.figure
+    return ax
 
 
 def styled(kind, defaults, given):
@@ -71,8 +73,7 @@ def draw_curve(display, x, y, *, area, name, curve_kwargs, ax, legend, **axes):
 
     ``legend`` is the location of the legend, ``axes`` are properties of the axes.
     """
-    display.ax_ = ax = axes_for(display, ax)
-    display.figure_ = ax.figure
+    ax = axes_for(display, ax)
     name = display.name if name is None else name
     label = f"{name} ({area})" if name and area else name or area
     style = styled("line", {"label": label}, curve_kwargs)

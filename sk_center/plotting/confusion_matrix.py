@@ -199,7 +199,6 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         --------
         OpenSetConfusionMatrixDisplay.from_estimator : Draws those of an estimator.
         """
-        import_matplotlib(f"{cls.__name__}.from_predictions")
         true, predicted, classes = class_indices(
             y_true, y_pred, labels, outlier_label, ambiguous_label
         )

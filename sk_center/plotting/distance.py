@@ -365,7 +365,6 @@ class DistanceDisplay:
         --------
         DistanceDisplay.from_estimator : Draws the scores of an estimator.
         """
-        import_matplotlib(f"{cls.__name__}.from_predictions")
         y_true, y_pred = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
         scores, labels = checked_numbers(scores, "scores"), known_classes(labels)
         check_consistent_length(y_true, y_pred, scores, rejected)

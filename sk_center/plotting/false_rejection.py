@@ -142,15 +142,8 @@ class FalseRejectionDisplay:
         display : FalseRejectionDisplay
             This display.
         """
-        import_matplotlib(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         rows = np.arange(len(self.groups))
-        if ax is None:
-            size = (6.4, 1.5 + 0.25 * len(rows))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
-        self.ax_ = ax = axes_for(self, ax)
-        self.figure_ = ax.figure
+        ax = axes_for(self, ax, figsize=(6.4, 1.5 + 0.25 * len(rows)))
         rates = self.n_rejected / self.n_samples
         self.intervals_ = np.array(
             [
@@ -316,7 +309,6 @@ class FalseRejectionDisplay:
         --------
         FalseRejectionDisplay.from_estimator : Draws the rates of an estimator.
         """
-        import_matplotlib(f"{cls.__name__}.from_predictions")
         true, predicted, _, reject = checked_decisions(
             y_true, y_pred, labels, outlier_label, None, None, sides=("known",)
         )

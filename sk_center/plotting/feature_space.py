@@ -175,10 +175,9 @@ class FeatureSpaceDisplay:
         display : FeatureSpaceDisplay
             This display.
         """
-        self.ax_ = ax = axes_for(self, ax)
+        ax = axes_for(self, ax)
         from matplotlib.patches import Patch
 
-        self.figure_ = ax.figure
         colors = class_colors(len(self.labels))
         masks = class_masks(self.y_true, self.labels)
         outsiders = ~masks.any(axis=0)
@@ -384,7 +383,6 @@ class FeatureSpaceDisplay:
         --------
         FeatureSpaceDisplay.from_estimator : Draws the regions, too.
         """
-        import_matplotlib(f"{cls.__name__}.from_predictions")
         y_true = checked_labels(y_true, "y_true")
         features = _checked(features, y_true)
         labels = np.unique(y_true) if labels is None else known_classes(labels)

@@ -94,8 +94,7 @@ class MonitorDisplay:
         display : MonitorDisplay
             This display.
         """
-        self.ax_ = ax = axes_for(self, ax)
-        self.figure_ = ax.figure
+        ax = axes_for(self, ax)
         # Powers of ten may overflow a float, so their exponents are drawn.
         self.lines_ = [
             ax.plot(n, logs / np.log(10), **styled("line", {"label": name}, line_kwargs))[0]

@@ -246,7 +246,6 @@ class OSCRCurveDisplay:
         --------
         OSCRCurveDisplay.from_estimator : Draws the predictions of an estimator.
         """
-        import_matplotlib(f"{cls.__name__}.from_predictions")
         given: dict[str, Any] = {"labels": labels, "sample_weight": sample_weight}
         ccr, fpr, _ = oscr_curve(y_true, y_pred, y_score, **given)
         oscr = oscr_score(y_true, y_pred, y_score, **given)

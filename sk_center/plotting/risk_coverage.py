@@ -255,7 +255,6 @@ class RiskCoverageDisplay:
         --------
         RiskCoverageDisplay.from_estimator : Draws the predictions of an estimator.
         """
-        import_matplotlib(f"{cls.__name__}.from_predictions")
         given: dict[str, Any] = {"labels": labels, "sample_weight": sample_weight}
         risk, coverage, _ = risk_coverage_curve(y_true, y_pred, y_score, **given)
         aurc = aurc_score(y_true, y_pred, y_score, **given)

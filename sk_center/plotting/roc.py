@@ -247,7 +247,6 @@ class OpenSetRocDisplay(RocCurveDisplay):
         --------
         OpenSetRocDisplay.from_estimator : Draws the scores of an estimator.
         """
-        import_matplotlib(f"{cls.__name__}.from_predictions")
         fpr, tpr = roc_rates(y_true, y_score, labels, sample_weight)
         roc_auc = auroc_score(y_true, y_score, labels=labels, sample_weight=sample_weight)
         name = "Classifier" if name is None else name
