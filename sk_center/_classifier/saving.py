@@ -17,7 +17,6 @@ from sk_center._utils.schema import (
     shape,
     size,
 )
-from sk_center._utils.versions import Required
 
 
 class SavingMixin:
@@ -38,8 +37,7 @@ class SavingMixin:
     }
 
     def __getstate__(self):
-        # First, so that pickle reads it before it needs the classes.
-        state = {"_required": Required.by(self), **super().__getstate__()}
+        state = dict(super().__getstate__())  # which may be that of the classifier itself
         if "net_" not in state:
             return state
         # The state of an optimizer is larger than the network, and only needed to continue
@@ -51,7 +49,6 @@ class SavingMixin:
         return state
 
     def __setstate__(self, state):
-        state = {name: value for name, value in state.items() if name != "_required"}
         super().__setstate__(state)
         if "net_" in state and "centers_" not in state:
             self.centers_ = self._centers_of_net()

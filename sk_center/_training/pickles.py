@@ -1,4 +1,4 @@
-"""Pickles of a net: versions and the history in columns, without training state."""
+"""Pickles of a net: with versions, without the state of a training."""
 
 from copy import deepcopy
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from sk_center._training.log import logger
 from sk_center._training.params import without_batches
 from sk_center._utils.devices import device_of, is_present
-from sk_center._utils.versions import Required, versions, warn_of_versions
+from sk_center._utils.versions import versions, warn_of_versions
 
 
 class PickleNet(NeuralNetClassifier):
@@ -23,30 +23,16 @@ class PickleNet(NeuralNetClassifier):
         state = vars(self).copy()
         if self.initialized_ and device_of(self).type != "cpu":
             state.update(on_cpu(self))
-        # First, so that pickle reads them before it needs them.
-        parts = self.module_.modules() if self.initialized_ else ()
-        required = Required.by(self, *parts)
-        state = {"_required": required, "_versions": versions(), **state}
         for of_training in ("_workers", "_waiting", "_schedule"):
             state.pop(of_training, None)
-        rows = without_batches(state.get("history_") or ())  # None before it is initialized
-        if rows:
-            state["history_"] = History(rows)
-        # One dict per epoch would be three times as large as its numbers.
-        if len({tuple(row) for row in rows}) == 1:
-            del state["history_"]
-            columns = zip(*(row.values() for row in rows))
-            state["history_columns"] = dict(zip(rows[0], map(list, columns)))
-        return state
+        if state.get("history_"):  # None before it is initialized
+            state["history_"] = History(without_batches(state["history_"]))
+        # First, so that pickle reads the versions before it needs them.
+        return {"_versions": versions(), **state}
 
     def __setstate__(self, state):
         state = dict(state)
         warn_of_versions(state.pop("_versions", {}))
-        state.pop("_required", None)
-        columns = state.pop("history_columns", None)
-        if columns is not None:
-            rows = zip(*columns.values())
-            state["history_"] = History(dict(zip(columns, row)) for row in rows)
         vars(self).update(state)
         if not self.initialized_:
             return

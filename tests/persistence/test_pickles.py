@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import warnings
+from functools import cache
 
 import joblib
 import numpy as np
@@ -50,11 +51,17 @@ MODELS = {
 }
 
 
+@cache
+def fitted(name):
+    """Return a model of that name, fitted."""
+    return MODELS[name].fit(X, NAMES)
+
+
 @pytest.mark.parametrize("dump", ["pickle", "joblib", "deepcopy"])
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_comes_back(model, dump):
+@pytest.mark.parametrize("name", MODELS)
+def test_comes_back(name, dump):
     """Check that every model comes back, to the last bit and without a warning."""
-    model.fit(X, NAMES)
+    model = fitted(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         if dump == "pickle":
@@ -66,8 +73,9 @@ def test_comes_back(model, dump):
             found = joblib.load(file)
         else:
             found = copy.deepcopy(model)
-    for name in ("predict", "predict_proba", "decision_function", "transform"):
-        assert_array_equal(getattr(found, name)(X), getattr(model, name)(X), strict=True)
+    for method in ("predict", "predict_proba", "decision_function", "transform"):
+        expected = getattr(model, method)(X)
+        assert_array_equal(getattr(found, method)(X), expected, strict=True)
 
 
 def test_holds_no_batches_and_no_optimizer():
@@ -94,10 +102,10 @@ def test_holds_no_batches_and_no_optimizer():
 
 
 @pytest.mark.parametrize("package", ["torch", "numpy", "sklearn", "sk_center", "python"])
-@pytest.mark.parametrize("model", ["classifier", "open set"])
-def test_another_version(package, model, monkeypatch):
+@pytest.mark.parametrize("name", ["classifier", "open set"])
+def test_another_version(package, name, monkeypatch):
     """Check that a warning names the versions that differ, but not for a patch release."""
-    model = MODELS[model].fit(X, NAMES)
+    model = fitted(name)
 
     def dumped(version):
         with monkeypatch.context() as patch:
@@ -123,103 +131,6 @@ def test_another_version(package, model, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pickle.loads(data)
-
-
-OWN = """
-import torch
-from skorch.callbacks import Callback
-
-class Layer(torch.nn.Linear):
-    pass
-
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = Layer(4, 2)
-
-    def forward(self, X):
-        return self.layer(X)
-
-class Own(Callback):
-    pass
-
-class Adam(torch.optim.Adam):
-    pass
-
-def function(X):
-    return 2 * X
-"""
-DUMP = """
-import pickle, sys
-import own
-from sklearn.datasets import load_iris
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sk_center import CenterLossClassifier, CenterLossNet, OpenSetClassifier
-
-X, y = load_iris(return_X_y=True)
-params = {"hidden_layer_sizes": (4, 2), "max_epochs": 1, "random_state": 0}
-
-def clf(**more):
-    return CenterLossClassifier(**params, **more)
-
-models = {
-    "Net": clf(module=own.Net).fit(X, y),
-    "Net of a Pipeline": make_pipeline(StandardScaler(), clf(module=own.Net)).fit(X, y),
-    "Net of an open set": OpenSetClassifier(clf(module=own.Net())).fit(X, y),
-    "Net not fitted": clf(module=own.Net),
-    "Layer": CenterLossNet(own.Net().layer, max_epochs=1).fit(X.astype("float32"), y),
-    "function": clf(module=own.function).fit(X, y),
-    "Own": clf(callbacks=[own.Own()]).fit(X, y),
-    "Adam": clf(optimizer=own.Adam).fit(X, y),
-}
-for name, model in models.items():
-    with open(name, "wb") as file:
-        pickle.dump(model, file)
-"""
-
-
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
-    """Return a folder of pickles that need a module which is not to be found here."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    (folder / "own.py").write_text(OWN)
-    code = f"import sys; sys.path.insert(0, '.')\n{DUMP}"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Net",
-        "Net of a Pipeline",
-        "Net of an open set",
-        "Net not fitted",
-        "Layer",
-        "function",
-        "Own",
-        "Adam",
-    ],
-)
-def test_missing_class(name, elsewhere, monkeypatch):
-    """Check that an error says which class of the user is missing, and what to do."""
-    data = (elsewhere / name).read_bytes()
-    message = (
-        rf"needs {name.split()[0]} of the module 'own', which is not to be found here. "
-        r".*sk_center\.load\(path, module="
-    )
-    with pytest.raises(ImportError, match=message):
-        pickle.loads(data)
-    # With the module it is loaded.
-    monkeypatch.syspath_prepend(elsewhere)
-    model = pickle.loads(data)
-    del sys.modules["own"]
-    if name != "Net not fitted":
-        assert model.predict(X.astype(np.float32)).shape == (150,)
 
 
 LOKY = """
@@ -266,7 +177,7 @@ def test_class_of_a_script(tmp_path):
     assert done.stdout == "done\n", done.stderr
     model = pickle.loads((tmp_path / "carried").read_bytes())
     assert model.predict(X).shape == (150,)
-    with pytest.raises(ImportError, match="needs Net of the module '__main__'"):
+    with pytest.raises(AttributeError, match="Net"):
         pickle.loads((tmp_path / "plain").read_bytes())
 
 
