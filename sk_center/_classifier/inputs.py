@@ -1,7 +1,5 @@
 """Checks of the arguments of fit: samples, labels, weights."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from sklearn.utils import check_array, compute_class_weight
@@ -25,6 +23,7 @@ from sk_center.batches.datasets import (
     LabelledDataset,
     check_dataset,
     labels_of,
+    of_inputs,
     sample_of,
 )
 
@@ -58,15 +57,11 @@ def check_streams(estimator):
 
 def check_inputs(estimator, X):
     """Return samples to predict in a form that the net takes."""
-    if isinstance(X, Dataset):
-        check_sample_shape(estimator, dataset_shape(X))
-        return LabelledDataset(X)
-    if holds_inputs(X):
-        return checked_dict(estimator, X)
-    if lies_elsewhere(X):
-        X = checked_tensor(X)
-        check_sample_shape(estimator, tuple(X.shape[1:]))
-        return X
+    own = own_form(X)
+    if own is not None:
+        X, shape = own
+        check_sample_shape(estimator, shape)
+        return LabelledDataset(X) if isinstance(X, Dataset) else X
     plain = plain_inputs(estimator, X)
     if plain is not None:
         return plain
@@ -78,17 +73,11 @@ def check_inputs(estimator, X):
 
 def check_training_inputs(estimator, X, y, reset):
     """Return samples and labels to train on, and remember the form of a sample."""
-    if reset and (isinstance(X, Dataset) or holds_inputs(X) or lies_elsewhere(X)):
-        for name in ("n_features_in_", "feature_names_in_"):
+    own = own_form(X)
+    if own is not None:
+        X, shape = own
+        for name in ("n_features_in_", "feature_names_in_") if reset else ():
             vars(estimator).pop(name, None)
-    if isinstance(X, Dataset):
-        shape = dataset_shape(X)
-    elif holds_inputs(X):
-        X = checked_dict(estimator, X, reset)
-        shape = shapes_of(X)
-    elif lies_elsewhere(X):
-        X = checked_tensor(X)
-        shape = tuple(X.shape[1:])
     else:
         check_no_tuple(X, y)
         check_values(X)
@@ -129,9 +118,22 @@ def warn_of_lost_digits(X):
         )
 
 
-def lies_elsewhere(X):
-    """Return whether X is a tensor on another device, where it stays."""
-    return isinstance(X, torch.Tensor) and not X.is_cpu
+def own_form(X):
+    """Return samples that scikit-learn cannot check, and the shape of one; else None.
+
+    Those are a Dataset, several inputs by name, and a tensor on another device, where it
+    stays.
+    """
+    if isinstance(X, Dataset):
+        sample = sample_of(check_dataset(X)[0])
+        return X, of_inputs(lambda part: tuple(np.shape(part)), sample)
+    if holds_inputs(X):
+        X = checked_dict(X)
+        return X, of_inputs(lambda part: part.shape[1:], X)
+    if isinstance(X, torch.Tensor) and not X.is_cpu:
+        X = checked_tensor(X)
+        return X, tuple(X.shape[1:])
+    return None
 
 
 def checked_tensor(X):
@@ -148,7 +150,7 @@ def checked_tensor(X):
     return X
 
 
-def checked_dict(estimator, X, reset=False):
+def checked_dict(X):
     """Return several inputs by name in a form that can be indexed by samples."""
     parts = {name: as_array(part) for name, part in X.items()}
     for name, part in parts.items():
@@ -161,23 +163,7 @@ def checked_dict(estimator, X, reset=False):
     if not parts or len({len(part) for part in parts.values()}) > 1:
         lengths = {name: len(part) for name, part in parts.items()}
         raise ValueError(f"The inputs in X must have one length, all; got {lengths}.")
-    X = SliceDict(**parts)
-    if not reset:
-        check_sample_shape(estimator, shapes_of(X))
-    return X
-
-
-def shapes_of(X):
-    """Return the shape of a sample of each of several inputs."""
-    return {name: part.shape[1:] for name, part in X.items()}
-
-
-def dataset_shape(dataset):
-    """Return the shape of a sample of a torch Dataset."""
-    sample = sample_of(check_dataset(dataset)[0])
-    if isinstance(sample, Mapping):
-        return {name: tuple(np.shape(part)) for name, part in sample.items()}
-    return tuple(np.shape(sample))
+    return SliceDict(**parts)
 
 
 def conversion(X, estimator):

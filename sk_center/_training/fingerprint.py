@@ -11,7 +11,7 @@ from skorch.dataset import ValidSplit
 
 from sk_center._training.params import params_of
 from sk_center._utils.versions import versions
-from sk_center.batches.datasets import ArrayDataset, LabelledDataset
+from sk_center.batches.datasets import ArrayDataset, LabelledDataset, of_inputs
 
 # Parameters that may differ between runs of the same training.
 FREE_PARAMETERS = ("device", "max_epochs", "verbose")
@@ -46,7 +46,7 @@ def fingerprint(net, dataset):
 def described_samples(X, most_bytes):
     """Return a description of samples: only some rows if they take more bytes."""
     if isinstance(X, dict):
-        return {name: described_samples(part, most_bytes) for name, part in X.items()}
+        return of_inputs(lambda part: described_samples(part, most_bytes), X)
     rows = slice(None)
     if X.nbytes > most_bytes:
         rows = np.unique(np.linspace(0, len(X) - 1, HASHED_ROWS).astype(int))

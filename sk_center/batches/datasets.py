@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.torch_types import Batch
@@ -78,13 +80,10 @@ class ArrayDataset(skorch.dataset.Dataset):
         X, weight = parts_of(X)
         if weight is not None:
             self.sample_weight = torch.as_tensor(weight, dtype=torch.float32)
-        if isinstance(X, Mapping):
-            self.X = {name: as_samples(part) for name, part in X.items()}
-            lengths = {name: len(part) for name, part in self.X.items()}
-            if len({*lengths.values()}) != 1:
-                raise ValueError(f"Inputs must have the same length; got {lengths}.")
-        else:
-            self.X = as_samples(X)
+        self.X = of_inputs(as_samples, X)
+        lengths = of_inputs(len, self.X)
+        if isinstance(lengths, dict) and len({*lengths.values()}) != 1:
+            raise ValueError(f"Inputs must have the same length; got {lengths}.")
         n_samples = len(self)
         if y is None:
             y = torch.zeros(1, dtype=torch.int64).expand(n_samples)
@@ -99,13 +98,7 @@ class ArrayDataset(skorch.dataset.Dataset):
         return len(next(iter(self.X.values())) if isinstance(self.X, dict) else self.X)
 
     def __getitem__(self, index: Any) -> tuple[Batch, Tensor]:
-        if isinstance(self.X, dict):
-            X = {
-                name: converted(rows_of(part, index), self.dtype, by_name=True)
-                for name, part in self.X.items()
-            }
-        else:
-            X = converted(rows_of(self.X, index), self.dtype)
+        X = converted(of_inputs(lambda part: rows_of(part, index), self.X), self.dtype)
         if self.sample_weight is not None:
             X = with_weight(X, self.sample_weight[index])
         return X, self.y[index]
@@ -126,6 +119,13 @@ def with_weight(X: Any, weight: Any) -> dict[str, Any]:
     return {**inputs, "sample_weight": weight}
 
 
+def of_inputs(function: Callable[..., Any], *values: Any) -> Any:
+    """Apply a function to samples, or by name to each of their inputs."""
+    if not isinstance(values[0], Mapping):
+        return function(*values)
+    return {name: function(*(value[name] for value in values)) for name in values[0]}
+
+
 def as_samples(X: Any) -> Any:
     """Return samples as an array, unless they are a tensor."""
     return X if isinstance(X, (np.ndarray, torch.Tensor)) else np.asarray(X)
@@ -144,8 +144,10 @@ def rows_of(X: NDArray[Any] | Tensor, index: Any) -> Tensor:
     return torch.from_numpy(np.array(X[rows], dtype=native, copy=None if picked else True))
 
 
-def converted(X: Tensor, dtype: Any, by_name: bool = False) -> Tensor:
+def converted(X: Any, dtype: Any, by_name: bool = False) -> Any:
     """Return samples in the dtype for a module; ``by_name`` for one of several inputs."""
+    if isinstance(X, dict):
+        return of_inputs(lambda part: converted(part, dtype, by_name=True), X)
     if dtype is None:
         return X
     if dtype != "auto":
@@ -155,19 +157,10 @@ def converted(X: Tensor, dtype: Any, by_name: bool = False) -> Tensor:
 
 
 class LabelledDataset(Dataset):
-    """A user's map-style dataset with separate labels and weights.
+    """A user's map-style dataset with separate labels (or zeros) and weights (or none).
 
-    Parameters
-    ----------
-    dataset : torch.utils.data.Dataset
-        Yields a sample or a pair of sample and label; the label is replaced. The sample,
-        an array or tensor or a dict of such, is converted as :class:`ArrayDataset` does.
-
-    y : ndarray of shape (n_samples,), default=None
-        Class index of each sample; zeros where None.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample.
+    It yields a sample or a pair of sample and label; the label is replaced. The sample, an
+    array or tensor or a dict of such, is converted as :class:`ArrayDataset` does.
     """
 
     def __init__(
@@ -185,13 +178,7 @@ class LabelledDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         X = sample_of(self.dataset[index])
-        if isinstance(X, Mapping):
-            X = {
-                name: converted(torch.as_tensor(part), "auto", by_name=True)
-                for name, part in X.items()
-            }
-        else:
-            X = converted(torch.as_tensor(X), "auto")
+        X = converted(of_inputs(torch.as_tensor, X), "auto")
         if self.sample_weight is not None:
             X = with_weight(X, np.float32(self.sample_weight[index]))
         return X, self.y[index]
@@ -203,18 +190,7 @@ def sample_of(item: Any) -> Any:
 
 
 def check_dataset(dataset: Any) -> Any:
-    """Return the dataset, or raise ValueError if it is empty or cannot be indexed.
-
-    Parameters
-    ----------
-    dataset : torch.utils.data.Dataset
-        A user's dataset.
-
-    Returns
-    -------
-    dataset : torch.utils.data.Dataset
-        The same.
-    """
+    """Return the dataset, or raise ValueError if it is empty or cannot be indexed."""
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise ValueError(
             f"X must be a map-style Dataset with a length; got {type(dataset).__name__}. "
@@ -226,23 +202,7 @@ def check_dataset(dataset: Any) -> Any:
 
 
 def labels_of(dataset: Any) -> NDArray[Any]:
-    """Return the labels of a dataset: its ``targets``, or those of one pass over it.
-
-    Parameters
-    ----------
-    dataset : torch.utils.data.Dataset
-        Yields pairs of sample and label.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        The labels.
-
-    Raises
-    ------
-    ValueError
-        If the dataset yields no labels.
-    """
+    """Return the labels of a dataset: its ``targets``, or those of one pass over it."""
     targets = getattr(dataset, "targets", None)
     if targets is not None and len(targets) == len(dataset):
         return np.asarray(targets)

@@ -192,22 +192,8 @@ class TensorBatches:
 def own_part(start: int, stop: int, rank: int, n_parts: int) -> tuple[int, int]:
     """Return where the part of a batch begins and ends that one of several processes runs.
 
-    Parameters
-    ----------
-    start, stop : int
-        Where the batch does.
-
-    rank : int
-        Number of the process.
-
-    n_parts : int
-        Number of processes.
-
-    Returns
-    -------
-    start, stop : int
-        Start and end of the part. If it is empty, the process runs the first two samples
-        without counting them, since the other processes wait for its result.
+    If the part is empty, the process runs the first two samples without counting them: the
+    other processes wait for its result.
     """
     sizes = part_sizes(stop - start, n_parts)
     if not sizes[rank]:
@@ -217,42 +203,14 @@ def own_part(start: int, stop: int, rank: int, n_parts: int) -> tuple[int, int]:
 
 
 def source_of(dataset: Any) -> tuple[Any, Tensor | None]:
-    """Return the source of a Subset and its rows, or the dataset itself and None.
-
-    Parameters
-    ----------
-    dataset : torch.utils.data.Dataset
-        The samples.
-
-    Returns
-    -------
-    source : torch.utils.data.Dataset
-        A dataset.
-
-    rows : tensor of shape (n_samples,) or None
-        Indices into it; None for all of it.
-    """
+    """Return the source of a Subset and its rows, or the dataset itself and None."""
     if isinstance(dataset, Subset):
         return dataset.dataset, torch.as_tensor(dataset.indices)
     return dataset, None
 
 
 def cut(batch: tuple[Batch, Tensor], sizes: list[int]) -> Iterator[tuple[Batch, Tensor]]:
-    """Return the batches of given sizes that follow each other in a larger one.
-
-    Parameters
-    ----------
-    batch : tuple
-        Samples, or a dict of samples and weights, and labels.
-
-    sizes : list of int
-        Number of samples of each batch.
-
-    Returns
-    -------
-    batches : iterable of tuples
-        Views of the larger batch, of the same form.
-    """
+    """Return the batches of given sizes that follow each other in a larger one."""
     X, y = batch
     if isinstance(X, Mapping):
         parts = zip(*(value.split(sizes) for value in X.values()))
