@@ -134,7 +134,8 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
             "runtime computes: other features would meet these p-values. Fit with "
             "precision='float32'."
         )
-    import_extra("onnx", "onnx", "to_onnx needs")
+    for package in ("onnx", "onnxscript", "skl2onnx"):
+        import_extra(package, "onnx", "to_onnx needs")
     from sk_center._onnx.messages import quiet
     from sk_center._onnx.model import make_model
 

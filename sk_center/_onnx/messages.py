@@ -1,4 +1,4 @@
-"""Messages of the exporters of other packages."""
+"""Messages of the exporters of torch and skl2onnx."""
 
 import io
 import logging
@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 
 @contextmanager
 def quiet():
-    """Let nothing of what the exporters say out, and leave global state as it was."""
+    """Silence the exporters for a block, and restore the global state that they change."""
     disabled = logging.root.manager.disable
     with ExitStack() as stack:
         torch = sys.modules.get("torch")

@@ -1,10 +1,7 @@
 """A trained network as a part of an ONNX graph."""
 
-from __future__ import annotations
-
 import copy
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,18 +9,9 @@ import torch
 from sk_center._onnx.graph import OPSET
 from sk_center._onnx.labels import label_table
 from sk_center._onnx.messages import reason
-from sk_center._utils.extras import import_extra
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
-    from sk_center._onnx.graph import Graph, Value
-    from sk_center.classifier import CenterLossClassifier
 
 
-def outputs_of(
-    classifier: CenterLossClassifier, graph: Graph, inputs: Value
-) -> dict[str, Value]:
+def outputs_of(classifier, graph, inputs):
     """Return the outputs of a CenterLossClassifier, by name."""
     network = convert_network(classifier.module_, classifier._sample_shape)
     features = graph.include(network, "network_", inputs.astype(np.float32))
@@ -57,7 +45,7 @@ def outputs_of(
     }
 
 
-def known_logits(classifier: CenterLossClassifier, features: Value) -> Value:
+def known_logits(classifier, features):
     """Return the logits of the softmax head, minus that of the background."""
     module, n_classes = classifier.module_, len(classifier.classes_)
     if module.head is None:
@@ -76,18 +64,17 @@ def known_logits(classifier: CenterLossClassifier, features: Value) -> Value:
 class Features(torch.nn.Module):
     """The features that a network gives, and nothing else."""
 
-    def __init__(self, module: torch.nn.Module) -> None:
+    def __init__(self, module):
         super().__init__()
         self.module = module
 
-    def forward(self, X: torch.Tensor) -> torch.Tensor:
+    def forward(self, X):
         """Return the features of a batch."""
         return self.module(X, with_logits=False)[1]
 
 
-def convert_network(module: torch.nn.Module, shape: tuple[int, ...]) -> ModelProto:
+def convert_network(module, shape):
     """Return the model of ONNX that maps a batch of samples to features."""
-    import_extra("onnxscript", "onnx", "to_onnx needs")
     # A copy, whatever device and mode the network is in.
     module = Features(copy.deepcopy(module)).cpu().eval()
     try:
@@ -103,12 +90,10 @@ def convert_network(module: torch.nn.Module, shape: tuple[int, ...]) -> ModelPro
             f"module={type(module.module.body).__name__} cannot be exported by "
             f"torch.onnx.export, which says: {reason(error)}"
         ) from error
-    return program.model_proto  # type: ignore[union-attr]
+    return program.model_proto
 
 
-def captured(
-    module: torch.nn.Module, example: torch.Tensor
-) -> torch.export.ExportedProgram:
+def captured(module, example):
     """Return the program of a module for batches of any size.
 
     torch.onnx.export alone would not report a module that works only for batches of the

@@ -4,6 +4,8 @@ import copy
 
 import numpy as np
 from onnx import checker
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -22,7 +24,6 @@ from sklearn.utils import get_tags
 
 from sk_center._onnx.graph import OPSET
 from sk_center._onnx.messages import reason
-from sk_center._utils.extras import import_extra
 
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
 # The machine learning operators that onnxruntime computes in float64, too.
@@ -56,7 +57,6 @@ def convert_steps(steps, is_text):
     one kind, they are one input, else one each.
     """
     pipeline = Pipeline([(name, by_position(step)) for name, step in steps])
-    import_extra("skl2onnx", "onnx", "to_onnx needs")
     try:
         model = convert(pipeline, input_types(is_text))
     except Exception as error:  # of many kinds
@@ -69,8 +69,7 @@ def convert_steps(steps, is_text):
 
 def convert(estimator, types, **options):
     """Return the checked model of skl2onnx."""
-    skl2onnx = import_extra("skl2onnx", "onnx", "to_onnx needs")
-    model = skl2onnx.convert_sklearn(
+    model = convert_sklearn(
         estimator,
         initial_types=types,
         target_opset={"": OPSET, ML_DOMAIN: ML_OPSET},
@@ -82,8 +81,7 @@ def convert(estimator, types, **options):
 
 def input_types(is_text):
     """Return names and types of the inputs of some columns, as skl2onnx takes them."""
-    types = import_extra("skl2onnx.common.data_types", "onnx", "to_onnx needs")
-    kinds = [types.StringTensorType if text else types.DoubleTensorType for text in is_text]
+    kinds = [StringTensorType if text else DoubleTensorType for text in is_text]
     if len({*kinds}) == 1:
         return [("X", kinds[0]([None, len(kinds)]))]
     return [(f"X{i}", kind([None, 1])) for i, kind in enumerate(kinds)]
@@ -199,14 +197,12 @@ def check_classifier(classifier):
 def classify(classifier, graph, inputs, needs, set_part=None):
     """Return what a classifier of scikit-learn gives, by name, and its rounding."""
     check_classifier(classifier)
-    import_extra("skl2onnx", "onnx", "to_onnx needs")
     n_classes = len(classifier.classes_)
     # The graph predicts indices of classes.
     classifier = copy.copy(classifier)
     classifier.classes_ = np.arange(n_classes)
     dtype = np.float32 if type(classifier) in TREES else np.float64
-    types = import_extra("skl2onnx.common.data_types", "onnx", "to_onnx needs")
-    kind = types.FloatTensorType if dtype == np.float32 else types.DoubleTensorType
+    kind = FloatTensorType if dtype == np.float32 else DoubleTensorType
     seen = inputs.astype(dtype)
 
     def include(prefix, **options):
