@@ -89,13 +89,8 @@ def check_archive(data):
 class Schema:
     """The tree of nodes that skops makes objects of, looked through.
 
-    Attributes
-    ----------
-    names : set of str
-        Full names of what is neither plain data nor an estimator of the checked parts.
-
-    n_objects : int
-        Number of objects and functions.
+    ``names`` are the full names of what is neither plain data nor an estimator of the
+    checked parts, ``n_objects`` is the number of objects and functions.
     """
 
     def __init__(self, root):

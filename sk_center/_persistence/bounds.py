@@ -19,7 +19,7 @@ MOST_COPIES = 16
 
 
 class Tally:
-    """Count what takes more memory than in a file, so that no small file takes much."""
+    """Counts of what takes more memory than it takes in a file, with limits."""
 
     def __init__(self):
         self.n_objects = self.n_characters = 0
@@ -44,10 +44,10 @@ def check_items(text):
 
 
 def check_empty(name, array):
-    """Raise ValueError if an array without entries has so many rows that they count."""
+    """Raise ValueError if an array without entries has too many rows."""
     n_rows = math.prod(n for n in array.shape if n)
     if not array.size and n_rows > MOST_EMPTY_ROWS:
-        raise ValueError(f"{name!r:.50} holds {n_rows} rows of nothing")
+        raise ValueError(f"{name!r:.50} holds {n_rows} rows without entries")
 
 
 def parse_integer(digits):

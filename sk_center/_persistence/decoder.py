@@ -22,26 +22,12 @@ SETTINGS = ("memory", "n_jobs")
 
 
 class Decoder:
-    """Make objects of JSON and arrays.
+    """Make objects of JSON, and of the arrays to which it refers by name.
 
     Nothing is imported and nothing called but what :mod:`sk_center._persistence.registry`
-    and :mod:`sk_center._persistence.names` list and what the caller trusts.
-
-    Parameters
-    ----------
-    arrays : dict of ndarray
-        The arrays that the JSON refers to, by name.
-
-    trusted : sequence of str, classes or functions
-        What may be imported and used, by its full name or itself.
-
-    module : torch module class or instance, or callable, default=None
-        What stands where the saved classifier had a module of the user.
-
-    Attributes
-    ----------
-    made_by_skops : bool
-        Whether anything decoded so far was written by skops.
+    and :mod:`sk_center._persistence.names` list, what is ``trusted`` (full names, classes
+    or functions), and ``module``, which stands where the classifier had a module of the
+    user. ``made_by_skops`` says whether anything decoded so far was written by skops.
     """
 
     def __init__(self, arrays, trusted=(), module=None):
@@ -247,7 +233,6 @@ class Decoder:
             asked = import_skops().get_untrusted_types(data=data)
             self._tally.add(n_objects, n_characters)
             self._checked.add(content)
-            # A dtype that is none has been found already.
             # A dtype that is none has been found by now.
             names |= {*asked} - {DTYPE}
             return {name for name in names if not self._may_use(name)}
@@ -261,7 +246,7 @@ class Decoder:
 
 
 def forget_settings(value):
-    """Take from an estimator, and all in it, how many processes it starts and its cache."""
+    """Reset the number of processes and the cache of an estimator, and of all in it."""
     seen, pending = set(), [value]
     while pending:
         part = pending.pop()

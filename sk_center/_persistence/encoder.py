@@ -21,13 +21,7 @@ ARRAY_KINDS = "biuf"
 
 
 class Encoder:
-    """Turn objects into JSON and arrays.
-
-    Attributes
-    ----------
-    arrays : dict of ndarray
-        The arrays that the JSON refers to, by name.
-    """
+    """Turn objects into JSON, and into ``arrays``, to which the JSON refers by name."""
 
     def __init__(self):
         self.arrays = {}

@@ -1,7 +1,8 @@
 """How the objects of a class are saved: its parameters, and what fitting has set."""
 
 import inspect
-from dataclasses import is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
 
 from sk_center._utils.compat import (
     NOT_OF_THE_MODEL,
@@ -30,61 +31,41 @@ NOT_SAVED_OF_LOADERS = (
     "prefetch_factor",
     "worker_init_fn",
 )
-# Attributes of a pickle that do not belong to the model.
-OF_PICKLES = ("_required", "_versions")
 
 
+def parameters(value):
+    """Return the parameters of an object by name: of ``get_params``, or ``__init__``."""
+    if hasattr(value, "get_params"):
+        return value.get_params(deep=False)
+    names = inspect.signature(type(value)).parameters
+    return {name: getattr(value, name) for name in names}
+
+
+@dataclass(eq=False)
 class Kind:
     """How the objects of one class are saved.
 
     A class of sk_center declares what fitting sets, see :mod:`sk_center._utils.schema`.
-
-    Parameters
-    ----------
-    id_ : str
-        What stands for the class in files.
-
-    class_ : type
-        The class.
-
-    state : dict of callables, default=None
-        Checks of the attributes that are saved, where the class does not declare them.
-
-    strict : bool, default=True
-        Whether further attributes are an error; else they are left out.
-
-    params : callable, default=None
-        Gives the parameters of an object as a dict; by default they are those of
-        ``get_params``, or of ``__init__``.
-
-    copied : tuple of str, default=()
-        Fitted arrays of which restoring makes a copy.
-
-    complete : callable, default=None
-        Called with a restored object, to check and complete it; by default its own
-        ``_check_loaded``.
     """
 
-    def __init__(
-        self,
-        id_,
-        class_,
-        state=None,
-        *,
-        strict=True,
-        params=None,
-        copied=(),
-        complete=None,
-    ):
-        self.id = id_
-        self.class_ = class_
-        self.state = saved_state(class_) if state is None else state
-        self.strict = strict
-        # One that is no estimator has nothing but state.
-        self.is_record = is_dataclass(class_)
-        self.params = parameters if params is None else params
-        self.copied = copied
-        self.complete = complete
+    id: str  # stands for the class in files
+    class_: type
+    # Checks of the attributes that are saved, where the class does not declare them.
+    state: dict | None = None
+    strict: bool = True  # whether further attributes are an error; else they are left out
+    params: Callable = parameters
+    copied: tuple = ()  # fitted arrays of which restoring makes a copy
+    # Checks and completes a restored object; by default its own _check_loaded.
+    complete: Callable | None = None
+
+    def __post_init__(self):
+        if self.state is None:
+            self.state = saved_state(self.class_)
+
+    @property
+    def is_record(self):
+        """Whether objects have nothing but state: they are no estimators."""
+        return is_dataclass(self.class_)
 
     def params_of(self, value):
         """Return the parameters of an object, as they are saved."""
@@ -93,7 +74,7 @@ class Kind:
 
     def state_of(self, value, params):
         """Return what fitting has set on an object."""
-        apart = {*params, *OF_PICKLES, *NOT_OF_THE_MODEL, OUTPUT_CONFIG, REQUESTS}
+        apart = {*params, *NOT_OF_THE_MODEL, OUTPUT_CONFIG, REQUESTS, "_versions"}
         state = {
             name: attribute
             for name, attribute in value.__getstate__().items()  # as lean as a pickle
@@ -111,7 +92,6 @@ class Kind:
         """Return an object that is not fitted."""
         if self.is_record:
             return object.__new__(self.class_)
-        params = {name: params[name] for name in params if is_saved(name)}
         # skorch lets any attribute pass as a parameter.
         hidden = [name for name in params if name.startswith("_") or name.endswith("_")]
         if hidden:
@@ -135,11 +115,3 @@ def is_saved(name):
     """Return whether a parameter belongs to the model, not to a training or a machine."""
     prefix, _, rest = name.partition("__")
     return prefix not in NOT_SAVED and rest not in NOT_SAVED_OF_LOADERS
-
-
-def parameters(value):
-    """Return the parameters of an object by name."""
-    if hasattr(value, "get_params"):
-        return value.get_params(deep=False)
-    names = inspect.signature(type(value)).parameters
-    return {name: getattr(value, name) for name in names}

@@ -6,11 +6,19 @@ from skorch.history import History
 from torch.overrides import TorchFunctionMode
 
 from sk_center._persistence.kinds import Kind
-from sk_center._training.building import of_inputs, shape_of, zeros
+from sk_center._training.building import shape_of, zeros
 from sk_center._training.params import params_of, without_batches
 from sk_center._training.state import seeded
 from sk_center._utils.devices import CPU, is_present
-from sk_center._utils.schema import by_input, check_state, integer, mapping, shape
+from sk_center._utils.schema import (
+    by_input,
+    check_state,
+    each,
+    instance_of,
+    integer,
+    shape,
+)
+from sk_center.batches.datasets import of_inputs
 
 # What tensors that are computed anew may take beyond those that the file holds.
 UNSAVED_BYTES = 2**28
@@ -25,28 +33,14 @@ def positive_integer(value, sizes):
         raise ValueError("must be positive")
 
 
-def rows(value, sizes):
-    """Check the history: a dict for each epoch."""
-    if not isinstance(value, list):
-        raise ValueError(f"must be a list; got {value!r:.50}")
-    for row in value:
-        mapping(row, sizes)
-
-
-def dtype(value, sizes):
-    """Check a dtype of torch."""
-    if not isinstance(value, torch.dtype):
-        raise ValueError(f"must be a dtype of torch; got {value!r:.50}")
-
-
 STATE = {
-    "module": mapping,
-    "criterion": mapping,
-    "?optimizer": mapping,
-    "history": rows,
+    "module": instance_of(dict),
+    "criterion": instance_of(dict),
+    "?optimizer": instance_of(dict),
+    "history": each(instance_of(dict)),
     "n_classes": positive_integer,
     "sample_shape": by_input(shape),
-    "sample_dtype": by_input(dtype),
+    "sample_dtype": by_input(instance_of(torch.dtype)),
     "width": positive_integer,
 }
 
@@ -57,66 +51,56 @@ class NetKind(Kind):
     def __init__(self, id_, class_):
         super().__init__(id_, class_, STATE, params=params_of)
 
-    def state_of(self, value, params):
+    def state_of(self, net, params):
         """Return what training has set on a net."""
-        return state_of(value)
+        state = {
+            "module": dict(net.module_.state_dict()),
+            "criterion": dict(net.criterion_.state_dict()),
+            "history": without_batches(net.history_),
+            "n_classes": net.n_classes_,
+            "sample_shape": shape_of(net.example_),
+            "sample_dtype": of_inputs(lambda part: part.dtype, net.example_),
+            "width": net.width_,
+        }
+        if net.optimizer_ is not None:
+            state["optimizer"] = net.optimizer_.state_dict()
+        return state
 
-    def restore(self, value, state):
-        """Make a new net what it was after training."""
+    def restore(self, net, state):
+        """Make a new net what it was after training.
+
+        Nothing is built that is larger than what the state holds.
+        """
         check_state(self.id, self.state, state)
-        restore(value, state)
-
-
-def state_of(net):
-    """Return what training has set on a net."""
-    state = {
-        "module": dict(net.module_.state_dict()),
-        "criterion": dict(net.criterion_.state_dict()),
-        "history": without_batches(net.history_),
-        "n_classes": net.n_classes_,
-        "sample_shape": shape_of(net.example_),
-        "sample_dtype": of_inputs(lambda part: part.dtype, net.example_),
-        "width": net.width_,
-    }
-    if net.optimizer_ is not None:
-        state["optimizer"] = net.optimizer_.state_dict()
-    return state
-
-
-def restore(net, state):
-    """Make a new net what it was after training.
-
-    Nothing is built that is larger than what the state holds.
-    """
-    weights = state["module"]
-    center = weights["center.center"]
-    if center.ndim != 2 or len(center) != state["n_classes"] or not center.numel():
-        raise ValueError(f"the centers have the shape {tuple(center.shape)}")
-    net.example_ = of_inputs(zeros, state["sample_shape"], state["sample_dtype"])
-    net.n_classes_ = state["n_classes"]
-    net.classes_inferred_ = np.arange(net.n_classes_)
-    if not is_present(net.device):
-        net.device = "cpu"
-    body = {
-        name.removeprefix("body."): tensor
-        for name, tensor in weights.items()
-        if name.startswith("body.")
-    }
-    first_centers = net.center
-    with seeded(0, CPU):
-        check_size(net, body)
-        # Where the centers lie now comes from the file.
-        net.center = None
-        # With the weights at once: lazy layers get their shape from them.
-        net.initialize_from(weights, state["width"])
-    net.center = first_centers
-    net.criterion_.load_state_dict(state["criterion"])
-    if "optimizer" in state:
-        net.optimizer_.load_state_dict(state["optimizer"])
-        fit_moments(net.optimizer_)
-    else:
-        net.optimizer_ = None
-    net.history_ = History(state["history"])
+        weights = state["module"]
+        center = weights["center.center"]
+        if center.ndim != 2 or len(center) != state["n_classes"] or not center.numel():
+            raise ValueError(f"the centers have the shape {tuple(center.shape)}")
+        net.example_ = of_inputs(zeros, state["sample_shape"], state["sample_dtype"])
+        net.n_classes_ = state["n_classes"]
+        net.classes_inferred_ = np.arange(net.n_classes_)
+        if not is_present(net.device):
+            net.device = "cpu"
+        body = {
+            name.removeprefix("body."): tensor
+            for name, tensor in weights.items()
+            if name.startswith("body.")
+        }
+        first_centers = net.center
+        with seeded(0, CPU):
+            check_size(net, body)
+            # Where the centers lie now comes from the file.
+            net.center = None
+            # With the weights at once: lazy layers get their shape from them.
+            net.initialize_from(weights, state["width"])
+        net.center = first_centers
+        net.criterion_.load_state_dict(state["criterion"])
+        if "optimizer" in state:
+            net.optimizer_.load_state_dict(state["optimizer"])
+            fit_moments(net.optimizer_)
+        else:
+            net.optimizer_ = None
+        net.history_ = History(state["history"])
 
 
 def check_size(net, weights):

@@ -194,12 +194,6 @@ def by_input(one):
     return check
 
 
-def mapping(value, sizes):
-    """Check a dict, of which no more is asked."""
-    if not isinstance(value, dict):
-        raise ValueError(f"must be a dict; got {type(value).__name__}")
-
-
 def instance_of(class_):
     """Return a check for instances of a class."""
 
