@@ -296,7 +296,7 @@ class LeaveClassesOut(BaseCrossValidator):
         if size > most:
             raise ValueError(
                 f"n_unknown must leave at least {MIN_KNOWN} of the {len(classes)} classes "
-                f"in y for training, so be at most {most}; got {_shown(self.n_unknown)}."
+                f"in y for training, so be at most {most}; got {self.n_unknown!r}."
             )
         return _balanced_sets(len(classes), size, self.get_n_splits(), rng)
 
@@ -467,14 +467,7 @@ def _check_exclusive(**params):
 
 def _refused(name, value, what):
     """Return the error for a parameter of an invalid value."""
-    return ValueError(f"{name} must be {what}; got {_shown(value)}.")
-
-
-def _shown(value, most=40):
-    """Return a value for a message; Python prints no number of thousands of digits."""
-    if isinstance(value, Integral) and abs(value) >= 10**most:
-        return f"a number of more than {most} digits"
-    return repr(value)
+    return ValueError(f"{name} must be {what}; got {value!r}.")
 
 
 def _is_count(value):

@@ -480,15 +480,10 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
             lambda_center=self.lambda_center,
             lambda_norm=self.lambda_norm,
             negative_loss=self.negative_loss,
-            negative_params=self._negative_params(),
+            negative_params=self.get_params_for("negative_loss"),
             track_centers=self.track_centers,
             sample_weight=None if weight is None else to_device(weight, self.device),
         )
-
-    def _negative_params(self):
-        """Return the arguments of the loss of negative samples."""
-        chosen = self.negative_loss == "objectosphere"
-        return self.get_params_for("negative_loss") if chosen else None
 
     def _loss_of(self, X, y, **fit_params):
         """Return the loss of a batch, and logits and features; this is compiled."""

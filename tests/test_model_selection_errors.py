@@ -17,8 +17,6 @@ from sk_center.model_selection import LeaveClassesOut
         ({"n_unknown": float("nan")}, r"n_unknown must be .*; got nan\."),
         ({"n_splits": 0}, r"n_splits must be an int from 1 to 100000 or None; got 0\."),
         ({"n_splits": 10**6}, r"n_splits must be an int from .*; got 1000000\."),
-        ({"n_splits": 10**400}, r"n_splits must .*; got a number of more than 40 digits"),
-        ({"n_splits": 10**5000}, r"n_splits must .*; got a number of more than 40 digits"),
         ({"n_splits": 2.0}, r"n_splits must be .*; got 2\.0\."),
         ({"test_size": 1}, r"test_size must be a float in \(0, 1\); got 1\."),
         ({"test_size": 0.0}, r"test_size must be .*; got 0\.0\."),
@@ -52,7 +50,6 @@ def test_invalid_parameter(params, message):
     [
         ({"n_unknown": 3}, r"n_unknown must leave at least 2 of the 4 .* most 2; got 3\."),
         ({"n_unknown": 0.9}, r"n_unknown must leave .* be at most 2; got 0\.9\."),
-        ({"n_unknown": 10**5000}, r"n_unknown must leave .* got a number of more than 40"),
         ({"openness": 0.9}, r"openness must be near 0\.0742 to 0\.184.*; got 0\.9\."),
         ({"openness": 0.01}, r"openness must be near .*; got 0\.01\."),
         ({"unknown_classes": [[0], [7, 1]]}, r"unknown_classes must hold .* got \[7\]"),

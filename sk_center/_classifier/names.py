@@ -31,20 +31,3 @@ def did_you_mean(name, known):
     meant = prefix + separator + OTHER_NAMES.get(rest, rest)
     nearest = [meant] if meant in known else get_close_matches(name, known, n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; it takes {sorted(known)}."
-
-
-# Parameters of the classifier that a net lacks, and what to use instead.
-INSTEAD = {
-    "early_stopping": "skorch.callbacks.EarlyStopping among the callbacks stops training",
-    "hidden_layer_sizes": "it is an argument of module, as module__hidden_layer_sizes",
-    "n_iter_no_change": "skorch.callbacks.EarlyStopping among the callbacks stops training",
-    "random_state": "torch.manual_seed before the fit is the seed of a net",
-}
-
-
-def did_you_mean_of_net(name, known):
-    """Return the end of a message that suggests a parameter of the net."""
-    meant = OTHER_NAMES.get(name, name)
-    if meant in INSTEAD:
-        return f"; {INSTEAD[meant]}."
-    return did_you_mean(name, known)

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from torch.utils.data import DataLoader
 
+from sk_center._classifier.names import OTHER_NAMES, did_you_mean
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
-from sk_center._training.names import OTHER_NAMES, did_you_mean
 from sk_center._utils.compat import Interval, StrOptions, validate_parameter_constraints
 from sk_center.batches import TensorBatches
 from sk_center.centers.update_rules import UPDATE_RULES
@@ -136,20 +136,13 @@ def check_prefixed(params, prefix, target, also=()):
         return
     if target is TensorBatches:
         arguments = {**arguments, **inspect.signature(DataLoader).parameters}
-        hidden = ("loader", "device", *TensorBatches.EXCLUDED)
-        arguments = [name for name in arguments if name not in hidden]
+        arguments = arguments.keys() - {"loader", "device"}
     elif any(argument.kind == argument.VAR_KEYWORD for argument in arguments.values()):
         return
     names = [*arguments, *also]
     for name in params:
         head, _, rest = name.partition("__")
         if head == prefix and rest and rest.partition("__")[0] not in names:
-            if target is TensorBatches and rest in TensorBatches.EXCLUDED:
-                raise ValueError(
-                    f"{name!r} is not a parameter of TensorBatches, which chooses the "
-                    f"samples of a batch itself; {prefix}=torch.utils.data.DataLoader "
-                    "takes it."
-                )
             right = [f"{prefix}__{known}" for known in names]
             raise ValueError(
                 f"{name!r} is not a parameter of {getattr(target, '__name__', target)}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from functools import partial
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Self
@@ -17,10 +15,8 @@ from torch import Tensor
 from sk_center._training.auto_device import chosen_device
 from sk_center._training.compiled import CompiledMethods
 from sk_center._training.loss_terms import NEGATIVE_LOSSES
-from sk_center._training.names import did_you_mean_of_net
-from sk_center._training.params import params_of
 from sk_center.batches import ArrayDataset, TensorBatches
-from sk_center.batches.datasets import parts_of
+from sk_center.batches.datasets import of_inputs, parts_of
 from sk_center.batches.tensor_batches import source_of
 from sk_center.networks import MLP, CenterModule
 from sk_center.networks.dry_run import find_feature_dim, widest_output
@@ -75,7 +71,8 @@ class PartsNet(NeuralNetClassifier):
         if self.n_classes_ is None:
             if indices is None or self.negative_loss is not None:
                 raise ValueError(
-                    "n_classes must be given where y is None, and with negative_loss."
+                    "n_classes must be an integer where y is None, or with a "
+                    "negative_loss; got None."
                 )
             self.n_classes_ = int(indices.max(initial=0)) + 1
         self._check_labels(y)
@@ -92,36 +89,6 @@ class PartsNet(NeuralNetClassifier):
                 raise ValueError(
                     f"y must hold class indices in [0, {n_labels}){last}; got {label}."
                 )
-
-    def initialize(self) -> Self:
-        """Build all parts of the net.
-
-        Returns
-        -------
-        self : CenterLossNet
-            The net.
-
-        Raises
-        ------
-        TypeError
-            If the net has no parameter of a name; the message suggests one.
-
-        ValueError
-            As :meth:`initialize_module` does.
-        """
-        try:
-            return super().initialize()
-        except (TypeError, ValueError) as error:
-            found = re.search(r"unexpected argument\(s\) ([^.]+)\.", str(error))
-            if not found:
-                raise
-            unknown = found[1].split(", ")
-            name = unknown[0]
-            known = [name for name in params_of(self) if name not in unknown]
-            raise TypeError(
-                f"{name!r} is not a parameter of {type(self).__name__}"
-                f"{did_you_mean_of_net(name, known)}"
-            ) from error
 
     def initialize_module(self) -> Self:
         """Build the feature extractor and add the head and the centers to it.
@@ -325,14 +292,6 @@ class PartsNet(NeuralNetClassifier):
         """Build the optimizer if there is none, as after :meth:`without_optimizer`."""
         if self.optimizer_ is None:
             self.initialize_optimizer()
-
-
-def of_inputs(function, *values):
-    """Apply a function to samples, or by name to each of their inputs."""
-    if not isinstance(values[0], Mapping):
-        return function(*values)
-    names = values[0].keys()
-    return {name: function(*(value[name] for value in values)) for name in names}
 
 
 def zeros(shape, dtype):

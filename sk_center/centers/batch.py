@@ -14,16 +14,6 @@ if TYPE_CHECKING:
 
 # The square root of the largest number of float32.
 LARGEST_NORM = 2.0**64
-INTEGERS = (
-    torch.int64,
-    torch.int32,
-    torch.uint8,
-    torch.int16,
-    torch.int8,
-    torch.uint16,
-    torch.uint32,
-    torch.uint64,
-)
 
 
 def check_tensors(**arguments: Tensor | None) -> None:
@@ -53,7 +43,7 @@ def check_batch(
             f"labels must have the shape ({features.shape[0]},), one for each row of "
             f"features; got {tuple(labels.shape)}."
         )
-    if labels.dtype not in INTEGERS:
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"labels must be integers; got dtype {labels.dtype}.")
     if sample_weight is not None and sample_weight.shape != labels.shape:
         raise ValueError(

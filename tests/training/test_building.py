@@ -216,24 +216,6 @@ def test_module_that_ends_in_a_softmax_warns(last):
     assert [warning.filename for warning in caught] == [__file__]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("learning_rate", "did you mean 'lr'"),
-        ("n_epochs", "did you mean 'max_epochs'"),
-        ("lambda_centre", "did you mean 'lambda_center'"),
-        ("tol", "EarlyStopping"),
-        ("random_state", "torch.manual_seed"),
-        ("hidden_layers", "module__hidden_layer_sizes"),
-    ],
-)
-def test_parameter_of_another_name_is_told(name, message):
-    """Check that the error of a net names what it takes instead."""
-    net = CenterLossNet(Body, module__width=3, **{name: 1})
-    with pytest.raises(TypeError, match=f"{name!r} is not a parameter of .*{message}"):
-        net.fit(X, y)
-
-
 @pytest.mark.parametrize("classes", [[1, 2, 4], ["a", "b", "c"], [10**15, 5, 2**62]])
 def test_labels_of_a_given_validation_set_are_encoded(classes):
     """Check the accuracy on a validation set against predictions for it."""
