@@ -95,7 +95,7 @@ def save(estimator: Estimator, path: StrPath) -> None:
     >>> from sklearn.datasets import load_iris
     >>> from sk_center import CenterLossClassifier, load, save
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = CenterLossClassifier(max_epochs=5).fit(X, y)
+    >>> model = CenterLossClassifier(max_epochs=5, random_state=0).fit(X, y)
     >>> with TemporaryDirectory() as folder:
     ...     save(model, f"{folder}/iris.safetensors")
     ...     loaded = load(f"{folder}/iris.safetensors")
@@ -195,13 +195,15 @@ def load(
     The layers of a network of your own are not in the file, so pass them:
 
     >>> from tempfile import TemporaryDirectory
+    >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from torch import nn
     >>> from sk_center import CenterLossClassifier, load, save
     >>> def make_net():
     ...     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = CenterLossClassifier(make_net(), max_epochs=5).fit(X, y)
+    >>> _ = torch.manual_seed(0)
+    >>> model = CenterLossClassifier(make_net(), max_epochs=5, random_state=0).fit(X, y)
     >>> with TemporaryDirectory() as folder:
     ...     save(model, f"{folder}/iris.safetensors")
     ...     loaded = load(f"{folder}/iris.safetensors", module=make_net())
@@ -222,8 +224,9 @@ def load(
         text, arrays = read(path)
         content = parse(text, arrays)
         decoder = Decoder(arrays, trusted, module)
-        if content["estimator"]["object"]["type"] not in MODELS:
-            raise ValueError("it holds no classifier")
+        kind = content["estimator"]["object"]["type"]
+        if kind not in MODELS:
+            raise ValueError(f"it holds a {kind!r:.50}, and a model is one of {MODELS}")
         untrusted = sorted(decoder.untrusted(content["estimator"]))
         if untrusted:
             raise ValueError(

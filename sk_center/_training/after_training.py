@@ -1,9 +1,5 @@
 """Class means and temperature, found after training by one pass over the data."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
@@ -15,9 +11,6 @@ from sk_center._utils.devices import device_of
 from sk_center._utils.processes import from_rank_0, joint_sum, own_rows
 from sk_center.centers.class_means import add_class_sums, means_of_sums
 from sk_center.centers.distances import distances
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # Number of samples, spread over the data, to which the temperature is fitted.
 TEMPERATURE_SAMPLES = 5_000
@@ -111,18 +104,14 @@ def keep_rows(outputs, rows, kept):
         yield features
 
 
-def without_background(logits: Any, n_classes: int) -> Any:
+def without_background(logits, n_classes):
     """Return the logits of the classes, minus that of the background where it has one."""
     if logits.shape[1] == n_classes:
         return logits
     return logits[:, :n_classes] - logits[:, n_classes:]
 
 
-def match_temperature(
-    distances: NDArray[Any],
-    probabilities: NDArray[Any],
-    sample_weight: NDArray[Any] | None = None,
-) -> float:
+def match_temperature(distances, probabilities, sample_weight=None):
     """Return the temperature tau at which distances match given probabilities.
 
     It is that of least cross entropy from ``probabilities`` to

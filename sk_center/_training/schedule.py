@@ -1,23 +1,17 @@
 """The course of the learning rate over a training: it warms up, then falls to zero."""
 
-from __future__ import annotations
-
 import math
 from contextlib import contextmanager
 from operator import length_hint
-from typing import TYPE_CHECKING, Any
 
 from skorch.callbacks import LRScheduler
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SCHEDULES = ("cosine",)
 # Share of the steps over which the rate rises.
 WARM_UP = 0.1
 
 
-def cosine(step: int, n_steps: int) -> float:
+def cosine(step, n_steps):
     """Return the share of the learning rate at a step of a training."""
     warm_up = int(WARM_UP * n_steps)
     if step < warm_up:
@@ -31,24 +25,24 @@ class Schedule:
     A training that resumes from a checkpoint has the same rates as without a break.
     """
 
-    def __init__(self, net: Any, n_epochs: int) -> None:
+    def __init__(self, net, n_epochs):
         self.net, self.n_epochs = net, n_epochs
         self.n_before = len(net.history)
         self.rates = [group["lr"] for group in groups_of(net)]
 
-    def begin_epoch(self, iterator: Any) -> None:
+    def begin_epoch(self, iterator):
         """Find the number of the first step of an epoch."""
         n_batches = -(-length_hint(iterator, 1) // self.net.gradient_accumulation_steps)
         self.n_steps = self.n_epochs * n_batches
         self.step = (len(self.net.history) - 1 - self.n_before) * n_batches
 
-    def before_step(self) -> None:
+    def before_step(self):
         """Set the rate of a step."""
         # An iterator may not know its number of batches.
         self._set(cosine(min(self.step, self.n_steps - 1), self.n_steps))
         self.step += 1
 
-    def end(self) -> None:
+    def end(self):
         """Restore the rates of the optimizer."""
         self._set(1)
 
@@ -57,7 +51,7 @@ class Schedule:
             group["lr"] = share * rate
 
 
-def groups_of(net: Any) -> list[dict[str, Any]]:
+def groups_of(net):
     """Return the groups of parameters that a net trains; a checkpoint replaces them."""
     optimizers = [getattr(net, f"{name}_") for name in net._optimizers]
     return [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -66,15 +60,15 @@ def groups_of(net: Any) -> list[dict[str, Any]]:
 class Constant:
     """Leaves the learning rate as it is, with the interface of a :class:`Schedule`."""
 
-    def begin_epoch(self, iterator: Any) -> None:
+    def begin_epoch(self, iterator):
         """Do nothing."""
 
-    def before_step(self) -> None:
+    def before_step(self):
         """Do nothing."""
 
 
 @contextmanager
-def scheduled(net: Any, n_epochs: int, whole: bool) -> Iterator[Schedule | Constant]:
+def scheduled(net, n_epochs, whole):
     """Yield the object that sets the learning rate while a net trains.
 
     The rate stays as it is if the training is not ``whole`` but an epoch of a stream, or if

@@ -10,15 +10,9 @@ from sk_center._utils.devices import device_of, kept_generators
 
 
 class EpochTasks(Callback):
-    """Tell scikit-learn's callbacks of epochs, the parts of a fit.
+    """Tell scikit-learn's callbacks of epochs, the parts of the task of a fit.
 
-    Parameters
-    ----------
-    task : Task
-        The fit.
-
-    attributes : callable
-        Returns the attributes of an estimator fitted up to this epoch.
+    ``attributes`` returns the attributes of an estimator fitted up to this epoch.
     """
 
     def __init__(self, task, attributes):
@@ -54,18 +48,7 @@ class EpochTasks(Callback):
 
 
 def snapshot(net):
-    """Return a copy of a net with its weights and history in the middle of training.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        The net.
-
-    Returns
-    -------
-    snapshot : CenterLossNet
-        A net that further training does not change.
-    """
+    """Return a copy of a net in the middle of training, which does not train on with it."""
     callbacks = [pair for pair in net.callbacks_ if not isinstance(pair[1], EpochTasks)]
     copy = net.without_optimizer()
     vars(copy).update(
@@ -78,16 +61,7 @@ def snapshot(net):
 
 @contextmanager
 def telling(net, callback):
-    """Add a callback to a net, after all others, for a block.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        An initialized net.
-
-    callback : skorch.callbacks.Callback
-        The callback.
-    """
+    """Add a callback to a net, after all others, for a block."""
     net.callbacks_.append(("epoch_tasks", callback))
     try:
         yield

@@ -36,14 +36,9 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def deterministic_algorithms(wanted):
-    """Let torch use only algorithms that always give the same bits, for a block.
+    """Let torch use only algorithms that always give the same bits, for a block, if wanted.
 
     One thread at a time is let into the block.
-
-    Parameters
-    ----------
-    wanted : bool
-        False changes nothing.
     """
     if not wanted:
         yield
@@ -65,15 +60,8 @@ def deterministic_algorithms(wanted):
 def seeded(seed, device):
     """Seed torch's generators for a block, and restore their state after it.
 
-    One thread at a time is let into the block.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-
-    device : torch.device
-        Only the generators of the CPU and of this device are touched.
+    One thread at a time is let into the block. Only the generators of the CPU and of the
+    device are touched.
     """
     with _SHARED, kept_generators(device):
         seed_generators(device, seed)
@@ -82,17 +70,9 @@ def seeded(seed, device):
 
 @contextmanager
 def unchanged_on_error(net, initialized=True):
-    """Restore an initialized net if a block raises.
+    """Restore an initialized net if a block that trains it further raises.
 
     This covers weights, optimizer, history and the parameters that may change.
-
-    Parameters
-    ----------
-    net : CenterLossNet
-        The net that the block trains further.
-
-    initialized : bool, default=True
-        False where the block initializes the net, which then has nothing to lose.
     """
     if not initialized:
         yield

@@ -51,22 +51,7 @@ def with_callbacks(method: Method) -> Method:
 
 
 class Task:
-    """A task of a fit, with what callbacks are told of it.
-
-    Parameters
-    ----------
-    context : sklearn.callback.CallbackContext
-        Its place in the tree of tasks.
-
-    estimator : estimator
-        Whose task it is.
-
-    X, y : array-like
-        The samples and labels that it trains on.
-
-    sample_weight : array-like, default=None
-        Their weights.
-    """
+    """A task of a fit: its place in the tree of tasks, and what callbacks are told."""
 
     def __init__(self, context, estimator, X, y, sample_weight=None):
         weights = None if sample_weight is None else {"sample_weight": sample_weight}

@@ -10,7 +10,7 @@ OVERLAPPING = ("cuda", "xpu")
 
 
 def is_present(device):
-    """Return whether torch finds a device here; one that it cannot tell of counts."""
+    """Return whether torch finds a device here; a kind of device unknown to it counts."""
     try:
         device = torch.device(device or CPU)
     except RuntimeError:  # of an extension of torch that is not here
@@ -38,8 +38,7 @@ def find_device(device):
         ) from error
     if not is_present(found):
         raise ValueError(
-            f"device={str(device)!r} is not here, as far as torch finds; 'auto' takes a "
-            "device that is."
+            f"device must be 'auto' or a device that torch finds here; got {str(device)!r}."
         )
     return found
 

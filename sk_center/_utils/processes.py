@@ -16,28 +16,17 @@ def is_team():
 
 @cache
 def linger_at_exit():
-    """Let a process of gloo end in peace.
+    """Let a process of gloo wait a moment at its exit.
 
-    A thread of gloo that has sent a tensor wants the interpreter in order to let go of it,
-    and aborts the process if the interpreter is on its way out by then, in torch 2.13 after
-    one training of ten.
+    A thread of gloo that has sent a tensor needs the interpreter to release it, and aborts
+    the process if the interpreter is being finalized by then, in torch 2.13 after one
+    training of ten.
     """
     atexit.register(time.sleep, 0.1)
 
 
 def from_rank_0(function):
-    """Return on every process what a function returns, or raise what it raises, on rank 0.
-
-    Parameters
-    ----------
-    function : callable
-        Takes no arguments; what it returns can be pickled.
-
-    Returns
-    -------
-    value : object
-        The value.
-    """
+    """Return on every process what a function returns or raises on rank 0."""
     if not is_team():
         return function()
     found = [None, None]
@@ -53,18 +42,9 @@ def from_rank_0(function):
 
 
 def check_agreement(**parts):
-    """Raise ValueError on every process if they did not get the same.
+    """Raise ValueError on every process, naming the part, if a part differs between them.
 
-    Parameters
-    ----------
-    **parts : dict
-        What all processes must have alike, by name: whatever has a ``repr`` that tells it
-        from others.
-
-    Raises
-    ------
-    ValueError
-        If a part differs; the message names it and the processes.
+    A part is whatever has a ``repr`` by which it differs from others.
     """
     if not is_team():
         return
@@ -87,18 +67,7 @@ def check_agreement(**parts):
 
 
 def own_rows(n_rows):
-    """Return which rows are the part of this process where each runs a part of all.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of all rows.
-
-    Returns
-    -------
-    rows : slice
-        Those of this process; all of them where it is alone.
-    """
+    """Return the slice of rows that this process runs; all of them if it is alone."""
     if not is_team():
         return slice(0, n_rows)
     rank, size = dist.get_rank(), dist.get_world_size()
@@ -106,21 +75,7 @@ def own_rows(n_rows):
 
 
 def joint_sum(numbers, device):
-    """Return the sum of arrays over the processes.
-
-    Parameters
-    ----------
-    numbers : tensor
-        Those of this process.
-
-    device : torch.device
-        Where the processes talk.
-
-    Returns
-    -------
-    sums : tensor
-        The same on all processes; where one is alone, its numbers.
-    """
+    """Return the sum of a tensor over the processes, which communicate on a device."""
     if not is_team():
         return numbers
     sums = numbers.to(device, copy=True)
@@ -129,24 +84,7 @@ def joint_sum(numbers, device):
 
 
 def gather_sizes(n_rows, device, group):
-    """Return how many rows each process brings.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows of this process.
-
-    device : torch.device
-        Where the processes talk.
-
-    group : torch.distributed.ProcessGroup
-        The processes.
-
-    Returns
-    -------
-    sizes : list of int
-        Number of rows by rank.
-    """
+    """Return how many rows each process of a group brings, by rank."""
     sizes = torch.empty(dist.get_world_size(group), dtype=torch.int64, device=device)
     own = torch.tensor([n_rows], device=device)
     dist.all_gather(list(sizes.split(1)), own, group=group)
@@ -154,29 +92,9 @@ def gather_sizes(n_rows, device, group):
 
 
 def gather_rows(numbers, labels, sizes, group):
-    """Return the rows of all processes, in the order of the ranks.
+    """Return the rows of all processes, and their labels, in the order of the ranks.
 
-    Parameters
-    ----------
-    numbers : tensor of shape (n_rows, n_columns)
-        Rows of this process, floating and of one dtype everywhere.
-
-    labels : tensor of shape (n_rows,)
-        A label for each, int64.
-
-    sizes : list of int
-        Number of rows by rank.
-
-    group : torch.distributed.ProcessGroup
-        The processes.
-
-    Returns
-    -------
-    numbers : tensor of shape (sum(sizes), n_columns)
-        All rows.
-
-    labels : tensor of shape (sum(sizes),)
-        All labels.
+    Rows are floating and of one dtype everywhere, labels are int64.
     """
     n_columns, longest = numbers.shape[1], max(sizes)
     # One message: the bits of the labels travel as numbers that nobody computes with.
@@ -193,23 +111,10 @@ def gather_rows(numbers, labels, sizes, group):
 
 
 def part_sizes(n_rows, n_parts):
-    """Return the sizes of the contiguous parts that a batch is cut into.
+    """Return the sizes of the contiguous parts that a batch is cut into, larger ones first.
 
-    No part has a single row, on which batch normalization cannot train; of a small batch,
-    some parts are empty.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows of the batch.
-
-    n_parts : int
-        Number of parts.
-
-    Returns
-    -------
-    sizes : list of int
-        Number of rows of each part, the larger ones first.
+    No part has a single row, on which batch normalization cannot train: some parts of a
+    small batch are empty.
     """
     n_filled = min(n_parts, max(n_rows // 2, 1))
     least, more = divmod(n_rows, n_filled)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def restored_on_error(estimator):
-    """Give an estimator back its attributes if the block raises or is interrupted.
+    """Restore the attributes of an estimator if the block raises or is interrupted.
 
     Objects that the block changes in place are not covered.
     """

@@ -140,7 +140,7 @@ def test_arguments_for_a_module_instance():
 
 def test_device_that_is_not_here():
     """Check the errors for devices that do not exist."""
-    with pytest.raises(ValueError, match="device='cuda:99' is not here"):
+    with pytest.raises(ValueError, match="torch finds here; got 'cuda:99'"):
         small(device="cuda:99").fit(X, y)
     with pytest.raises(ValueError, match=r"device must be 'auto' or .* got 'gpu'"):
         small(device="gpu").fit(X, y)

@@ -253,7 +253,7 @@ def test_net_asks_for_what_negatives_take():
     with pytest.raises(ValueError, match=r"negative_loss must be one of .*; got 'hate'"):
         net(negative_loss="hate")
     asks = CenterLossNet(MLP, module__in_features=64, negative_loss="entropic")
-    with pytest.raises(ValueError, match="n_classes must be given"):
+    with pytest.raises(ValueError, match="n_classes must be an integer"):
         asks.fit(X, np.arange(len(X)) % 3)
 
 
