@@ -84,13 +84,7 @@ def outsider_rejection_rate(
     0.5
     """
     true, predicted, weight, reject = checked_decisions(
-        y_true,
-        y_pred,
-        labels,
-        outlier_label,
-        ambiguous_label,
-        sample_weight,
-        sides=("outsider",),
+        y_true, y_pred, labels, outlier_label, ambiguous_label, sample_weight, ("outsider",)
     )
     return _share(predicted == reject, weight, true == reject)
 
@@ -155,13 +149,7 @@ def false_rejection_rate(
     0.25
     """
     true, predicted, weight, reject = checked_decisions(
-        y_true,
-        y_pred,
-        labels,
-        outlier_label,
-        ambiguous_label,
-        sample_weight,
-        sides=("known",),
+        y_true, y_pred, labels, outlier_label, ambiguous_label, sample_weight, ("known",)
     )
     return _share(predicted == reject, weight, true < reject)
 
@@ -226,13 +214,7 @@ def correct_acceptance_rate(
     0.5
     """
     true, predicted, weight, reject = checked_decisions(
-        y_true,
-        y_pred,
-        labels,
-        outlier_label,
-        ambiguous_label,
-        sample_weight,
-        sides=("known",),
+        y_true, y_pred, labels, outlier_label, ambiguous_label, sample_weight, ("known",)
     )
     return _share(predicted == true, weight, true < reject)
 
