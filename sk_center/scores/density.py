@@ -13,12 +13,11 @@ from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, boolean, bounded
 from sk_center.scores.base import BaseScore
 from sk_center.scores.mixtures import (
+    Mixtures,
     densities_to_onnx,
     levels_of,
     log_sum_exp,
-    quadratic_forms,
     side_by_side,
-    values_of,
     weighted_densities,
 )
 from sk_center.scores.parts import SPACES
@@ -281,21 +280,20 @@ class InputDensity(BaseScore, name="input_density"):
         return X / self._spreads
 
     def _score_classes(self, **parts):
-        inputs = parts[self.space]
-        known, starts, _, groups = self._cached("bounds", self._bounds)
-        found = []
-        for densities in self._densities(inputs):
-            part = log_sum_exp(densities, starts, groups)
-            found.append(part.max(axis=0) if self.pooled else part)
-        found = found[0] if len(found) == 1 else np.concatenate(found, axis=-1)
-        if np.isnan(inputs.sum()):
-            gaps = np.isnan(inputs).any(axis=1)
-            own = np.array([self._score_class(inputs[gaps], k) for k in known])
-            found[..., gaps] = own.max(axis=0) if self.pooled else own
+        X = parts[self.space]
+        laws = self.means_, self.factors_, self._levels, self.components_
+        mixtures = self._cached("mixtures", lambda: Mixtures(*laws))
+        some = blocks(len(X), max(mixtures.table.shape))
+        rows = ((rows, self._standardized(X[rows])) for rows in some)
+        found = mixtures.log_densities(rows, len(X), self.pooled)
+        if np.isnan(X.sum()):
+            gaps = np.isnan(X).any(axis=1)
+            own = np.array([self._score_class(X[gaps], k) for k in mixtures.classes])
+            found[:, gaps] = own.max(axis=0) if self.pooled else own
         if self.pooled:
-            return found
-        scores = np.full((len(inputs), len(self.classes_)), np.nan)
-        scores[:, known] = found.T
+            return found[0]
+        scores = np.full((len(X), len(self.classes_)), np.nan)
+        scores[:, mixtures.classes] = found.T
         return scores
 
     def _score_own(self, index, **parts):
@@ -308,33 +306,17 @@ class InputDensity(BaseScore, name="input_density"):
 
     def _score_class(self, X, k):
         """Return the log density of rows in one class, NaN in one without samples."""
-        known, starts, stops, _ = self._cached("bounds", self._bounds)
-        place = np.searchsorted(known, k)
-        if place == len(known) or known[place] != k:
+        own = slice(*np.searchsorted(self.components_, [k, k + 1]))
+        if own.start == own.stop:
             return np.full(len(X), np.nan)
         gaps = np.isnan(X)
         X = np.where(gaps, self._fills[k], X) if gaps.any() else X
-        own = slice(starts[place], stops[place])
         laws = self.means_[own], self.factors_[own], self._levels[own]
-        groups, found = np.zeros(own.stop - own.start, dtype=np.intp), np.empty(len(X))
+        found, lines = np.empty(len(X)), [slice(i, i + 1) for i in range(len(laws[0]))]
         for rows in blocks(*X.shape):
             densities = weighted_densities(self._standardized(X[rows]), *laws)
-            found[rows] = log_sum_exp(densities, [0], groups)[0]
+            found[rows] = log_sum_exp(densities, lines)[0]
         return found
-
-    def _densities(self, X):
-        """Yield weighted log densities of blocks of rows, a line for each component."""
-        laws = self.means_, self.factors_, self._levels
-        forms = self._cached("forms", lambda: quadratic_forms(*laws))
-        for rows in blocks(len(X), max(forms[0].shape)):
-            yield values_of(forms, self._standardized(X[rows]))
-
-    def _bounds(self):
-        """Return the classes that have components, where these start and end, and whose."""
-        known, starts, groups, sizes = np.unique(
-            self.components_, return_index=True, return_inverse=True, return_counts=True
-        )
-        return known, starts, starts + sizes, groups
 
     def _check_loaded(self):
         """Raise ValueError unless components are those of classes, in order."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
 
 import numpy as np
 
 from sk_center.scores.rows import by_class as rows_by_class
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+# Among fewer rows, pairs of inputs are sooner found by their index than one by one.
+FEW = 32
 
 
 def weighted_densities(X, means, factors, levels):
@@ -21,45 +21,89 @@ def weighted_densities(X, means, factors, levels):
     return found
 
 
-def quadratic_forms(means, factors, levels):
-    """Return the weighted log density of each component as a polynomial of degree two.
+class Mixtures:
+    """Mixtures of all classes, whose densities are one product of matrices.
 
-    That is one matrix for the products of two inputs, each pair once, one for the inputs,
-    constants, and the pairs. With many components it is half the work, in one product.
+    The weighted log density of a component is a polynomial of degree two. A matrix holds
+    the coefficients of all: those of products of two inputs, each pair once, of the inputs,
+    and constants. The first components of classes come first, then the second ones of those
+    classes that have two, and so on, so that sums over components are sums of slices.
+
+    Parameters
+    ----------
+    means, factors, levels, components : ndarray of shape (n_components, ...)
+        Mean and Cholesky factor of the precision of each component, weighted log density
+        at the mean, and class index, in ascending order.
     """
-    precisions = factors @ factors.transpose(0, 2, 1)
-    first, second = np.triu_indices(means.shape[1])
-    squares = np.where(first == second, -0.5, -1.0) * precisions[:, first, second]
-    slopes = np.einsum("mij,mj->mi", precisions, means)
-    constants = levels - np.einsum("mi,mi->m", slopes, means) / 2
-    return squares, slopes, constants[:, None], (first, second)
+
+    def __init__(self, means, factors, levels, components):
+        known, groups, sizes = np.unique(
+            components, return_inverse=True, return_counts=True
+        )
+        places = np.arange(len(groups)) - (np.cumsum(sizes) - sizes)[groups]
+        # Classes of many components before those of few.
+        by_size = np.argsort(-sizes, kind="stable")
+        order = np.lexsort((np.argsort(by_size)[groups], places))
+        self.classes, stops = known[by_size], np.cumsum([0, *np.bincount(places)])
+        self.slices = [slice(*pair) for pair in pairwise(stops)]
+        means, precisions = means[order], (factors @ factors.transpose(0, 2, 1))[order]
+        first, second = self.pairs = np.triu_indices(means.shape[1])
+        squares = np.where(first == second, -0.5, -1.0) * precisions[:, first, second]
+        slopes = np.einsum("mij,mj->mi", precisions, means)
+        constants = levels[order] - np.einsum("mi,mi->m", slopes, means) / 2
+        self.table = np.hstack([squares, slopes, constants[:, None]])
+
+    def log_densities(self, blocks, n_rows, pooled):
+        """Return log densities, a line for each class, or the largest of any class.
+
+        ``blocks`` yields slices of rows, and these.
+        """
+        found = np.empty((1 if pooled else len(self.classes), n_rows))
+        monomials, width = None, self.table.shape[1]
+        for rows, X in blocks:
+            if monomials is None or monomials.shape[1] != len(X):
+                monomials = np.empty((width, len(X)))
+            self._fill(monomials, X)
+            found[:, rows] = log_sum_exp(self.table @ monomials, self.slices, pooled)
+        return found
+
+    def _fill(self, monomials, X):
+        """Compute products of two inputs, the inputs, and one, a column for each row."""
+        first, second = self.pairs
+        products, columns = monomials[: len(first)], monomials[len(first) : -1]
+        columns[:], monomials[-1] = X.T, 1
+        if len(X) < FEW:
+            np.multiply(columns[first], columns[second], out=products)
+            return
+        start = 0
+        for i, column in enumerate(columns):
+            stop = start + len(columns) - i
+            np.multiply(column, columns[i:], out=products[start:stop])
+            start = stop
 
 
-def values_of(forms, X):
-    """Return the values of quadratic forms, a line for each, a column for each row of X."""
-    squares, slopes, constants, (first, second) = forms
-    columns = np.ascontiguousarray(X.T)
-    products = columns[first]
-    products *= columns[second]
-    found = squares @ products
-    found += slopes @ columns
-    found += constants
-    return found
+def log_sum_exp(densities, slices, pooled=False):
+    """Return the logarithm of sums of exponentials over the components of each class.
 
-
-def log_sum_exp(
-    densities: NDArray[np.float64], starts: Any, groups: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return the logarithm of sums of exponentials over groups of lines.
-
-    ``starts`` says at which line a group starts, ``groups`` of which group each line is.
+    Line i of every slice is of class i. If they are pooled, return the largest of any.
     """
-    if len(starts) == len(densities):
-        return densities
-    tops = np.maximum.reduceat(densities, starts, axis=0)
-    tops[np.isinf(tops)] = 0
-    above = densities - tops[groups]
-    return tops + np.log(np.add.reduceat(np.exp(above, out=above), starts, axis=0))
+    if len(slices) == 1:
+        return densities.max(axis=0) if pooled else densities
+    sums, *further = [densities[some] for some in slices]
+    if pooled:
+        tops = densities.max(axis=0)
+        densities -= tops
+    else:
+        tops = sums.copy()
+        for part in further:
+            np.maximum(tops[: len(part)], part, out=tops[: len(part)])
+        for part in (sums, *further):
+            part -= tops[: len(part)]
+    np.exp(densities, out=densities)
+    for part in further:
+        sums[: len(part)] += part
+    sums = sums.max(axis=0) if pooled else sums
+    return tops + np.log(sums, out=sums)
 
 
 def side_by_side(laws):

@@ -22,6 +22,7 @@ from sk_center.scores import (
     PerClass,
 )
 from sk_center.scores.density import spreads_of
+from sk_center.scores.rows import BLOCK
 
 
 def test_one_sample_per_class():
@@ -70,6 +71,25 @@ def reference_density(mixture, X):
         for weight, mean, covariance in zip(*mixture)
     ]
     return logsumexp(parts, axis=0)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_input_density_in_blocks_and_alone(pooled):
+    """Check densities of classes with 1 to 4 components, in several blocks and alone."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2, 3], [60, 9, 20, 33])
+    X = rng.normal(size=(len(y), 3)) + 4 * rng.integers(0, 2, size=(len(y), 1)) + y[:, None]
+    new = np.concatenate([X, 9 * rng.normal(size=(40_000, 3))])
+    score = InputDensity(4, pooled=pooled).fit(X, y)
+    assert len(set(np.bincount(score.components_))) == 4
+    assert len(new) * len(score.components_) > BLOCK
+    laws = [mixture_of(score, k, X) for k in range(4)]
+    expected = np.transpose([reference_density(law, new) for law in laws])
+    expected = expected.max(axis=1, keepdims=True) if pooled else expected
+    found = score.score_classes(new)
+    assert_allclose(found, np.broadcast_to(expected, found.shape))
+    alone = np.concatenate([score.score_classes(row[None]) for row in new[::999]])
+    assert_allclose(alone, found[::999], rtol=1e-12)
 
 
 def test_input_density_of_few_samples():
