@@ -434,7 +434,7 @@ class AnswersMixin:
         if self.guarantee == "class" or part == "p_values":
             wanted.add("p_values")
         every = "p_values" in wanted or self._has_added_classes or part == "scores"
-        needed = ["labels", *self.score_.needs]
+        needed = ["labels", *self.score_.n_columns_]
         if part is not None:
             needed = ["labels", *parts_needed(self.score_, part)]
         if every or part is not None:

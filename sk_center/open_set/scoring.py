@@ -124,11 +124,11 @@ def score_outputs(
     Samples whose outputs are not finite, as those of huge inputs of a network, get minus
     infinity.
     """
-    parts = {name: outputs[name] for name in score.needs}
-    for part in parts.values():
+    for name in score.n_columns_:
+        part = outputs[name]
         if part is outputs.get("inputs") or issparse(part):
             check_finite(score, part)
-    return score.scores_of(parts, index)
+    return score.scores_of(outputs, index)
 
 
 def check_finite(score: BaseScore, part: Any) -> None:
