@@ -58,10 +58,12 @@ class Nearest:
 
     def _of_one_row(self, X):
         """Return the distance of one row to its k-th nearest sample."""
-        order, rounding = self._products(X)
-        order, last = order[0], self.k_th - 1
+        narrow = (X[0] / self.unit).astype(np.float32)
+        order, last = narrow @ self.table[:-1], self.k_th - 1
+        order += self.table[-1]
         kth = order.min() if last == 0 else np.partition(order, last)[last]
-        near = (order <= kth + rounding[0]).nonzero()[0]
+        rounding = ROUNDING * (narrow @ narrow + self.largest)
+        near = (order <= kth + rounding).nonzero()[0]
         near = near if len(near) >= self.k_th else np.s_[:]
         away = lengths(self.samples[near] - X.astype(np.float64))
         return np.sort(away)[last : last + 1]

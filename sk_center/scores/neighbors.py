@@ -300,7 +300,11 @@ class KNeighbors(BaseScore, name="knn"):
         return found[:, 0] if self.pooled else found
 
     def _score_own(self, index, **parts):
-        X, found = parts[self.space], np.empty(len(index))
+        X = parts[self.space]
+        if len(index) == 1:
+            group = 0 if self.pooled else int(index[0])
+            return self._distances(self._mapped(X), group) / -self.unit_
+        found = np.empty(len(index))
         for group, own in by_class(index * 0 if self.pooled else index):
             for rows in blocks(len(own), X.shape[1], size=QUERIES):
                 some = own[rows]
