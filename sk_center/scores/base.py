@@ -402,7 +402,7 @@ class BaseScore(BaseEstimator):
         lost = None
         for part in parts.values():
             # The sum is finite unless a number is not, or it overflows.
-            if not issparse(part) and not isfinite(part.sum()):
+            if not (isfinite(part.sum()) or issparse(part)):
                 bad = np.isinf(part) if self.allow_nan else ~np.isfinite(part)
                 lost = bad.any(axis=1) if lost is None else lost | bad.any(axis=1)
         return lost
