@@ -43,9 +43,14 @@ def judge(open_set, outputs, rounding=0.0):
         by_class, accepted = p, p > thresholds
         rejected = accepted.astype(np.float32).reduce("Max", 1, keepdims=True) < 0.5
         p_known = p.reduce("Max", 1, keepdims=True)
-        # The accepting class of the largest score, and by class of the largest p-value.
-        ranked = accepted
-        if not open_set._has_added_classes:
+        # The accepting class of the largest score, of added ones if one is predicted, and
+        # by class of the largest p-value.
+        if open_set._has_added_classes:
+            new = groups > 0
+            added = accepted & new
+            added = added.astype(np.float32).reduce("Max", 1, keepdims=True) > 0.5
+            ranked = accepted & (~(added & ~former) | new)
+        else:
             p = graph.where(accepted, p, -1.0)
             ranked = p >= p.reduce("Max", 1, keepdims=True)
         lowest = np.array(-np.inf, every.dtype)
@@ -129,7 +134,7 @@ def with_added(open_set, outputs, every, compared, accepted, predicted, index, r
         graph.op("GatherElements", every, some, axis=1) for some in (first, index)
     )
     stays = graph.op("Gather", former, index, dtype=bool)
-    accepts = accepts & (stays | ~(of_first >= of_label))
+    accepts = accepts & (stays | ~graph.op("Equal", of_first, of_label, dtype=bool))
     values = outputs
     if part == "probabilities":
         values = outputs[part]

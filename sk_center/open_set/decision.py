@@ -142,6 +142,8 @@ def decide_between(
 
     Every group must reject a sample, the former classes as if there were no others. Else
     its class is the accepting one of the largest score, among equal ones the predicted one.
+    If the estimator predicts an added class, only added ones that accept it are asked: a
+    former class has more samples, one of which is near by chance.
     """
     rows, former = np.arange(len(predicted)), groups == 0
     p_values = calibration.p_values(
@@ -152,7 +154,9 @@ def decide_between(
     others[rows, predicted] = False
     p_values = np.where(others, 0.0, p_values)
     accepted = p_values > thresholds
-    ranking = np.where(accepted, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
+    added = ~former[predicted] & (accepted & ~former).any(axis=1)
+    asked = accepted & ~(added[:, None] & former)
+    ranking = np.where(asked, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
     index = ranking.argmax(axis=1)
     index = np.where(ranking[rows, predicted] >= ranking[rows, index], predicted, index)
     return p_values.max(axis=1), np.logical_not(accepted.any(axis=1)), index, accepted

@@ -132,7 +132,7 @@ def sets_with_added(
     first = np.where(former[predicted], predicted, first)
     accepts = accepted[:, former].any(axis=1)
     # A score that is the same for both says nothing of the former class.
-    accepts &= former[index] | (scores[rows, first] < scores[rows, index])
+    accepts &= former[index] | (scores[rows, first] != scores[rows, index])
     if part == "probabilities":
         total = np.where(former, values, 0).sum(axis=1, keepdims=True)
         values = values / np.where(total > 0, total, 1)

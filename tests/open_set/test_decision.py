@@ -8,7 +8,12 @@ from sklearn.naive_bayes import GaussianNB
 
 from sk_center import OpenSetClassifier
 from sk_center.calibration import ConformalCalibration
-from sk_center.open_set.decision import answers_of, decide, decide_by_class
+from sk_center.open_set.decision import (
+    answers_of,
+    decide,
+    decide_between,
+    decide_by_class,
+)
 
 RATES = np.array([0.05, 0.1, 0.2])
 
@@ -56,6 +61,30 @@ def test_decide_by_class(decimals):
     assert_array_equal(index, expected[2])
     assert ((index != new[1]) & ~rejected).sum() > 10
     assert rejected.sum() > 5
+
+
+def test_decide_between():
+    """Check who names samples of former and added classes, one sample at a time."""
+    (scores, _, predicted), (new, guess) = problem()
+    groups, thresholds = np.array([0, 0, 1]), np.full(3, 0.1)
+    own = scores[np.arange(len(scores)), predicted]
+    calibration = ConformalCalibration().fit(own, groups[predicted], np.full(2, 0.1))
+    rule = calibration, groups, thresholds, np.zeros(3, dtype=bool)
+    p_known, rejected, index, accepted = decide_between(new, guess, *rule)
+    named = 0
+    for i, (s, k) in enumerate(zip(new, guess)):
+        asked = [0, 1, 2] if k == 2 else [k, 2]
+        p = dict(zip([0, 1, 2], calibration.p_values(s[None], groups)[0]))
+        accepting = [j for j in asked if p[j] > 0.1]
+        assert accepted[i].nonzero()[0].tolist() == accepting
+        assert p_known[i] == max(p[j] for j in asked)
+        assert rejected[i] == (not accepting)
+        if k == 2 and 2 in accepting:
+            assert index[i] == 2
+            named += s.argmax() != 2
+        elif accepting:
+            assert index[i] == max(accepting, key=lambda j: s[j])
+    assert named > 10
 
 
 @pytest.mark.parametrize(
