@@ -256,25 +256,6 @@ class WeibullCalibration(ParametricCalibration):
             return self._tops[group] - self.units_[group] * beyond ** (1 / self.shape_)
 
 
-def conformal_with_tails(calibration: BaseCalibration) -> WeibullCalibration:
-    """Return a conformal calibration in a form that can have further groups with tails.
-
-    Its own groups have no tails and are unchanged; the shape is estimated from them.
-    """
-    if isinstance(calibration, WeibullCalibration):
-        return calibration
-    found, n_groups = WeibullCalibration(), len(calibration.n_samples_)
-    for name in ("scores_", "tolerance_", "n_samples_", *calibration._of_groups):
-        setattr(found, name, getattr(calibration, name))
-    finite = [scores[np.isfinite(scores)] for scores in calibration._by_group()]
-    found.shape_ = weibull_shape(
-        [excesses_of(scores, min(found.tail_size, len(scores) // 2)) for scores in finite]
-    )
-    found.tail_sizes_ = np.zeros(n_groups, dtype=np.intp)
-    found.units_ = found.sums_ = np.zeros(n_groups)
-    return found
-
-
 def excesses_of(scores: NDArray[np.float64], m: int) -> NDArray[np.float64]:
     """Return how far the m lowest of sorted scores lie below the next one."""
     return scores[m : m + 1] - scores[:m]

@@ -9,11 +9,10 @@ import numpy as np
 
 from sk_center._utils.labels import shortened
 from sk_center._utils.user_warning import warn_user
-from sk_center.calibration import ConformalCalibration, WeibullCalibration
+from sk_center.calibration import ConformalCalibration
+from sk_center.calibration.conformal import rejected_ranks
 from sk_center.calibration.groups import rates_of_groups
-from sk_center.calibration.tails import conformal_with_tails
 from sk_center.open_set.decision import FORMER, decide_between, evidence_of
-from sk_center.open_set.fitting import calibration_of
 from sk_center.open_set.sets import margin_threshold
 
 if TYPE_CHECKING:
@@ -21,6 +20,10 @@ if TYPE_CHECKING:
 
     from sk_center.calibration.base import BaseCalibration
     from sk_center.open_set.fitted_part import Calibrated
+
+# How far evidence lies around its median, of what scores do: it is the difference of two
+# scores, which go up and down together.
+NARROWER = 0.7
 
 
 def against_former(
@@ -62,8 +65,12 @@ def add_groups(
     kept: NDArray[np.intp],
     rates: NDArray[np.float64],
     needed: NDArray[np.intp],
+    held_out: bool,
 ) -> None:
-    """Add the groups of added classes to the calibrations of a model."""
+    """Add the groups of added classes to the calibrations of a model.
+
+    They are filled up unless their samples were held out.
+    """
     by_class, marginal = model.guarantee == "class", model.guarantee == "marginal"
     class_ = found.predicted if model.guarantee == "predicted" else found.y
     scores = found.own if by_class else found.scores
@@ -78,28 +85,34 @@ def add_groups(
     shared = new & (counts > 0) & ~alone
     lone = new & (counts == 0)
     pooled, former_samples = samples[shared[class_]], former._samples()
+    n_pooled = len(pooled)
     if marginal and shared.any():  # with classes that were added before
         earlier = model._against_former[np.maximum(kept, 0)] & ~new
         if earlier.any():
             pooled = np.concatenate([former_samples[groups[earlier][0]], pooled])
+            n_pooled += model.calibration_report_.n_samples[kept[earlier]].sum()
         shared |= earlier
-    few = bool(shared.any()) and len(pooled) < needed[shared].max()
-    if few and model.confidence is not None:  # which a tail does not know
+    few = bool(shared.any()) and n_pooled < needed[shared].max()
+    if few and model.confidence is not None:  # which takes samples of its own
         shared, lone, few = shared & ~new, lone | (shared & new), False
-    # The scores of each further group, its classes, and whether a tail continues them.
-    further = [
-        (samples[class_ == k], np.arange(len(kept)) == k, False) for k in alone.nonzero()[0]
-    ]
-    if shared[new].any():
-        further.append((pooled, shared, few))
+    # The scores of each further group, and its classes.
+    classes = np.arange(len(kept))
+    further = [(samples[class_ == k], classes == k) for k in np.flatnonzero(alone)]
+    further += [(pooled, shared)] * bool(shared[new].any())
+    borrowed = former_samples[:1] if marginal else former_samples
+    conformal = isinstance(former, ConformalCalibration) and model.confidence is None
+    if conformal and not held_out:
+        spread = NARROWER if marginal else 1.0
+        further = [
+            (filled(part, borrowed, rates[own].min(), spread), own) for part, own in further
+        ]
     if lone.any():
-        borrowed = former_samples[:1] if marginal else former_samples
-        further.append((np.concatenate(borrowed), lone, False))
+        further.append((np.concatenate(borrowed), lone))
     calibration = former
-    for part, own, tail in further:
+    for part, own in further:
         groups[own] = len(calibration.n_samples_)
         rate = rates_of_groups(np.zeros(own.sum(), dtype=np.intp), rates[own])[0]
-        calibration = with_group(model, calibration, part, rate, tail)
+        calibration = calibration.with_groups([part], [rate], model.confidence)
     if marginal:
         model._against_former = against_former(model, found, kept) & ~lone
     else:
@@ -116,29 +129,30 @@ def add_groups(
         model.class_calibration_ = model.class_calibration_.with_groups(
             [own_samples[found.y == k] for k in places], rates[places].tolist()
         ).take(order)
-    n_few = len(pooled) if few else 0
-    warn_of_few(model.classes_, shared & new, n_few, lone, needed.max())
+    warn_of_few(model.classes_, shared & new, n_pooled if few else 0, lone, needed.max())
 
 
-def with_group(
-    model: Any,
-    former: BaseCalibration,
+def filled(
     samples: NDArray[np.float64],
+    former: list[NDArray[np.float64]],
     rate: float,
-    tail: bool,
-) -> BaseCalibration:
-    """Return a calibration with a further group, with a Weibull tail or as ``fit`` does."""
-    conformal = calibration_of(model.calibration, model.confidence)
-    if isinstance(conformal, ConformalCalibration) and (
-        tail or isinstance(former, WeibullCalibration)
-    ):
-        former = conformal_with_tails(former)
-        if not tail:
-            index, rates = np.zeros(len(samples), dtype=np.intp), np.array([rate])
-            lowered, tolerance = samples.T
-            conformal._learn(lowered, tolerance, index, rates, model.confidence)
-            return former._joined(conformal_with_tails(conformal))
-    return former.with_groups([samples], [rate], model.confidence)
+    spread: float,
+) -> NDArray[np.float64]:
+    """Return calibration samples and others that lie around their median as former ones do.
+
+    These make them as many as the next number of which the rate is a whole one more.
+    """
+    finite = [part[np.isfinite(part[:, 0]), 0] for part in former]
+    around = [part - np.median(part) for part in finite if len(part)]
+    if not rate or not around:
+        return samples
+    total = len(samples)
+    while rejected_ranks(total, rate) == rejected_ranks(total - 1, rate):
+        total += 1
+    share = np.arange(1, total - len(samples) + 1) / (total - len(samples) + 1)
+    further = np.median(samples[:, 0]) + spread * np.quantile(np.concatenate(around), share)
+    tolerance = np.full(len(share), samples[:, 1].max())
+    return np.concatenate([samples, samples_of(further + tolerance, tolerance)])
 
 
 def samples_of(
@@ -164,8 +178,8 @@ def warn_of_few(
     if n_few:
         said.append(
             f"The added classes [{named(shared)}] have {n_few} calibration samples "
-            f"together, where the bound takes {needed}: it is as good as the Weibull tail "
-            "that continues them."
+            f"together, where the bound takes {needed}: it holds as far as their scores "
+            "vary as former ones do, and more outsiders are accepted."
         )
     if lone.any() and needed:
         said.append(

@@ -10,11 +10,9 @@ sample of any, can only rise. Further samples calibrate:
   takes: then it is exact.
 - Else in five folds, which for a class of two to five samples are leave-one-out: each
   sample is scored by what the others of its class tell, and all of them then teach the
-  class. A later sample meets a class that learned from a few more samples, so the bound is
-  approximate.
-- Where even these are too few for the bound, but two or more, the lowest of them are
-  continued by a Weibull tail, whose shape is that of the former classes and whose scale is
-  that of the new samples. The bound is as good as this assumption.
+  class. Further scores fill these up to the next number at which one more is rejected,
+  around their median as those of former classes lie around theirs. The bound is
+  approximate, and the fewer samples, the more it is as good as this assumption.
 - A class of one sample has nothing to calibrate with. It is a group with a copy of the
   former calibration samples, which bounds nothing for it.
 
@@ -44,9 +42,10 @@ These hold then, if the score of a former class stays as it was:
     - a known sample of the added classes is rejected with probability at most the rate,
       over the mixture of the samples that were given.
 
-    An accepted sample gets the accepting class of the largest score, whatever the
-    estimator predicts. Nothing bounds how many outsiders are accepted by the added classes
-    beside those that the former ones accept. Prediction sets: see ``sets.py``.
+    An accepted sample gets the accepting class of the largest score, and among added ones
+    alone if the estimator predicts one of them: a former class has more samples, one of
+    which is near by chance. Nothing bounds how many outsiders are accepted by the added
+    classes beside those that the former ones accept. Prediction sets: see ``sets.py``.
 
 Removing a class takes its center, samples, density and calibration group away. Under
 "marginal" the first group and its threshold stay as they are, since they do not tell
@@ -148,8 +147,8 @@ class ChangingMixin:
         Notes
         -----
         Where these are twice as many as the bound takes, the share ``cv`` of the samples of
-        each class calibrates and the others teach; else all do both, in five folds, and the
-        bound is approximate.
+        each class calibrates and the others teach; else all do both, in five folds, filled
+        up by scores that vary as former ones do, and the bound is approximate.
 
         The bound for former classes stays. Under the guarantee "class" their calibration is
         the same to the last bit, and no sample of theirs is rejected that was accepted.
@@ -157,9 +156,10 @@ class ChangingMixin:
         and a sample is rejected where both reject it: the bound then holds over the former
         classes as before, and over the added ones as their samples were given. The added
         classes judge by their best score less half of the best former one. An accepted
-        sample gets the accepting class of the largest score, which need not be the one that
-        the estimator predicts. Each further group accepts outsiders of its own: fewer are
-        rejected than before, and fewest where few samples set the threshold.
+        sample gets the accepting class of the largest score, and among added ones alone if
+        the estimator predicts one of them: a former class has more samples, one of which is
+        near by chance. Each further group accepts outsiders of its own: fewer are rejected
+        than before, and fewest where few samples set the threshold.
         Under "predicted" each added class is a further group.
 
         Where the former classes accept a sample, they have the prediction set that they
@@ -309,7 +309,8 @@ def grown(model: Any, X: Any, y: Any) -> Any:
     calibration = calibration_of(model.calibration, confidence)
     needed = np.array([calibration._samples_needed(rate, confidence) for rate in rates])
     parts = []
-    for train, test in splits_of(model, index, kept, needed):
+    splits = splits_of(model, index, kept, needed)
+    for train, test in splits:
         some = rows_of(X, train)
         found.estimator_ = with_classes(model.estimator_, classes, kept, some, index[train])
         outputs = outputs_of(found.estimator_, some, model.score_.needs)
@@ -321,7 +322,8 @@ def grown(model: Any, X: Any, y: Any) -> Any:
     compared = calibrated = joined(parts, len(classes))
     if model.guarantee == "marginal":
         compared = compared_with_former(found, calibrated, kept)
-    add_groups(found, compared, kept, rates, needed)
+    held_out = splits[-1][1] is not None
+    add_groups(found, compared, kept, rates, needed, held_out)
     set_class_thresholds(found)
     threshold = np.nan
     if model.guarantee == "marginal":
@@ -485,13 +487,13 @@ def report_of(model, kept, n_samples=None, rates=None, rate_kept=None):
             ("rate_kept", np.nan if rate_kept is None else rate_kept),
         )
     }
-    n = parts["n_samples"]
-    total = max(n.sum(), 1)
+    n, total = parts["n_samples"], max(parts["n_samples"].sum(), 1)
     return replace(
         former,
         classes=model.classes_,
         score_threshold=model.score_thresholds_,
         rejects=np.isfinite(model.score_thresholds_),
+        added=(model.groups_ > 0) & (model.guarantee == "marginal"),
         overall_allowed=float((n * parts["rate_allowed"]).sum() / total),
         overall_kept=float((n * np.nan_to_num(parts["rate_kept"])).sum() / total),
         **parts,

@@ -10,7 +10,6 @@ from sk_center.calibration import (
     GaussianCalibration,
     WeibullCalibration,
 )
-from sk_center.calibration.tails import conformal_with_tails
 
 RATES = [0.05, 0.1]
 
@@ -71,23 +70,3 @@ def test_further_gaussian_group_keeps_the_degrees_of_freedom():
     nu = former.degrees_of_freedom_
     expected = fisher_f.sf(16.0 / np.square(new[:3]).mean(), nu, 3 * nu)
     assert_allclose(more.p_values(np.array([-4.0]), np.array([2])), expected, rtol=1e-12)
-
-
-def test_few_samples_beside_conformal_groups_get_a_tail():
-    """Check that conformal groups stay so, and few samples follow the formula of a tail."""
-    former, new = fitted(ConformalCalibration())
-    new = new[-6:]
-    more = conformal_with_tails(former).with_groups([lowered(new)], [0.05])
-    for group in (0, 1):
-        for found, expected in zip(answers(more, group), answers(former, group)):
-            assert_array_equal(found, expected)
-    # Three of six samples are the tail below the fourth.
-    excess = np.array([new[3] - score for score in new[:3]])
-    at = new[0] - 1.0
-    beyond = (new[3] - at) ** more.shape_ / (excess**more.shape_).sum()
-    expected = 4 / 7 * (1 + beyond) ** -3
-    assert_allclose(more.p_values(np.array([at]), np.array([2])), expected, rtol=1e-10)
-    threshold = more.score_thresholds_[2]
-    p = more.p_values(np.array([threshold]), np.array([2]))
-    assert_allclose(p, 0.05, rtol=1e-9)
-    assert -np.inf < threshold < new[0]

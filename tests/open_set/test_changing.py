@@ -208,7 +208,7 @@ def test_wide_added_class_accepts_nothing_far_away(score):
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
 def test_few_samples_warn_once(guarantee):
-    """Check that three samples get a tail and one gets none, with one warning each."""
+    """Check that three samples and one have a threshold, with one warning each."""
     model = fitted(guarantee=guarantee)
     with pytest.warns(
         UserWarning, match=r"\[3\] have [23] calibration samples .* takes 19"
@@ -223,17 +223,37 @@ def test_few_samples_warn_once(guarantee):
     assert (model.calibration_report_.n_samples[3:] == [3, 0]).all()
 
 
-def test_enough_samples_after_few_calibrate_without_a_tail():
-    """Check that a group that grows large enough is conformal again."""
+def test_few_samples_are_filled_up_as_former_ones_vary():
+    """Check calibration samples of five, and of 25 later, against quantiles of others."""
     model = fitted()
-    with pytest.warns(UserWarning, match="Weibull tail"):
-        model.add_classes(*sample([3] * 5, 2))
-    model.add_classes(*sample([4] * 20, 3))
+    X, y = sample([3] * 5, 2)
+    with pytest.warns(UserWarning, match="5 calibration samples .* more outsiders"):
+        model.add_classes(X, y)
+    former, found = model.calibration_._by_group()
+    # Each centroid is the mean of the other four, and half of the best former score counts.
+    away = -np.linalg.norm(X - (X.sum(axis=0) - X) / 4, axis=1)
+    own = away - 0.5 * -np.linalg.norm(X[:, None] - MEANS[:3], axis=2).min(axis=1)
+    share = np.arange(1, 15) / 15
+    filled = np.median(own) + 0.7 * (np.quantile(former, share) - np.median(former))
+    assert len(found) == 19
+    assert_allclose(found, np.sort(np.concatenate([own, filled])), atol=0.3)
+    assert model.score_thresholds_[3] == found[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # there are enough now
+        model.add_classes(*sample([4] * 20, 3))
     second = model.calibration_._by_group()[1]
-    assert len(second) == 25
-    assert model.calibration_.score_thresholds_[1] == second[0]
-    p = model.calibration_.p_values(np.array([second[0] - 9.0]), np.array([1]))
-    assert_array_equal(p, 1 / 26)
+    assert len(second) == 39
+    assert np.isin(found, second).all()
+    assert model.score_thresholds_[3] == second[1]
+    assert_array_equal(model.calibration_report_.n_samples[3:], [5, 20])
+
+
+def test_held_out_samples_and_confidence_take_no_others():
+    """Check that exact bounds, and those with a confidence, rest on samples alone."""
+    model = fitted(cv=0.5).add_classes(*sample([3] * 80, 2))
+    assert model.calibration_.n_samples_[1] == 40
+    model = fitted(n=200, confidence=0.9).add_classes(*sample([3] * 50, 2))
+    assert model.calibration_.n_samples_[1] == 50
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
@@ -485,7 +505,7 @@ def test_classes_of_one_sample_and_of_more_are_two_groups():
     X, y = sample([3] * 40, 4)
     model.remove_classes([4]).add_classes(X + 20, y + 2)
     assert_array_equal(model.groups_, [0, 0, 0, 1, 1])
-    assert_array_equal(model.calibration_.n_samples_, [90, 46])
+    assert_array_equal(model.calibration_.n_samples_, [90, 59])  # 6 + 13 + 40
 
 
 @pytest.mark.filterwarnings("ignore:The added classes")
