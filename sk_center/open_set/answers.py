@@ -416,15 +416,14 @@ class AnswersMixin:
             return "p_values", self.thresholds_
         if not np.isnan(self._set_thresholds).any():
             return self._set_part, self._set_thresholds
-        if self.error_rate is None:
-            return "p_values", self.calibration_report_.rate_allowed
-        return "p_values", np.full(len(self.classes_), float(self.error_rate))
+        rates, given = self.calibration_report_.rate_allowed, self.error_rate
+        return "p_values", rates if given is None else np.full(len(rates), float(given))
 
     def _judge(self, X, *wanted):
         """Return the decision about samples and the other results that are wanted, by name.
 
-        These are "index", of the classes of the labels, "p_values" by class, "sets" and
-        "features".
+        These are "index", of the classes of the labels, "p_values" by class, "sets",
+        "features" and, beside p-values, "by_class", the scores.
         """
         if "estimator_" not in vars(self):
             check_is_fitted(self)  # this check takes longer than a small network
@@ -490,8 +489,9 @@ class AnswersMixin:
             else:
                 support = support_of(part, values, index)
                 found["sets"] = sets_of(support, least[index, None], index, rejected)
-        if "features" in wanted:
-            found["features"] = outputs["features"]
+        for name, values in (("features", outputs.get("features")), ("by_class", every)):
+            if name in wanted:
+                found[name] = values
         return found
 
 

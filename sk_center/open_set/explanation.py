@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length
 
 from sk_center._utils.frames import frame_of
+from sk_center.open_set.decision import evidence_of
 from sk_center.open_set.outputs import centers_of, outputs_of
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ class Explanation:
     neighbor_distances : ndarray of shape (n_neighbors,) or None
         Their Euclidean distances.
 
+    scores, evidence, score_thresholds : ndarray of shape (n_classes,) or None
+        Where former and added classes are two groups: the score of each class; what decides
+        whether it accepts the sample, for an added class the score less half of the best
+        former one; and the threshold that this must reach. None elsewhere.
+
     ambiguous : bool, default=False
         Whether the sample is withheld, since its prediction set holds several classes.
 
@@ -129,6 +135,9 @@ class Explanation:
     neighbors: NDArray[np.intp] | None = None
     neighbor_labels: NDArray[Any] | None = None
     neighbor_distances: NDArray[np.floating[Any]] | None = None
+    scores: NDArray[np.floating[Any]] | None = None
+    evidence: NDArray[np.floating[Any]] | None = None
+    score_thresholds: NDArray[np.float64] | None = None
     ambiguous: bool = False
 
     def to_frame(self) -> pd.DataFrame:
@@ -137,7 +146,8 @@ class Explanation:
         Returns
         -------
         frame : pandas.DataFrame
-            The columns ``p_value``, ``in_set`` and, if there are centers, ``distance``.
+            The columns ``p_value``, ``in_set``, if there are centers ``distance``, and
+            after classes were added ``score``, ``evidence`` and ``threshold``.
 
         Raises
         ------
@@ -147,23 +157,36 @@ class Explanation:
         columns: dict[str, Any] = {"p_value": self.p_values, "in_set": self.in_set}
         if self.distances is not None:
             columns["distance"] = self.distances
-        return frame_of(columns, self.classes).iloc[self._order()]
+        return frame_of(columns | self._that_decide(), self.classes).iloc[self._order()]
+
+    def _that_decide(self):
+        """The columns that decide where former and added classes are two groups."""
+        if self.evidence is None:
+            return {}
+        names = ("score", "evidence", "threshold")
+        return dict(zip(names, (self.scores, self.evidence, self.score_thresholds)))
 
     def __repr__(self):
         lines = [self._summary()]
         names = [repr(label) for label in self.classes.tolist()]
         width = max(len("class"), *map(len, names))
-        away = self.distances is not None
-        if self.guarantee != "class":
+        numbers = {} if self.distances is None else {"distance": self.distances}
+        numbers |= self._that_decide()
+        if self.evidence is not None:
+            lines.append("a class accepts the sample whose evidence reaches the threshold:")
+        elif self.guarantee != "class":
             lines.append("p-values within each class, which do not decide:")
-        lines.append(f"{'class':{width}}  p-value  in set{'  distance' if away else ''}")
+        head = "".join(f"  {name:>8}" for name in numbers)
+        lines.append(f"{'class':{width}}  p-value  in set{head}".rstrip())
         order = self._order()
         for k in order[:SHOWN]:
             line = (
                 f"{names[k]:{width}}  {self.p_values[k]:7.3f}  "
                 f"{'yes' if self.in_set[k] else 'no':>6}"
             )
-            lines.append(line + (f"  {self.distances[k]:#8.4g}" if away else ""))
+            lines.append(
+                line + "".join(f"  {x[k]:#{max(8, len(n))}.4g}" for n, x in numbers.items())
+            )
         if len(order) > SHOWN:
             lines.append(
                 f"and {len(order) - SHOWN} classes that it is less compatible with"
@@ -202,12 +225,8 @@ class Explanation:
                 f"holds {self.in_set.sum()} classes; the estimator alone predicts "
                 f"{self.predicted!r}"
             )
-        if np.isnan(self.score_threshold):
-            if self.rejected:
-                why = f"rejected {side}, since former and\nadded classes reject it; "
-            else:
-                why = f"accepted {side}, with the largest\nscore of the accepting classes; "
-            return f"{self.label!r}: {why}the estimator alone predicts {self.predicted!r}"
+        if self.evidence is not None:
+            return f"{self.label!r}: {self._between_groups(side)}"
         if self.rejected:
             return (
                 f"{self.label!r}: rejected, since the score {self.score:#.4g} is below "
@@ -219,10 +238,37 @@ class Explanation:
             f"{self.score:#.4g}\nis at least {self.score_threshold:#.4g} {side}"
         )
 
+    def _between_groups(self, side):
+        """Why the sample got its label from former and added classes."""
+        if self.rejected:
+            return (
+                f"rejected {side}, since former and\nadded classes reject it; the "
+                f"estimator alone predicts {self.predicted!r}"
+            )
+        if self.label == self.predicted:
+            return f"predicted by the estimator, and accepted {side}"
+        k = self.classes.tolist().index(self.predicted)
+        if self.evidence[k] < self.score_thresholds[k]:
+            return (
+                f"accepted {side};\n{self.predicted!r}, predicted by the estimator, "
+                "rejects it"
+            )
+        return (
+            f"accepted {side}, and scores more\nfor it than for {self.predicted!r}, "
+            "predicted by the estimator"
+        )
+
     def _order(self):
         """The classes: those of the set before the others, then by p-value and distance."""
         away = np.zeros(len(self.classes)) if self.distances is None else self.distances
         return np.lexsort((away, -self.p_values, ~self.in_set))
+
+
+class Explanations(list):
+    """A list of explanations that prints them apart."""
+
+    def __repr__(self):
+        return "\n\n".join(map(repr, self))
 
 
 def explain(
@@ -234,7 +280,7 @@ def explain(
 ) -> list[Explanation]:
     """Explain the decision of a fitted open-set classifier about each sample."""
     # One pass gives the outputs for both decision and distances.
-    found = model._judge(X, "p_values", "sets", "features")
+    found = model._judge(X, "p_values", "sets", "features", "by_class")
     decision, index, features = found["decision"], found["index"], found["features"]
     centers = centers_of(model.estimator_)
     distances = neighbors = near_labels = near_distances = [None] * len(index)
@@ -251,7 +297,11 @@ def explain(
     own = np.searchsorted(model.classes_, decision.predicted)
     several = model._has_added_classes
     thresholds = np.where(several, np.nan, model.score_thresholds_)
-    return [
+    scores = evidence = [None] * len(index)
+    if several:
+        rule = model.calibration_, model.groups_, model._against_former
+        scores, evidence = found["by_class"], evidence_of(found["by_class"], *rule)
+    return Explanations(
         Explanation(
             label=decision.labels[i : i + 1].tolist()[0],
             predicted=decision.predicted[i : i + 1].tolist()[0],
@@ -269,9 +319,12 @@ def explain(
             neighbors=neighbors[i],
             neighbor_labels=near_labels[i],
             neighbor_distances=near_distances[i],
+            scores=scores[i],
+            evidence=evidence[i],
+            score_thresholds=model.score_thresholds_ if several else None,
         )
         for i in range(len(index))
-    ]
+    )
 
 
 def means_of(

@@ -334,6 +334,7 @@ def set_thresholds(
         rate_kept=kept_rates,
         score_threshold=model.score_thresholds_,
         rejects=np.isfinite(model.score_thresholds_),
+        added=np.zeros(n_classes, dtype=np.bool_),
         overall_allowed=float(rates[y].mean() if len(y) else rates.mean()),
         overall_kept=float(rejected.sum() / max(len(y), 1)),
     )

@@ -91,7 +91,7 @@ class RejectedGroups:
         Returns
         -------
         rows : ndarray of shape (n_in_group,), int
-            Indices of samples.
+            Positions in X, as for ``X.iloc`` of a DataFrame.
         """
         rows = np.flatnonzero(self.labels == group)
         return rows[np.argsort(self.distances[rows], kind="stable")]
@@ -102,9 +102,9 @@ class RejectedGroups:
         Returns
         -------
         frame : pandas.DataFrame
-            The columns ``size``, ``central``, the index of the most central sample,
-            ``nearest``, the known class that the estimator alone predicts for most, and
-            ``share``, for how many of them.
+            The columns ``size``, ``central``, the position of the most central sample in X,
+            whatever the index of a DataFrame, ``nearest``, the known class that the
+            estimator alone predicts for most, and ``share``, for how many of them.
 
         Raises
         ------

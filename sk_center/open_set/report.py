@@ -64,8 +64,12 @@ class CalibrationReport:
     rejects : ndarray of shape (n_classes,), bool
         Whether any sample can be rejected by this threshold.
 
+    added : ndarray of shape (n_classes,), bool
+        Classes that :meth:`~sk_center.OpenSetClassifier.add_classes` made a second group
+        under "marginal". The table then has a row for each group, in place of one for all.
+
     overall_allowed, overall_kept : float
-        The rates over all calibration samples.
+        The rates over all calibration samples, of both groups together.
 
     See Also
     --------
@@ -93,6 +97,7 @@ class CalibrationReport:
         "rate_kept": array("f", "K"),
         "score_threshold": bounded(array("f", "K")),
         "rejects": array("b", "K"),
+        "added": array("b", "K"),
         "overall_allowed": number,
         "overall_kept": number,
     }
@@ -104,6 +109,7 @@ class CalibrationReport:
     rate_kept: NDArray[np.float64]
     score_threshold: NDArray[np.float64]
     rejects: NDArray[np.bool_]
+    added: NDArray[np.bool_]
     overall_allowed: float
     overall_kept: float
 
@@ -125,16 +131,25 @@ class CalibrationReport:
         return frame_of({name: getattr(self, name) for name in names}, self.classes)
 
     def _rows(self):
-        """The cells of a table, the row of all classes first."""
+        """The cells of a table, first the row of all classes, or of each group."""
+        n, kept = self.n_samples, np.nan_to_num(self.rate_kept)
+        total = [("all", n.sum(), self.overall_allowed, self.overall_kept)]
+        if self.added.any():
+            total = [
+                (
+                    name,
+                    n[some].sum(),
+                    self.rate_allowed[some].mean(),
+                    (n * kept)[some].sum() / max(n[some].sum(), 1),
+                )
+                for name, some in (("all former", ~self.added), ("all added", self.added))
+            ]
         total = [
-            "all",
-            str(self.n_samples.sum()),
-            f"{100 * self.overall_allowed:.3g} %",
-            f"{100 * self.overall_kept:.3g} %",
-            "",
+            [name, str(count), f"{100 * allowed:.3g} %", f"{100 * rate:.3g} %", ""]
+            for name, count, allowed, rate in total
         ]
-        order = np.argsort(-np.nan_to_num(self.rate_kept), kind="stable")[:SHOWN]
-        return [total] + [
+        order = np.argsort(-kept, kind="stable")[:SHOWN]
+        return total + [
             [
                 repr(
                     self.classes[k].item()

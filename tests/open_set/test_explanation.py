@@ -169,7 +169,7 @@ def test_label_that_is_not_predicted():
 
 
 def test_added_classes_are_explained_by_both_groups():
-    """Check that no score threshold is named where two groups decide."""
+    """Check that what decides is shown for each class where two groups decide."""
     known = y < 2
     model = OpenSetClassifier(
         NearestCentroid(), conformity_score="mahalanobis", random_state=0
@@ -177,10 +177,49 @@ def test_added_classes_are_explained_by_both_groups():
     model.add_classes(X[~known], names[~known])
     found = model.explain(X_new)
     assert {e.rejected for e in found} == {True, False}
+    median = np.median(model.calibration_._by_group()[0])
+    threshold = model.score_thresholds_[0]
     for e in found:
         assert np.isnan(e.score_threshold)
         assert f"(p = {e.p_known:.3f}, threshold 0.05)" in repr(e)
         assert ("added classes reject it" in repr(e)) == e.rejected
+        assert_array_equal(e.score_thresholds, model.score_thresholds_)
+        assert_array_equal(e.evidence[:2], e.scores[:2])
+        best = max(e.scores[:2].max(), threshold - 2 * (median - threshold))
+        assert e.evidence[2] == pytest.approx(e.scores[2] - best / 2, abs=0.1)
+        assert (e.evidence < e.score_thresholds).all() == e.rejected
+        assert list(e.to_frame().columns[-3:]) == ["score", "evidence", "threshold"]
+        assert f"{e.evidence[2]:#9.4g}" in repr(e)
+    assert repr(found) == "\n\n".join(map(repr, found))
+
+
+@pytest.mark.parametrize(
+    ("label", "evidence", "text"),
+    [
+        ("a", [-1.0, -9.0], "'a': predicted by the estimator, and accepted (p = 0.300"),
+        ("b", [-1.0, -1.0], "and scores more\nfor it than for 'a', predicted"),
+        ("b", [-3.0, -1.0], "\n'a', predicted by the estimator, rejects it"),
+    ],
+)
+def test_labels_between_two_groups(label, evidence, text):
+    """Check the text for each way to a label of former and added classes."""
+    e = Explanation(
+        label=label,
+        predicted="a",
+        rejected=False,
+        p_known=0.3,
+        threshold=0.05,
+        score=-3.0,
+        score_threshold=np.nan,
+        guarantee="marginal",
+        classes=np.array(["a", "b"]),
+        p_values=np.array([0.01, 0.3]),
+        in_set=np.array([False, True]),
+        scores=np.array([-1.0, -2.0]),
+        evidence=np.array(evidence),
+        score_thresholds=np.array([-2.0, -2.0]),
+    )
+    assert text in repr(e)
 
 
 def test_many_classes_are_cut():

@@ -18,7 +18,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KernelDensity, LocalOutlierFactor
+from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -125,6 +125,24 @@ def test_many_classes_are_cut_in_the_report():
     lines = repr(model.calibration_report_).split("\n")
     assert lines[-1] == "and 20 classes that lose no more"
     assert len(lines) == 14
+
+
+@pytest.mark.filterwarnings("ignore:The added classes")
+def test_former_and_added_classes_have_a_row_each():
+    """Check that the rates of two groups are not pooled, and are one after removal."""
+    X, y = clouds((120, 90, 60))
+    model = OpenSetClassifier(NearestCentroid(), random_state=0).fit(X[y < 2], y[y < 2])
+    first = repr(model.calibration_report_)
+    report = model.add_classes(X[y == 2][:30], y[y == 2][:30]).calibration_report_
+    assert report.added.tolist() == [False, False, True]
+    rows = [line.split() for line in repr(report).split("\n")[2:4]]
+    assert [row[:2] for row in rows] == [["all", "former"], ["all", "added"]]
+    assert [int(row[2]) for row in rows] == [report.n_samples[:2].sum(), 30]
+    kept = [float(row[5]) / 100 for row in rows]
+    n = report.n_samples
+    former = (n * report.rate_kept)[:2].sum() / n[:2].sum()
+    assert_allclose(kept, [former, report.rate_kept[2]], atol=1e-3)
+    assert repr(model.remove_classes([2]).calibration_report_) == first
 
 
 def test_to_frame_without_pandas(monkeypatch):
