@@ -2,10 +2,10 @@
 
     python -m benchmarks.suites.new_classes --data-dir DIR
 
-Five of the classes that a draw makes unknown (digits: two) come later and the others stay
-outsiders. The rest is known and trains. The later classes are added to the fitted
-classifier by 1, 3, 5, 10 and 20 samples, and for comparison a classifier is fitted to all
-samples anew.
+Five of the classes that a draw makes unknown (digits and clouds: two) come later and the
+others stay outsiders. The rest is known and trains. The later classes are added to the
+fitted classifier by 1, 3, 5, 10 and 20 samples, and for comparison a classifier is fitted
+to all samples anew.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.datasets import make_blobs
 from sklearn.model_selection import train_test_split
 
 from benchmarks.data import load
@@ -22,7 +23,7 @@ from sk_center import CenterLossClassifier, OpenSetClassifier
 
 SIZES = (1, 3, 5, 10, 20)
 # Classes that come later, those that stay outsiders, and epochs of a training.
-CASES = {"banking77 embeddings": (5, 10, 10), "digits": (2, 2, 50)}
+CASES = {"banking77 embeddings": (5, 10, 10), "digits": (2, 2, 50), "clouds": (2, 2, 30)}
 GUARANTEES = ("marginal", "class")
 COLUMNS = {
     "accuracy": "estimator's known accuracy",
@@ -36,7 +37,11 @@ COLUMNS = {
 
 def drawn(data, draw, data_dir):
     """Return parts that train, that may be added and that test, and the three kinds."""
-    X, y, test = load(data, data_dir)
+    if data == "clouds":  # that overlap
+        shape, test = {"centers": 12, "n_features": 8, "cluster_std": 4.5}, None
+        X, y = make_blobs(2400, **shape, random_state=draw)
+    else:
+        X, y, test = load(data, data_dir)
     if test is None:
         rows = np.arange(len(y))
         train, _ = train_test_split(rows, test_size=0.4, stratify=y, random_state=draw)
