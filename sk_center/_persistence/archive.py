@@ -75,7 +75,9 @@ def check_archive(data):
             )
         text = archive.read("schema.json")
         if len(text) > LARGEST_SCHEMA:
-            raise ValueError(f"an archive holds {len(text)} characters of JSON")
+            raise ValueError(
+                f"an archive may hold {LARGEST_SCHEMA} characters of JSON; got {len(text)}"
+            )
         schema = Schema(json.loads(text))
         for entry in entries:
             if entry.filename.endswith(".npy"):

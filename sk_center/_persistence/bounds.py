@@ -56,5 +56,5 @@ def parse_integer(digits):
     Longer ones take time in arithmetic, and as keys each other's place in a dict.
     """
     if len(digits) > 20:
-        raise ValueError(f"an integer of {len(digits)} digits")
+        raise ValueError(f"an integer must have at most 20 digits; got {len(digits)}")
     return int(digits)

@@ -64,7 +64,10 @@ class Decoder:
             key = self.decode(key)
             # A file may hold a million others that take each other's place in a dict.
             if not isinstance(key, (str, int, float, np.generic, type(None))):
-                raise ValueError(f"a {type(key).__name__} is no key of a dict")
+                raise ValueError(
+                    "a key of a dict must be a string, a number or None; got a "
+                    f"{type(key).__name__}"
+                )
             decoded[key] = self.decode(value)
         return decoded
 
@@ -84,7 +87,7 @@ class Decoder:
         # Strings of no letters would take memory, but none in the file.
         wrong = letters.dtype != np.uint32 or not letters.ndim or not letters.shape[-1]
         if wrong or letters.max(initial=0) > sys.maxunicode:
-            raise ValueError(f"{name} holds no strings")
+            raise ValueError(f"{name!r:.50} must hold letters; got {letters.dtype}")
         return letters.view(f"<U{letters.shape[-1]}")[..., 0]
 
     def _decode_objects(self, parts):
@@ -109,14 +112,16 @@ class Decoder:
 
         dtype = getattr(torch, text)
         if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"{text} is no dtype of torch")
+            raise ValueError(f"a dtype must be one of torch; got {text!r:.50}")
         return dtype
 
     def _decode_random_state(self, state):
         state = self.decode(state)
         # numpy looks up numbers at this position without a look at it.
         if not 0 <= state[2] <= 624:
-            raise ValueError(f"a RandomState at the position {state[2]} of 624")
+            raise ValueError(
+                f"the position of a RandomState must be in [0, 624]; got {state[2]}"
+            )
         generator = np.random.RandomState(0)
         generator.set_state(state)
         return generator
@@ -124,9 +129,9 @@ class Decoder:
     def _decode_law(self, content):
         name, args, kwds = (self.decode(part) for part in content)
         if name not in LAWS:
-            raise ValueError(f"{name} is none of the laws {LAWS}")
+            raise ValueError(f"a law must be one of {LAWS}; got {name!r:.50}")
         if not all(isinstance(value, Real) for value in (*args, *kwds.values())):
-            raise ValueError(f"a law {name} of other than numbers")
+            raise ValueError(f"the parameters of the law {name} must be numbers")
         return getattr(scipy.stats, name)(*args, **kwds)
 
     def _decode_name(self, name):
@@ -149,7 +154,7 @@ class Decoder:
         if self.module is not None:
             return self.module
         if name not in self.trusted:
-            raise ValueError(f"{name} is no network")
+            raise ValueError(f"module must be one of {NETWORKS} or trusted; got {name}")
         return self.find(name)
 
     def _decode_skops(self, name):
@@ -169,10 +174,10 @@ class Decoder:
         kind = kind_by(node["type"])
         unknown = {*node} - {"type", "params", "fitted", "output", "requests"}
         if unknown:
-            raise ValueError(f"{sorted(unknown)} are no parts of an object")
+            raise ValueError(f"an object has no parts {sorted(unknown)}")
         module = node["params"].get("module")
         if isinstance(module, dict) and [*module] != ["module"]:
-            raise ValueError("a module is named in another way than as a module")
+            raise ValueError(f"module must be marked as one; got {[*module]}")
         params = {name: part for name, part in node["params"].items() if is_saved(name)}
         value = kind.make(self._values(params))
         if node.get("output") is not None:

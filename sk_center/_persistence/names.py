@@ -51,7 +51,7 @@ def imported(name):
             break
         return found
     raise ValueError(
-        f"{name} is not to be found here; make it importable, or pass the class itself: "
+        f"{name} cannot be imported here; make it importable, or pass the class itself: "
         "module=... for the module, trusted=[...] for others"
     )
 

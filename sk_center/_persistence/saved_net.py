@@ -75,7 +75,10 @@ class NetKind(Kind):
         weights = state["module"]
         center = weights["center.center"]
         if center.ndim != 2 or len(center) != state["n_classes"] or not center.numel():
-            raise ValueError(f"the centers have the shape {tuple(center.shape)}")
+            raise ValueError(
+                f"the centers must be a row for each of {state['n_classes']} classes; got "
+                f"the shape {tuple(center.shape)}"
+            )
         net.example_ = of_inputs(zeros, state["sample_shape"], state["sample_dtype"])
         net.n_classes_ = state["n_classes"]
         net.classes_inferred_ = np.arange(net.n_classes_)

@@ -190,5 +190,5 @@ def test_missing_name(tmp_path):
     content, arrays = split((tmp_path / "model").read_bytes())
     text = json.dumps(content).replace("saved_models.Net", "no_such_package.Net")
     (tmp_path / "model").write_bytes(joined(json.loads(text), arrays))
-    with pytest.raises(ValueError, match=r"no_such_package.Net is not to be found here"):
+    with pytest.raises(ValueError, match=r"no_such_package.Net cannot be imported here"):
         load(tmp_path / "model", trusted=["no_such_package.Net"])
