@@ -21,7 +21,7 @@ def holds(few, **strategies):
             profile(given(**strategies)(check))()
 
         test.__name__, test.__doc__ = check.__name__, check.__doc__
-        sizes = [few, pytest.param(25 * few, marks=pytest.mark.slow)]
+        sizes = [few, pytest.param(40 * few, marks=pytest.mark.slow)]
         return pytest.mark.parametrize("n_examples", sizes)(test)
 
     return decorate

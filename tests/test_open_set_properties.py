@@ -97,7 +97,7 @@ def open_set_or_documented(estimator, X, y, **params):
 
 
 @holds(
-    40,
+    25,
     problem=open_problems(),
     name=st.sampled_from([*ESTIMATORS]),
     params=open_parameters,
@@ -143,7 +143,7 @@ def test_open_set_classifier(problem, name, params, frozen):
 
 
 @holds(
-    25,
+    15,
     problem=open_problems(),
     name=st.sampled_from([*ESTIMATORS]),
     params=open_parameters,

@@ -115,7 +115,7 @@ def fitted_or_documented(model, *args, errors=DOCUMENTED, **kwargs):
             raise
 
 
-@holds(100, problem=problems(), params=parameters, kind=weights)
+@holds(60, problem=problems(), params=parameters, kind=weights)
 def test_classifier(problem, params, kind):
     """Check that what a fitted classifier says agrees, whatever it was fitted to."""
     X, y = problem

@@ -122,9 +122,12 @@ class Encoder:
 
     def _encode_param(self, name, param, where):
         where = f"{where}.{name}"
-        if name == "module" and not isinstance(param, str):
-            return {"module": module_node(param)}
-        return self.encode(param, where)
+        if name != "module" or isinstance(param, str):
+            return self.encode(param, where)
+        # The module is not saved itself.
+        instance = not isinstance(param, type) and not hasattr(param, "__qualname__")
+        name = name_of(type(param) if instance else param)
+        return {"module": {"name": name, "instance": instance}}
 
     def _skops(self, value, where):
         """Return the bytes that skops makes of a value, as an array."""
@@ -165,12 +168,6 @@ class Encoder:
             native = array.dtype.newbyteorder("<")
             self.arrays[name] = np.array(array, dtype=native, order="C", copy=None)
         return name
-
-
-def module_node(module):
-    """Return the JSON for the module of a classifier, which is not saved itself."""
-    instance = not isinstance(module, type) and not hasattr(module, "__qualname__")
-    return {"name": name_of(type(module) if instance else module), "instance": instance}
 
 
 def requests_of(metadata):

@@ -39,7 +39,9 @@ def fingerprint(net, dataset):
         data += [described(dataset.sample_weight)]
     elif isinstance(dataset, LabelledDataset):
         data += [described(dataset.y), described(dataset.sample_weight)]
-    text = repr((params, callbacks, data, seed_of(net), sorted(versions().items())))
+    # None if any seed is accepted, as with random_state=None.
+    seed = getattr(net, "seed_", torch.initial_seed())
+    text = repr((params, callbacks, data, seed, sorted(versions().items())))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -51,11 +53,6 @@ def described_samples(X, most_bytes):
     if X.nbytes > most_bytes:
         rows = np.unique(np.linspace(0, len(X) - 1, HASHED_ROWS).astype(int))
     return tuple(X.shape), described(X[rows])
-
-
-def seed_of(net):
-    """Return the seed of a training; None if any is accepted, as with random_state=None."""
-    return getattr(net, "seed_", torch.initial_seed())
 
 
 def described(value, within=()):

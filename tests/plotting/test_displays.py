@@ -1,6 +1,5 @@
 """What all displays have in common."""
 
-import subprocess
 import sys
 
 import matplotlib.pyplot as plt
@@ -144,16 +143,6 @@ def test_without_matplotlib(display, monkeypatch):
     # That of the confusion matrix is scikit-learn's, in its words.
     with pytest.raises(ImportError, match=r"plot (needs|requires) matplotlib"):
         drawn.plot()
-
-
-def test_import_is_light():
-    """Check that neither matplotlib nor torch is imported before something is drawn."""
-    code = (
-        "import sys, sk_center.plotting; from sk_center import FeatureSpaceDisplay;"
-        "print([name for name in ('matplotlib', 'torch') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("display", [d for d in DISPLAYS if d is not FeatureSpaceDisplay])

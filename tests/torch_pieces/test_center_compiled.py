@@ -10,9 +10,20 @@ from numpy.testing import assert_allclose
 import sk_center.centers.center as center_module
 from sk_center import Center
 
+LIKE_SUM = ("wen", "fixed")  # by another step, or none
+
 
 @pytest.mark.parametrize(
-    ("update", "method"), [("ema", "deviation"), *((update, "forward") for update in RULES)]
+    ("update", "method"),
+    [
+        ("ema", "deviation"),
+        *(
+            pytest.param(
+                rule, "forward", marks=pytest.mark.slow if rule in LIKE_SUM else []
+            )
+            for rule in RULES
+        ),
+    ],
 )
 def test_compiled_equals_eager(update, method):
     """Check that the compiled module, in one graph, moves as the eager one does."""
