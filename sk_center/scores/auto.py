@@ -83,10 +83,10 @@ def default_score(facts: Facts) -> BaseScore:
 
     - Tables, of at most 50 numeric columns: the distance to the nearest training sample,
       once with columns that count by how well they tell classes apart and once by the
-      direction from the mean, and the largest density of any class. The last two leave out
-      columns of two values, as of categories in one-hot code: a rare category is no sign of
-      an outsider. Weak classifiers predict outsiders wrongly, so all three ask for any
-      class.
+      direction from the mean, where columns are whitened within classes, and the largest
+      density of any class. The last two leave out columns of two values, as of categories
+      in one-hot code: a rare category is no sign of an outsider. Weak classifiers predict
+      outsiders wrongly, so all three ask for any class.
     - Wide inputs: the distance of directions to the nearest training sample of the
       predicted class, and the largest density of any class in 32 principal directions, of
       directions and with half the weight of rows as they are. None notices what a sample
@@ -177,7 +177,7 @@ def _table():
     numeric = {"n_directions": None, "ignore_binary": True}
     return [
         KNeighbors(1, scale="discriminant", normalize=False, **nearest),
-        KNeighbors(1, scale="numeric", normalize=True, **nearest),
+        KNeighbors(1, scale="numeric_whiten", normalize=True, **nearest),
         InputDensity(normalize=False, **numeric, **pooled),
     ]
 

@@ -61,16 +61,15 @@ class KNeighbors(BaseScore, name="knn"):
         Whether to search the samples of all classes together, for one score that is the
         same for every class.
 
-    scale : {"standard", "numeric", "discriminant", "whiten"}, default=None
+    scale : {"standard", "discriminant", "whiten", "numeric_whiten"}, default=None
         What columns are brought to first. ``"standard"`` is a standard deviation of one.
-        ``"numeric"`` is the same, and zero for columns of at most two values in training,
-        which are mostly categories in one-hot code, unless fewer than three others are
-        left.
         ``"discriminant"`` is a standard deviation within classes of one, times the root of
         the share of the variance that is between classes, so that columns count which tell
         classes apart. ``"whiten"`` is the covariance within classes, shrunk as by
-        :class:`sklearn.covariance.LedoitWolf`, of one in all directions. None takes them
-        as they are.
+        :class:`sklearn.covariance.LedoitWolf`, of one in all directions.
+        ``"numeric_whiten"`` is the same without columns of at most two values in training,
+        which are mostly categories in one-hot code, unless fewer than three others are
+        left. None takes columns as they are.
 
     normalize : bool or "auto", default="auto"
         Whether to bring every sample to length one, after the scale, as [1]_ does with
@@ -187,7 +186,9 @@ class KNeighbors(BaseScore, name="knn"):
         n_neighbors: int = 5,
         *,
         pooled: bool = False,
-        scale: Literal["standard", "numeric", "discriminant", "whiten"] | None = None,
+        scale: (
+            Literal["standard", "discriminant", "whiten", "numeric_whiten"] | None
+        ) = None,
         normalize: bool | Literal["auto"] = "auto",
         metric: str | Callable[..., float] = "euclidean",
         algorithm: Literal["auto", "ball_tree", "brute", "faiss", "kd_tree"] = "auto",
@@ -244,7 +245,7 @@ class KNeighbors(BaseScore, name="knn"):
         # Squares, by which brute force searches, leave nothing of differences where all
         # samples are far from the origin.
         self._origins = np.nan_to_num(class_means(X, groups, len(sizes), self._mapped))
-        self.samples_ = np.empty_like(X)
+        self.samples_ = np.empty((len(X), self._origins.shape[1]), dtype=X.dtype)
         for some in blocks(*X.shape):
             self.samples_[some] = self._mapped(X[some]) - self._origins[groups[some]]
 

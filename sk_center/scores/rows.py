@@ -102,10 +102,11 @@ def class_means(
 
     ``prepare`` is applied to rows first.
     """
-    sums = np.zeros((n_classes, X.shape[1]))
+    sums: Any = None
     for rows in blocks(X.shape[0], X.shape[1]):
         part = X[rows] if issparse(X) else X[rows].astype(np.float64)
         part = part if prepare is None else prepare(part)
+        sums = np.zeros((n_classes, part.shape[1])) if sums is None else sums
         own = y[rows]
         shape = (n_classes, len(own))
         sums += (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sk_center.scores.covariance import covariance_of, whitening
 from sk_center.scores.rows import blocks, class_means, numeric_columns
 
-SCALES = ("standard", "numeric", "discriminant", "whiten")
+SCALES = ("standard", "discriminant", "whiten", "numeric_whiten")
 # Lower bounds of the weight of a column, and of its spread within classes.
 LEAST_SHARE = 0.02
 
@@ -20,8 +20,13 @@ def scaling_of(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the offsets that are subtracted from columns, and their factors.
 
-    There is one factor per column, or a matrix for ``"whiten"``.
+    There is one factor per column, or a matrix where columns are whitened.
     """
+    if how == "numeric_whiten":
+        numeric = np.flatnonzero(numeric_columns(X))
+        shift, factor = np.zeros(X.shape[1]), np.zeros((X.shape[1], len(numeric)))
+        shift[numeric], factor[numeric] = scaling_of(X[:, numeric], y, n_classes, "whiten")
+        return shift, factor
     means, shift = class_means(X, y, n_classes), class_means(X, y * 0, 1)[0]
     total, within = _spreads(X, y, shift[None], y * 0), _spreads(X, y, means, y)
     # A column that is constant up to rounding has no scale.
@@ -29,8 +34,6 @@ def scaling_of(
     total = np.where(varies, total, 1)
     if how == "standard":
         return shift, varies / total
-    if how == "numeric":
-        return shift, (varies & numeric_columns(X)) / total
     if how == "discriminant":
         within = np.maximum(np.where(varies, within, 1), LEAST_SHARE * total)
         shares = np.maximum(1 - np.square(within / total), LEAST_SHARE)

@@ -25,6 +25,7 @@ EXPORTED = {
     "class covariance": Mahalanobis("class", relative=True, normalize=True),
     "pooled": KNeighbors(1, pooled=True, scale="discriminant", space="raw_inputs"),
     "white": KNeighbors(3, scale="whiten", normalize=True),
+    "white numbers": KNeighbors(1, scale="numeric_whiten", space="raw_inputs"),
     "directions": InputDensity(n_directions=3, normalize=True, pooled=True),
     "mixture": PerClass(GaussianMixture(random_state=0)),
     "sum": Combined(

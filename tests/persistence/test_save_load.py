@@ -241,6 +241,7 @@ def test_score_and_calibration(score, calibration, tmp_path):
         Mahalanobis("class", shrinkage="oas", relative=True),
         Mahalanobis(shrinkage=None, normalize=True),
         KNeighbors(1, scale="whiten", pooled=True),
+        KNeighbors(1, scale="numeric_whiten", normalize=True),
         InputDensity(n_directions=1, pooled=True),
         Combined(["knn", "gen"], how="sum", weights=[1.0, 0.5], limits=[None, (-2, 0)]),
         KNeighbors(2, normalize=True, metric="cityblock", algorithm="ball_tree"),

@@ -31,6 +31,7 @@ EVERY = {
     "relative": Mahalanobis(relative=True, normalize=True),
     "pooled": KNeighbors(1, pooled=True, scale="discriminant", space="raw_inputs"),
     "white": KNeighbors(2, scale="whiten", space="inputs"),
+    "white numbers": KNeighbors(1, scale="numeric_whiten", pooled=True, space="inputs"),
     "directions": InputDensity(n_directions=3, pooled=True),
     "mixture": GaussianMixture(random_state=0),
     "density": KernelDensity(),
