@@ -4,7 +4,7 @@ import numpy as np
 
 from sk_center._onnx.calibrations import p_values
 from sk_center._onnx.labels import label_table
-from sk_center.open_set.decision import former_rule
+from sk_center.open_set.decision import LEAD, former_rule, former_spread
 
 # How far support in float32 may be from that of Python, relative to what it is made of.
 ROUNDING = 8 * float(np.finfo(np.float32).eps)
@@ -43,22 +43,23 @@ def judge(open_set, outputs, rounding=0.0):
         by_class, accepted = p, p > thresholds
         rejected = accepted.astype(np.float32).reduce("Max", 1, keepdims=True) < 0.5
         p_known = p.reduce("Max", 1, keepdims=True)
-        # The accepting class of the largest score, of added ones if one is predicted, and
-        # by class of the largest p-value.
+        # The accepting class of the largest score, where added ones lead if one is
+        # predicted, and by class of the largest p-value.
+        ranked, led = accepted, every
         if open_set._has_added_classes:
-            new = groups > 0
-            added = accepted & new
-            added = added.astype(np.float32).reduce("Max", 1, keepdims=True) > 0.5
-            ranked = accepted & (~(added & ~former) | new)
+            lead = LEAD * (former_spread(open_set.calibration_) or 0.0)
+            lead = np.where(groups > 0, lead, 0.0).astype(every.dtype)
+            led = graph.where(former, every, every + lead)
         else:
             p = graph.where(accepted, p, -1.0)
             ranked = p >= p.reduce("Max", 1, keepdims=True)
         lowest = np.array(-np.inf, every.dtype)
-        ranking = graph.where(ranked, every, lowest)
+        ranking = graph.where(ranked, led, lowest)
         best = graph.op("Unsqueeze", ranking.argmax(), column)
         keeps = graph.op("GatherElements", accepted, index, axis=1)
         if open_set._has_added_classes:
-            keeps = keeps & (score >= ranking.reduce("Max", 1, keepdims=True))
+            score_led = graph.op("GatherElements", led, index, axis=1)
+            keeps = keeps & (score_led >= ranking.reduce("Max", 1, keepdims=True))
         index = graph.where(rejected | keeps, index, best)
     else:
         p_groups = p_values(

@@ -42,10 +42,11 @@ These hold then, if the score of a former class stays as it was:
     - a known sample of the added classes is rejected with probability at most the rate,
       over the mixture of the samples that were given.
 
-    An accepted sample gets the accepting class of the largest score, and among added ones
-    alone if the estimator predicts one of them: a former class has more samples, one of
-    which is near by chance. Nothing bounds how many outsiders are accepted by the added
-    classes beside those that the former ones accept. Prediction sets: see ``sets.py``.
+    An accepted sample gets the accepting class of the largest score, where added ones have
+    a lead if the estimator predicts one of them, a quarter of the distance of the threshold
+    from the median: a former class has more samples, one near by chance. Nothing bounds how
+    many outsiders are accepted by the added classes beside those that the former ones
+    accept. Prediction sets: see ``sets.py``.
 
 Removing a class takes its center, samples, density and calibration group away. Under
 "marginal" the first group and its threshold stay as they are, since they do not tell
@@ -156,10 +157,10 @@ class ChangingMixin:
         and a sample is rejected where both reject it: the bound then holds over the former
         classes as before, and over the added ones as their samples were given. The added
         classes judge by their best score less half of the best former one. An accepted
-        sample gets the accepting class of the largest score, and among added ones alone if
-        the estimator predicts one of them: a former class has more samples, one of which is
-        near by chance. Each further group accepts outsiders of its own: fewer are rejected
-        than before, and fewest where few samples set the threshold.
+        sample gets the accepting class of the largest score, where added ones have a small
+        lead if the estimator predicts one of them: a former class has more samples, one of
+        which is near by chance. Each further group accepts outsiders of its own: fewer are
+        rejected than before, and fewest where few samples set the threshold.
         Under "predicted" each added class is a further group.
 
         Where the former classes accept a sample, they have the prediction set that they
@@ -322,8 +323,7 @@ def grown(model: Any, X: Any, y: Any) -> Any:
     compared = calibrated = joined(parts, len(classes))
     if model.guarantee == "marginal":
         compared = compared_with_former(found, calibrated, kept)
-    held_out = splits[-1][1] is not None
-    add_groups(found, compared, kept, rates, needed, held_out)
+    add_groups(found, compared, kept, rates, needed, held_out=splits[-1][1] is not None)
     set_class_thresholds(found)
     threshold = np.nan
     if model.guarantee == "marginal":

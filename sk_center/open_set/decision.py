@@ -18,8 +18,9 @@ __all__ = ["Decision"]
 
 GUARANTEES = ("marginal", "predicted", "class")
 # What the best former score counts against an added class, and how far below its threshold,
-# in distances of that from the median.
-FORMER, REACH = 0.5, 2
+# in distances of that from the median; and in the same, what more an added class scores if
+# the estimator predicts one.
+FORMER, REACH, LEAD = 0.5, 2, 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +121,19 @@ def former_rule(
     """Return what share former scores count, and their floor; None where they do not."""
     if isinstance(calibration, GaussianCalibration) or not against.any():
         return None  # a distribution of distances is none of differences
+    spread = former_spread(calibration)
+    if spread is None:
+        return None
+    return FORMER, float(calibration.score_thresholds_[0] - REACH * spread)
+
+
+def former_spread(calibration: BaseCalibration) -> float | None:
+    """Return how far the threshold lies below the median, None where that is infinite."""
     median = calibration.scores_[calibration.n_samples_[0] // 2]
     threshold = calibration.score_thresholds_[0]
     if not (np.isfinite(median) and np.isfinite(threshold)):
         return None
-    return FORMER, float(threshold - REACH * (median - threshold))
+    return float(median - threshold)
 
 
 def decide_between(
@@ -142,8 +151,8 @@ def decide_between(
 
     Every group must reject a sample, the former classes as if there were no others. Else
     its class is the accepting one of the largest score, among equal ones the predicted one.
-    If the estimator predicts an added class, only added ones that accept it are asked: a
-    former class has more samples, one of which is near by chance.
+    If the estimator predicts an added class, added ones have a lead: a former class has
+    more samples, one of which is near by chance.
     """
     rows, former = np.arange(len(predicted)), groups == 0
     p_values = calibration.p_values(
@@ -154,9 +163,9 @@ def decide_between(
     others[rows, predicted] = False
     p_values = np.where(others, 0.0, p_values)
     accepted = p_values > thresholds
-    added = ~former[predicted] & (accepted & ~former).any(axis=1)
-    asked = accepted & ~(added[:, None] & former)
-    ranking = np.where(asked, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
+    lead = LEAD * (former_spread(calibration) or 0.0)
+    led = scores + lead * (~former[predicted][:, None] & ~former)
+    ranking = np.where(accepted, np.maximum(led, np.finfo(np.float64).min), -np.inf)
     index = ranking.argmax(axis=1)
     index = np.where(ranking[rows, predicted] >= ranking[rows, index], predicted, index)
     return p_values.max(axis=1), np.logical_not(accepted.any(axis=1)), index, accepted
