@@ -110,22 +110,17 @@ def find_module(classifier, params):
 def default_module(shape, hidden_layer_sizes):
     """Return the class of the ``"auto"`` network and its parameters for the data."""
     params = {}
-    sizes = np.ravel(hidden_layer_sizes)
-    if isinstance(hidden_layer_sizes, str):  # "auto"
-        pass
-    elif not len(sizes) or not np.issubdtype(sizes.dtype, np.integer) or sizes.min() < 1:
-        raise ValueError(
-            "hidden_layer_sizes must hold at least one integer, all >= 1; got "
-            f"{hidden_layer_sizes!r}."
-        )
-    else:
+    if not isinstance(hidden_layer_sizes, str):  # "auto" is what the network takes itself
+        sizes = np.ravel(hidden_layer_sizes)
+        integers = np.issubdtype(sizes.dtype, np.integer)
+        if not len(sizes) or not integers or sizes.min() < 1:
+            raise ValueError(
+                "hidden_layer_sizes must hold at least one integer, all >= 1; got "
+                f"{hidden_layer_sizes!r}."
+            )
         params["module__hidden_layer_sizes"] = tuple(sizes.tolist())
     if len(shape) == 1:
-        return MLP, {
-            "module__in_features": shape[0],
-            "module__standardize": True,
-            **params,
-        }
+        return MLP, {"module__in_features": shape[0], "module__standardize": True, **params}
     if len(shape) == 3:
         return ConvNet, {"module__image_shape": tuple(shape), **params}
     hint = " Gray images are X[:, None]." if len(shape) == 2 else ""

@@ -24,6 +24,7 @@ from sklearn.utils import get_tags
 
 from sk_center._onnx.graph import OPSET
 from sk_center._onnx.messages import reason
+from sk_center._utils.compat import COLUMN_POSITIONS
 
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
 # The machine learning operators that onnxruntime computes in float64, too.
@@ -136,7 +137,7 @@ def text_columns(step):
     if isinstance(step, Pipeline):
         return text_columns(next(part for _, part in step.steps if part != "passthrough"))
     if isinstance(step, ColumnTransformer):
-        indices = indices_of(step)
+        indices = getattr(step, COLUMN_POSITIONS)
         for name, part, _ in step.transformers_:
             if hasattr(part, "n_features_in_"):
                 found[indices[name]] |= text_columns(part)
@@ -147,31 +148,11 @@ def text_columns(step):
     return found
 
 
-def indices_of(step):
-    """Return the positions of the columns of each transformer of a ColumnTransformer."""
-    names = [*getattr(step, "feature_names_in_", ())]
-
-    def position(column):
-        return names.index(column) if isinstance(column, str) else column
-
-    found = {}
-    for name, _, columns in step.transformers_:
-        if isinstance(columns, slice):
-            first, last = position(columns.start), position(columns.stop)
-            last = last + 1 if isinstance(columns.stop, str) else last
-            columns = range(step.n_features_in_)[slice(first, last, columns.step)]
-        columns = [columns] if isinstance(columns, (str, int)) else [*columns]
-        if columns and all(isinstance(one, (bool, np.bool_)) for one in columns):
-            columns = np.flatnonzero(columns).tolist()
-        found[name] = [position(column) for column in columns]
-    return found
-
-
 def by_position(step):
     """Return a ColumnTransformer with columns by position, for the graph has no names."""
     if not isinstance(step, ColumnTransformer):
         return step
-    indices = indices_of(step)
+    indices = getattr(step, COLUMN_POSITIONS)
     step = copy.copy(step)
     step.transformers_ = [
         (name, transformer, indices[name]) for name, transformer, _ in step.transformers_

@@ -1,4 +1,5 @@
 """Private pieces of packages that need no torch, each with the versions that have it."""
+# ruff: noqa: F401 - others import them from here
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -39,33 +40,14 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _estimator_has as estimator_has
 from sklearn.utils.validation import _num_samples as num_samples
 
-__all__ = [
-    "NOT_OF_THE_MODEL",
-    "OUTPUT_CONFIG",
-    "REQUESTS",
-    "BaseScorer",
-    "BaseSearchCV",
-    "HasMethods",
-    "Interval",
-    "StrOptions",
-    "check_method_params",
-    "check_sample_weight",
-    "estimator_has",
-    "fit_context",
-    "is_pandas_na",
-    "is_scalar_nan",
-    "num_samples",
-    "routing_enabled",
-    "safe_indexing",
-    "safe_set_output",
-    "validate_parameter_constraints",
-]
-
 # Where set_output and set_fit_request keep what they set (scikit-learn 1.3 to 1.9).
 OUTPUT_CONFIG, REQUESTS = "_sklearn_output_config", "_metadata_request"
 # What scikit-learn keeps on an estimator beside its state: the version in a pickle (0.18 to
 # 1.9), callbacks of a fit (1.9).
 NOT_OF_THE_MODEL = ("_sklearn_version", "_skl_callbacks")
+# Where a ColumnTransformer keeps the positions of the columns of each of its transformers
+# (scikit-learn 1.0 to 1.9).
+COLUMN_POSITIONS = "_transformer_to_input_indices"
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
