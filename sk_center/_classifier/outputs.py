@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from sk_center._training.after_training import without_background
 from sk_center.centers.distances import distances, nearest
 
 OUTPUTS = ("labels", "features", "logits", "probabilities", "distances")
@@ -14,8 +15,13 @@ class BatchOutputs:
     """Compute the requested outputs of a batch from its logits and features."""
 
     def __init__(self, logits, features, centers, tau, by_center):
-        self.logits, self.features = logits, features
+        self._logits, self.features = logits, features.float()
         self.centers, self.tau, self.by_center = centers, tau, by_center
+
+    @property
+    def logits(self):
+        """Logits of the classes, minus that of the background where there is one."""
+        return without_background(self._logits.float(), len(self.centers))
 
     @cached_property
     def distances(self):
@@ -28,8 +34,9 @@ class BatchOutputs:
         if self.by_center:
             return -self.distances
         # A sample whose logits are not all finite has no meaningful logits.
-        usable = torch.isfinite(self.logits).all(dim=1, keepdim=True)
-        return torch.where(usable, self.logits, 0.0)
+        logits = self.logits
+        usable = torch.isfinite(logits).all(dim=1, keepdim=True)
+        return torch.where(usable, logits, 0.0)
 
     @property
     def probabilities(self):

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_center._classifier.inputs import check_inputs
 from sk_center._classifier.outputs import OUTPUTS, BatchOutputs, collect, needs_logits
-from sk_center._training.after_training import without_background
 from sk_center._utils.devices import device_of
 
 if TYPE_CHECKING:
@@ -282,18 +281,7 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
         passes = self.net_.forward_iter(
             X, device=device, with_logits=needs_logits(names, by_center)
         )
-        batches = (
-            BatchOutputs(
-                None
-                if logits is None
-                else without_background(logits.float(), len(centers)),
-                features.float(),
-                centers,
-                self.tau_,
-                by_center,
-            )
-            for logits, features in passes
-        )
+        batches = (BatchOutputs(*part, centers, self.tau_, by_center) for part in passes)
         return collect(batches, names, len(X))
 
     def __sklearn_tags__(self):
