@@ -72,19 +72,17 @@ BY_CLASS_NAME = {id_.rpartition(".")[2]: id_ for id_ in (*OURS, *OTHERS)}
 @cache
 def kind_by(id_):
     """Return the kind of an id; raise ValueError if there is none."""
-    if id_ in OURS:
-        module, _, name = f"{PACKAGE}.{id_}".rpartition(".")
-        class_ = getattr(import_module(module), name)
-        if not isinstance(class_, type):
-            raise ValueError(f"{id_} is no class")
-        if id_ == "CenterLossNet":  # what its kind does takes torch
-            return import_module("sk_center._persistence.saved_net").NetKind(id_, class_)
-        return Kind(id_, class_, **OPTIONS.get(id_, {}))
-    if id_ in OTHERS:
-        module, _, name = id_.rpartition(".")
-        class_ = getattr(import_module(module), name)
-        return Kind(id_, class_, OTHERS[id_], strict=False, **OPTIONS.get(id_, {}))
-    raise ValueError(f"it holds a {id_!r:.50}, of which this version knows nothing")
+    if id_ not in OURS and id_ not in OTHERS:
+        raise ValueError(f"it holds a {id_!r:.50}, of which this version knows nothing")
+    full_name = f"{PACKAGE}.{id_}" if id_ in OURS else id_
+    module, _, name = full_name.rpartition(".")
+    class_ = getattr(import_module(module), name)
+    if not isinstance(class_, type):
+        raise ValueError(f"{id_} is no class")
+    if id_ == "CenterLossNet":  # what its kind does takes torch
+        return import_module("sk_center._persistence.saved_net").NetKind(id_, class_)
+    options = {"state": OTHERS.get(id_), "strict": id_ in OURS, **OPTIONS.get(id_, {})}
+    return Kind(id_, class_, **options)
 
 
 def kind_of(value):

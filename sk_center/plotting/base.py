@@ -27,18 +27,6 @@ def class_index(y, classes, name):
     return order[np.searchsorted(classes[order], y)]
 
 
-def class_columns(labels, classes):
-    """Return the indices of some classes, of all if None."""
-    labels = labels.tolist()
-    if classes is None:
-        return range(len(labels))
-    classes = np.asarray(classes).tolist()
-    other = [class_ for class_ in classes if class_ not in labels]
-    if other:
-        raise ValueError(f"classes must be among {labels[:10]}; got {other}.")
-    return [labels.index(class_) for class_ in classes]
-
-
 def import_matplotlib(caller):
     """Import matplotlib, or raise an error that names the extra to install."""
     import_extra("matplotlib", "plot", f"{caller} needs")

@@ -17,7 +17,6 @@ from sk_center.metrics.base import (
 from sk_center.plotting.base import (
     OUTSIDER_COLOR,
     class_colors,
-    class_columns,
     class_index,
     class_masks,
     import_matplotlib,
@@ -245,9 +244,10 @@ class DistanceDisplay:
             return [("", everyone, self.thresholds[0], "C0")]
         colors = class_colors(len(self.labels))
         masks = class_masks(self.y_pred, self.labels)
+        drawn = checked_labels(self.labels if classes is None else classes, "classes")
         return [
             (str(self.labels[k]), masks[k], self.thresholds[k], colors[k])
-            for k in class_columns(self.labels, classes)
+            for k in class_index(drawn, self.labels, "classes")
         ]
 
     @classmethod

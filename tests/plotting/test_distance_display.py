@@ -108,7 +108,7 @@ def test_distances_of_some_classes():
     assert drawn.axes_.tolist() == [ax]
     with pytest.raises(ValueError, match=r"axes must hold 3 Axes.*got 1"):
         drawn.plot(ax, classes=KNOWN)
-    with pytest.raises(ValueError, match=r"classes must be among .*got \['dog'\]"):
+    with pytest.raises(ValueError, match=r"classes must hold the known .*got \['dog'\]"):
         drawn.plot(classes=["dog"])
 
 
