@@ -1,4 +1,4 @@
-"""Seven tables that nobody tuned on, every classifier of the recipes, and five-liners."""
+"""Seven tables, every classifier of the recipes, and five-liners."""
 
 import numpy as np
 
