@@ -30,24 +30,15 @@ ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
 # The machine learning operators that onnxruntime computes in float64, too.
 ML_OPERATORS = {"ArrayFeatureExtractor", "LabelEncoder", "OneHotEncoder"}
 # Classifiers whose graphs answer as they do. Trees see float32, as in Python. What is not
-# in the second list is computed in float64.
-CLASSIFIERS = (
-    DecisionTreeClassifier,
-    ExtraTreesClassifier,
-    GaussianNB,
-    GradientBoostingClassifier,
-    KNeighborsClassifier,
-    LogisticRegression,
-    MLPClassifier,
-    RandomForestClassifier,
-    SVC,
-)
+# in the last list is computed in float64.
 TREES = (
     DecisionTreeClassifier,
     ExtraTreesClassifier,
     GradientBoostingClassifier,
     RandomForestClassifier,
 )
+OTHERS = (GaussianNB, KNeighborsClassifier, LogisticRegression, MLPClassifier, SVC)
+CLASSIFIERS = (*TREES, *OTHERS)
 IN_FLOAT32 = (*TREES, SVC)
 
 
