@@ -9,13 +9,16 @@ from sk_center._training.after_training import without_background
 from sk_center.centers.distances import distances, nearest
 
 OUTPUTS = ("labels", "features", "logits", "probabilities", "distances")
+# Given by some networks only.
+LAYERS = "layers"
 
 
 class BatchOutputs:
     """Compute the requested outputs of a batch from its logits and features."""
 
-    def __init__(self, logits, features, centers, tau, by_center):
-        self._logits, self.features = logits, features.float()
+    def __init__(self, given, centers, tau, by_center):
+        self._logits, features, *layers = given
+        self.features, self.layers = features.float(), layers[0] if layers else None
         self.centers, self.tau, self.by_center = centers, tau, by_center
 
     @property

@@ -14,7 +14,13 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from sk_center._classifier.inputs import check_inputs
-from sk_center._classifier.outputs import OUTPUTS, BatchOutputs, collect, needs_logits
+from sk_center._classifier.outputs import (
+    LAYERS,
+    OUTPUTS,
+    BatchOutputs,
+    collect,
+    needs_logits,
+)
 from sk_center._utils.devices import device_of
 
 if TYPE_CHECKING:
@@ -58,7 +64,9 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             - ``"features"``: what :meth:`transform` returns;
             - ``"logits"``: what :meth:`logits` returns;
             - ``"probabilities"``: what :meth:`predict_proba` returns;
-            - ``"distances"``: what :meth:`center_distances` returns.
+            - ``"distances"``: what :meth:`center_distances` returns;
+            - ``"layers"``: what all layers of the network say, where it has a method
+              ``with_layers``, see :meth:`sk_center.networks.ConvNet.with_layers`.
 
         Returns
         -------
@@ -71,8 +79,8 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             If the classifier is not fitted.
 
         ValueError
-            If a name is not one of those above, or X is empty, of another shape than in
-            ``fit``, or not finite.
+            If a name is not one of those above, the network gives no layers and these are
+            asked for, or X is empty, of another shape than in ``fit``, or not finite.
 
         Examples
         --------
@@ -85,9 +93,9 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
         {'labels': (150,), 'features': (150, 128)}
         """
         names = [names] if isinstance(names, str) else list(names)
-        unknown = [name for name in names if name not in OUTPUTS]
+        unknown = [name for name in names if name not in (*OUTPUTS, LAYERS)]
         if unknown or not names:
-            raise ValueError(f"names must be some of {OUTPUTS}; got {names!r}.")
+            raise ValueError(f"names must be some of {(*OUTPUTS, LAYERS)}; got {names!r}.")
         found = self._infer(X, names)
         if "labels" in found:
             found["labels"] = self.classes_[found["labels"]]
@@ -278,11 +286,21 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             self._check_classes_of_net("The softmax head")
         device = device_of(self.net_)
         centers = torch.from_numpy(self.centers_).to(device)
-        passes = self.net_.forward_iter(
-            X, device=device, with_logits=needs_logits(names, by_center)
-        )
-        batches = (BatchOutputs(*part, centers, self.tau_, by_center) for part in passes)
+        wanted = {"with_logits": needs_logits(names, by_center)}
+        if LAYERS in names:
+            self._check_gives_layers()
+            wanted["with_layers"] = True
+        passes = self.net_.forward_iter(X, device=device, **wanted)
+        batches = (BatchOutputs(given, centers, self.tau_, by_center) for given in passes)
         return collect(batches, names, len(X))
+
+    def _check_gives_layers(self):
+        """Raise ValueError unless the network tells what all its layers say."""
+        if not hasattr(self.module_.body, "with_layers"):
+            raise ValueError(
+                "'layers' needs a module with a method with_layers, as ConvNet has it; "
+                f"{type(self.module_.body).__name__} has none."
+            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -61,7 +61,7 @@ def make_model(estimator, steps, scalers, open_set, classifier, version):
     if is_network:
         from sk_center._onnx import network  # which takes torch and onnxscript
 
-        outputs = network.outputs_of(classifier, graph, inputs)
+        outputs = network.outputs_of(classifier, graph, inputs, "layers" in needs)
         outputs["inputs"] = graph.op("Flatten", inputs)
         rounding = ROUNDING
         widths["features"] = [classifier.centers_.shape[1]]

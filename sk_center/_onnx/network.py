@@ -11,12 +11,16 @@ from sk_center._onnx.labels import label_table
 from sk_center._onnx.messages import reason
 
 
-def outputs_of(classifier, graph, inputs):
+def outputs_of(classifier, graph, inputs, with_layers):
     """Return the outputs of a CenterLossClassifier, by name."""
-    network = convert_network(classifier.module_, classifier._sample_shape)
-    features = graph.include(network, "network_", inputs.astype(np.float32))
+    body = Body(classifier.module_, with_layers)
+    network = convert_network(body, classifier._sample_shape)
+    given = graph.include(network, "network_", inputs.astype(np.float32))
+    features = given[0] if with_layers else given
     away = features.distances(classifier.centers_)
     found = {"features": features, "distances": away}
+    if with_layers:
+        found["layers"] = given[1]
     # The head has no logits of added classes.
     if np.array_equal(classifier._classes_of_net, classifier.classes_):
         found["logits"] = known_logits(classifier, features)
@@ -61,22 +65,22 @@ def known_logits(classifier, features):
     return logits.columns(0, n_classes) - logits.columns(n_classes, n_classes + 1)
 
 
-class Features(torch.nn.Module):
-    """The features that a network gives, and nothing else."""
+class Body(torch.nn.Module):
+    """What a network gives before its head: features, and layers if a score needs them."""
 
-    def __init__(self, module):
+    def __init__(self, module, with_layers):
         super().__init__()
-        self.module = module
+        # A copy, whatever device and mode the network is in.
+        self.module, self.with_layers = copy.deepcopy(module).cpu().eval(), with_layers
 
     def forward(self, X):
-        """Return the features of a batch."""
-        return self.module(X, with_logits=False)[1]
+        """Return the features of a batch, and its layers."""
+        _, *given = self.module(X, with_logits=False, with_layers=self.with_layers)
+        return tuple(given)
 
 
 def convert_network(module, shape):
-    """Return the model of ONNX that maps a batch of samples to features."""
-    # A copy, whatever device and mode the network is in.
-    module = Features(copy.deepcopy(module)).cpu().eval()
+    """Return the model of ONNX that maps a batch of samples to what a body gives."""
     try:
         program = torch.onnx.export(
             captured(module, torch.zeros(2, *shape)),

@@ -130,9 +130,13 @@ class CenterModule(nn.Module):
         self.center = Center(feature_dim, n_classes, alpha, center, update=update)
 
     def forward(
-        self, X: Batch, with_logits: bool = True, **params: Any
-    ) -> tuple[Tensor | None, Tensor]:
-        """Return logits and features.
+        self,
+        X: Batch,
+        with_logits: bool = True,
+        with_layers: bool = False,
+        **params: Any,
+    ) -> tuple[Tensor | None, Tensor, *tuple[Tensor, ...]]:
+        """Return logits and features, and what all layers say where that is asked for.
 
         Parameters
         ----------
@@ -141,6 +145,10 @@ class CenterModule(nn.Module):
 
         with_logits : bool, default=True
             Whether to compute the logits.
+
+        with_layers : bool, default=False
+            Whether to return ``layers``, too; the body needs a method ``with_layers``, as
+            :class:`ConvNet` has it.
 
         **params : dict
             Further arguments of the body.
@@ -153,12 +161,17 @@ class CenterModule(nn.Module):
 
         features : tensor of shape (n_samples, D)
             Output of the body for the batch.
+
+        layers : tensor of shape (n_samples, n_columns)
+            The second output of ``body.with_layers``, if ``with_layers`` is true.
         """
+        body: Any = self.body.with_layers if with_layers else self.body
         weights = self.center.center if self.head is None else self.head.weight
         half = self.precision == "bf16"
         device = weights.device.type
         with torch.autocast(device, torch.bfloat16) if half else nullcontext():
-            features = apply(self.body, X, **params)
+            output = apply(body, X, **params)
+        features, *layers = output if with_layers else (output,)
         # A body may compute in another precision, even under an outer autocast.
         features = features.to(weights.dtype)
         if self.metric == "cosine":
@@ -166,7 +179,8 @@ class CenterModule(nn.Module):
             size = features.detach().abs().amax(dim=1, keepdim=True)
             features = features / size.clamp(min=torch.finfo(size.dtype).tiny)
             features = nn.functional.normalize(features)
-        return self.logits(features) if with_logits else None, features
+        logits = self.logits(features) if with_logits else None
+        return logits, features, *(part.to(weights.dtype) for part in layers)
 
     def logits(self, features: Tensor) -> Tensor:
         """Return the output of the head for features.

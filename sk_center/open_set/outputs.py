@@ -44,8 +44,8 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
     """Return the outputs of the estimator for samples, by name.
 
     Names are "labels", the result of ``predict``, and those of the parts: "inputs" of the
-    last step; its "features", else the inputs; "logits" and "probabilities", a column for
-    each class.
+    last step; its "features", else the inputs; "layers", what all layers of its network
+    say; "logits" and "probabilities", a column for each class.
     """
     last, before = last_step(estimator, searches=True)
     X, found = indexable_samples(X), {}
@@ -60,6 +60,11 @@ def outputs_of(estimator: Any, X: Any, needed: Collection[str]) -> dict[str, Any
     if hasattr(last, "outputs"):
         names = [name for name in needed if name not in ("inputs", "raw_inputs")]
         return {**found, **(last.outputs(seen, names) if names else {})}
+    if "layers" in needed:
+        raise ValueError(
+            "conformity_score needs layers: a CenterLossClassifier, whose module has a "
+            f"method with_layers, gives them, and {type(last).__name__} does not."
+        )
     if "features" in needed:
         if gives_features(last):
             found["features"] = numbers_of(last.transform(seen))
@@ -96,6 +101,12 @@ def gives_features(estimator: Any) -> bool:
     """Return whether the last step transforms its inputs to features, not predictions."""
     predicts = isinstance(estimator, VotingClassifier | StackingClassifier)
     return hasattr(estimator, "transform") and not predicts
+
+
+def gives_layers(estimator: Any) -> bool:
+    """Return whether the last step tells what all layers of its network say."""
+    body = getattr(getattr(estimator, "module_", None), "body", None)
+    return hasattr(estimator, "outputs") and hasattr(body, "with_layers")
 
 
 def gives_logits(estimator: Any) -> bool:

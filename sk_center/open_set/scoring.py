@@ -13,6 +13,7 @@ from sk_center._utils.nested import last_step, transformed
 from sk_center._utils.samples import indexable_samples, some_rows
 from sk_center.open_set.outputs import (
     gives_features,
+    gives_layers,
     gives_logits,
     is_dataset,
     numbers_of,
@@ -78,6 +79,7 @@ def facts_of(estimator: Any, X: Any) -> Facts:
         sparse=issparse(inputs),
         image=image,
         n_columns=n_columns,
+        layers=gives_layers(last) and (image or not numeric),
         missing=bool(missing),
         mixed=mixed,
     )

@@ -29,10 +29,10 @@ OUTSIDE, BEYOND = 0.5, (-np.inf, -0.5)
 LENGTHS = 0.5
 # Columns of different units count by how well they tell classes apart.
 COLUMNS = 2.0
-# The features of images tell more than their pixels.
+# What a network says of images tells more than their pixels.
 PIXELS = 0.5
 # What a distance in feature space counts that is as large as that between classes.
-FEATURES, IMAGE_FEATURES = 2.0, 4.0
+FEATURES, IMAGE_FEATURES, LAYERS = 2.0, 4.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Facts:
     ----------
     features, logits, probabilities : bool
         Whether the estimator gives them.
+
+    layers : bool
+        Whether the estimator tells what all layers of its network say of images.
 
     inputs : bool
         Whether the last step of the estimator sees rows of numbers.
@@ -70,6 +73,7 @@ class Facts:
     sparse: bool
     image: bool
     n_columns: int
+    layers: bool = False
     missing: bool = False
     mixed: bool = False
 
@@ -96,17 +100,21 @@ def default_score(facts: Facts) -> BaseScore:
       how well they tell classes apart.
     - Sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
-    - Images: the distance of directions and that by principal directions, of the pixels.
+    - Images: the distance of directions of the pixels to the nearest training sample of
+      the predicted class, and the distance by principal directions.
     - Inputs with missing values: the largest density of any class, of those that are there.
     - Features of the estimator, where it makes some: the distance to the nearest training
       sample of the predicted class, in units of the distance between classes, since a
-      network pulls the samples that it trains on together.
+      network pulls the samples that it trains on together. Where it tells what all layers
+      of its network say of images, as :class:`~sk_center.networks.ConvNet` does, that takes
+      the place of features, principal directions and confidence: features alone have lost
+      what does not tell the known classes apart.
 
     Confidence is the logarithm of the odds of the largest probability, else the largest
     decision. It may count against a sample, and not for it, since outsiders from another
     domain are often accepted with more confidence than known samples; for sparse inputs
-    it counts as it is. Where inputs are no rows of numbers, such as images, the distance of
-    the features to the nearest training sample takes their place.
+    it counts as it is. Where inputs are no rows of numbers, as those of a Dataset, what the
+    network says of them stands alone.
 
     Parameters
     ----------
@@ -119,11 +127,13 @@ def default_score(facts: Facts) -> BaseScore:
         The score.
     """
     confidence = []
-    if facts.probabilities or facts.logits:
+    if not facts.layers and (facts.probabilities or facts.logits):
         confidence = [LogOdds() if facts.probabilities else MaxLogit()]
     if facts.inputs and facts.sparse:
         return Combined([_directions("inputs"), *confidence], how="sum")
     if not facts.inputs:
+        if facts.layers:
+            return _between_classes("layers")
         if facts.features:
             return Combined([Mahalanobis(), *[Energy()] * facts.logits], how="sum")
         return confidence[0] if confidence else CenterDistance()
@@ -154,14 +164,17 @@ def _parts(facts):
         density = InputDensity(space="raw_inputs", pooled=True, ignore_binary=few)
         parts = [Part(density)]
     elif facts.image:
-        parts = [Part(_directions("raw_inputs"), PIXELS), _outside()]
+        parts = [Part(_directions("raw_inputs"), PIXELS)]
+        parts += [_outside()] * (not facts.layers)
     elif facts.n_columns <= LARGEST_TABLE:
         parts = [Part(score) for score in _table()]
     else:
         parts = [*_wide(), _outside(), *[_columns()] * facts.mixed]
-    if facts.features:
+    if facts.layers:
+        parts.append(Part(_between_classes("layers"), LAYERS, standardize=False))
+    elif facts.features:
         weight = IMAGE_FEATURES if facts.image else FEATURES
-        parts.append(Part(_features(), weight, standardize=False))
+        parts.append(Part(_between_classes("features"), weight, standardize=False))
     return parts
 
 
@@ -204,6 +217,7 @@ def _directions(space):
     return KNeighbors(1, normalize=True, max_samples=MOST_SAMPLES, space=space)
 
 
-def _features():
-    """Return the distance of features, in units of that between classes."""
-    return KNeighbors(1, normalize=False, max_samples=MOST_SAMPLES, unit="between")
+def _between_classes(space):
+    """Return the distance of what a network says, in units of that between classes."""
+    nearest = {"max_samples": MOST_SAMPLES, "space": space, "unit": "between"}
+    return KNeighbors(1, normalize=False, **nearest)

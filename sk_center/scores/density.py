@@ -83,7 +83,7 @@ class InputDensity(BaseScore, name="input_density"):
         Whether to bring every sample to length one first; ``"auto"`` does so with more
         than 50 inputs.
 
-    space : {"features", "inputs", "raw_inputs"}, default="inputs"
+    space : {"features", "inputs", "layers", "raw_inputs"}, default="inputs"
         The part of which the density is.
 
     pooled : bool, default=False
@@ -168,7 +168,7 @@ class InputDensity(BaseScore, name="input_density"):
         shrinkage: float = 0.05,
         n_directions: int | Literal["auto"] | None = "auto",
         normalize: bool | Literal["auto"] = "auto",
-        space: Literal["features", "inputs", "raw_inputs"] = "inputs",
+        space: Literal["features", "inputs", "layers", "raw_inputs"] = "inputs",
         pooled: bool = False,
         ignore_binary: bool = False,
     ) -> None:

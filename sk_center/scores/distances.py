@@ -41,7 +41,7 @@ class CenterDistance(BaseScore, name="center_distance"):
         The centers, in the order of the sorted classes; by default the mean of each class.
         With given centers nothing is learned.
 
-    space : {"features", "inputs", "raw_inputs"}, default="features"
+    space : {"features", "inputs", "layers", "raw_inputs"}, default="features"
         The part in which distances are measured.
 
     Attributes
@@ -90,7 +90,7 @@ class CenterDistance(BaseScore, name="center_distance"):
         self,
         centers: ArrayLike | None = None,
         *,
-        space: Literal["features", "inputs", "raw_inputs"] = "features",
+        space: Literal["features", "inputs", "layers", "raw_inputs"] = "features",
     ) -> None:
         self.centers = centers
         self.space = space
@@ -175,7 +175,7 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
         Whether to bring every sample to length one first [3]_, which suits wide features
         of networks that were trained without center loss.
 
-    space : {"features", "inputs", "raw_inputs"}, default="features"
+    space : {"features", "inputs", "layers", "raw_inputs"}, default="features"
         The part in which distances are measured.
 
     Attributes
@@ -249,7 +249,7 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
         shrinkage: Literal["ledoit_wolf", "oas"] | None = "ledoit_wolf",
         relative: bool = False,
         normalize: bool = False,
-        space: Literal["features", "inputs", "raw_inputs"] = "features",
+        space: Literal["features", "inputs", "layers", "raw_inputs"] = "features",
     ) -> None:
         self.covariance = covariance
         self.shrinkage = shrinkage

@@ -91,7 +91,7 @@ class KNeighbors(BaseScore, name="knn"):
         Largest number of training samples to keep, the same share of each class by chance;
         None keeps all.
 
-    space : {"features", "inputs", "raw_inputs"}, default="features"
+    space : {"features", "inputs", "layers", "raw_inputs"}, default="features"
         The part in which distances are measured.
 
     unit : "between" or None, default=None
@@ -193,7 +193,7 @@ class KNeighbors(BaseScore, name="knn"):
         metric: str | Callable[..., float] = "euclidean",
         algorithm: Literal["auto", "ball_tree", "brute", "faiss", "kd_tree"] = "auto",
         max_samples: int | None = None,
-        space: Literal["features", "inputs", "raw_inputs"] = "features",
+        space: Literal["features", "inputs", "layers", "raw_inputs"] = "features",
         unit: Literal["between"] | None = None,
         n_jobs: int | None = None,
     ) -> None:

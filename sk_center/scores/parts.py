@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_consistent_length
 from sk_center._utils.samples import as_array, check_values, holds_inputs
 
 # Parts of any width, in which distances and densities are measured.
-SPACES = ("features", "inputs", "raw_inputs")
+SPACES = ("features", "inputs", "layers", "raw_inputs")
 PARTS = (*SPACES, "logits", "probabilities")
 # Beyond it sums of squares overflow.
 LARGEST = 1e150

@@ -36,7 +36,7 @@ class PerClass(BaseScore):
         :class:`sklearn.ensemble.IsolationForest`, :class:`sklearn.svm.OneClassSVM`,
         :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=True``.
 
-    space : {"features", "inputs", "raw_inputs"}, default="features"
+    space : {"features", "inputs", "layers", "raw_inputs"}, default="features"
         The part to which the estimators are fitted.
 
     Attributes
@@ -79,7 +79,7 @@ class PerClass(BaseScore):
         self,
         estimator: DensityEstimator,
         *,
-        space: Literal["features", "inputs", "raw_inputs"] = "features",
+        space: Literal["features", "inputs", "layers", "raw_inputs"] = "features",
     ) -> None:
         self.estimator = estimator
         self.space = space

@@ -41,7 +41,7 @@ class PrincipalDistance(BaseScore, name="principal_distance"):
         Number of leading principal directions, at most half of the columns and half of the
         training samples.
 
-    space : {"features", "inputs", "raw_inputs"}, default="inputs"
+    space : {"features", "inputs", "layers", "raw_inputs"}, default="inputs"
         The part in which the distance is measured.
 
     Attributes
@@ -101,7 +101,7 @@ class PrincipalDistance(BaseScore, name="principal_distance"):
         self,
         n_directions: int = 32,
         *,
-        space: Literal["features", "inputs", "raw_inputs"] = "inputs",
+        space: Literal["features", "inputs", "layers", "raw_inputs"] = "inputs",
     ) -> None:
         self.n_directions = n_directions
         self.space = space

@@ -74,6 +74,21 @@ def test_outputs_of_features_that_are_not_finite():
     assert_array_equal(outputs["probabilities"], np.full((150, 3), 1 / 3, np.float32))
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_layers_of_images(precision):
+    """Check that layers come with the other outputs, from a network that has them."""
+    images = np.random.default_rng(0).normal(size=(150, 1, 4, 4))
+    model = small(module__channels=(3, 2), precision=precision).fit(images, y)
+    outputs = model.outputs(images, ("layers", "labels", "features"))
+    assert list(outputs) == ["layers", "labels", "features"]
+    assert outputs["layers"].shape == (150, 3 + 2 + 4)
+    assert outputs["layers"].dtype == np.float32
+    assert_array_equal(outputs["features"], model.transform(images))
+    assert "layers" not in model.outputs(images)
+    with pytest.raises(ValueError, match="with_layers, as ConvNet has it; MLP has none"):
+        small().fit(X, y).outputs(X, "layers")
+
+
 def test_outputs_refuses_other_names():
     """Check that the message tells which names there are, and that fit comes first."""
     with pytest.raises(NotFittedError):

@@ -27,6 +27,7 @@ from sklearn.preprocessing import (
 )
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
+from sk_center.scores import KNeighbors
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -222,13 +223,13 @@ def test_columns_by_name(tmp_path):
 
 
 def test_images(tmp_path):
-    """Check a convolutional network, and a score of the pixels that it sees."""
+    """Check a convolutional network, its layers, and a score of the pixels that it sees."""
     X, y, *_, X_test = (
         part.reshape(-1, 1, 8, 8) if part.ndim > 1 else part for part in digits()
     )
     net = CenterLossClassifier(**{**NET.get_params(), "max_epochs": 1})
     net = FrozenEstimator(net.fit(X[::2], y[::2]))
-    for score in ("auto", "input_density"):
+    for score in ("auto", "input_density", KNeighbors(space="layers")):
         model = OpenSetClassifier(
             net, conformity_score=score, false_rejection_rate=0.1, random_state=0
         ).fit(X[1::2], y[1::2])

@@ -119,6 +119,13 @@ def test_probabilities_of_an_estimator_without_raise(freeze, score):
         model.fit(*clouds())
 
 
+def test_layers_of_an_estimator_without_raise():
+    """Check that a classifier without layers is named, and what gives them."""
+    model = OpenSetClassifier(GaussianNB(), conformity_score=KNeighbors(space="layers"))
+    with pytest.raises(ValueError, match=r"needs layers: .* and GaussianNB does not"):
+        model.fit(*clouds())
+
+
 def test_logits_are_those_of_the_softmax_head():
     """Check that the logits of a center-loss classifier are those of its head."""
     X, y = problem(3, False)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
@@ -12,6 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
+from sk_center.metrics import auroc_score
+from sk_center.scores import KNeighbors
 
 
 def kinds(model):
@@ -30,6 +33,7 @@ def digits():
 
 NEAREST, DENSITY = ("KNeighbors", "raw_inputs"), ("InputDensity", "raw_inputs")
 FEATURES, OUTSIDE = ("KNeighbors", "features"), ("PrincipalDistance", "raw_inputs")
+LAYERS = ("KNeighbors", "layers")
 
 
 @pytest.mark.parametrize("n_columns", [50, 51])
@@ -69,14 +73,19 @@ def test_columns_of_different_units():
 
 
 def test_network():
-    """Check that features count beside the inputs, of images the pixels alone."""
+    """Check that features count beside the inputs, of images all layers of the default."""
     X, y = digits()
     net = CenterLossClassifier(max_epochs=1, random_state=0)
     rows = OpenSetClassifier(net, random_state=0).fit(X, y)
     assert kinds(rows) == [NEAREST, DENSITY, DENSITY, OUTSIDE, FEATURES, ("LogOdds", None)]
-    images = OpenSetClassifier(net, random_state=0).fit(X.reshape(-1, 1, 8, 8), y)
-    assert kinds(images) == [NEAREST, OUTSIDE, FEATURES, ("LogOdds", None)]
-    assert images.score_.standardize == [True, True, False, True]
+    X = X.reshape(-1, 1, 8, 8)
+    images = OpenSetClassifier(net, random_state=0).fit(X, y)
+    assert kinds(images) == [NEAREST, LAYERS]
+    assert images.score_.standardize == [True, False]
+    net.set_params(module=torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8)))
+    own = OpenSetClassifier(net, random_state=0).fit(X, y)
+    assert kinds(own) == [NEAREST, OUTSIDE, FEATURES, ("LogOdds", None)]
+    assert own.score_.standardize == [True, True, False, True]
 
 
 def test_sparse_rows():
@@ -103,12 +112,35 @@ def test_sparse_tables():
 
 def test_inputs_that_are_no_numbers():
     """Check that a Dataset is judged by what the network makes of it."""
-    torch = pytest.importorskip("torch")
     X, y = digits()
     data = torch.utils.data.TensorDataset(torch.tensor(X, dtype=torch.float32))
     net = CenterLossClassifier(max_epochs=1, random_state=0)
     model = OpenSetClassifier(net, random_state=0).fit(data, y)
     assert kinds(model) == [("Mahalanobis", "features"), ("Energy", None)]
+    data = torch.utils.data.TensorDataset(data.tensors[0].reshape(-1, 1, 8, 8))
+    model = OpenSetClassifier(net, random_state=0).fit(data, y)
+    assert type(model.score_).__name__ == "KNeighbors"
+    assert model.score_.needs == ("layers",)
+
+
+def test_layers_see_what_features_lost():
+    """Check that all layers tell digits left out better than the features alone."""
+    X, y = load_digits(return_X_y=True)
+    X = X.reshape(-1, 1, 8, 8)
+    train = (y < 6) & (np.arange(len(y)) % 3 > 0)
+    net = CenterLossClassifier(max_epochs=10, random_state=0).fit(X[train], y[train])
+    parts = net.outputs(X, ("features", "layers"))
+    aurocs = [
+        auroc_score(
+            y[~train],
+            KNeighbors(1, normalize=False, space=name)
+            .fit(part[train], y[train])
+            .score_samples(part[~train]),
+            labels=net.classes_,
+        )
+        for name, part in parts.items()
+    ]
+    assert aurocs[1] > aurocs[0] + 0.005, aurocs
 
 
 def test_confidence_condemns_and_never_acquits():

@@ -142,6 +142,26 @@ def test_conv_net_is_deeper_where_places_are_left(size, n_convolutions):
     assert len(found) == n_convolutions
 
 
+def test_layers_of_a_conv_net():
+    """Check that layers are directions of channel means and of the features, in order."""
+    torch.manual_seed(0)
+    network = ConvNet((2, 12, 12), (3, 4), hidden_layer_sizes=(5,)).eval()
+    X, found = torch.randn(6, 2, 12, 12), []
+    for module in network:
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(lambda *args: found.append(args[2].mean((2, 3))))
+    features, layers = network.with_layers(X)
+    assert torch.equal(features, network(X))
+    parts = [part.detach().numpy() for part in (*found[:3], features)]
+    expected = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+    assert [part.shape[1] for part in parts] == [3, 4, 4, 5]
+    assert_allclose(layers.detach(), np.hstack(expected), rtol=1e-5, atol=1e-6)
+    module = CenterModule(network, 5, 2)
+    logits, *both = module(X, with_logits=False, with_layers=True)
+    assert logits is None
+    assert all(map(torch.equal, both, (features, layers)))
+
+
 def test_function_is_called():
     """Check that a function as module has no parameters and is only called."""
     module = Function(lambda X: 2 * X)
