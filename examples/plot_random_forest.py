@@ -164,5 +164,5 @@ plt.show()
 # than probabilities do, and equally well for each classifier, since it looks at the pixels,
 # or at their principal components.
 #
-# ``cv=5`` lets every sample calibrate, and the bound is approximate. With the default,
+# ``cv=5`` lets every sample calibrate, and the bound is approximate. With a share, such as
 # ``cv=0.2``, which holds a fifth of the samples out, it is exact.

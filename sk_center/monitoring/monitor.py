@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,7 +26,6 @@ from sk_center.monitoring.ranks import Bag, bag_of
 from sk_center.open_set import Decision
 from sk_center.open_set.outputs import rows_of
 from sk_center.open_set.scoring import blocks_of, score_outputs
-from sk_center.open_set.splits import is_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -421,18 +419,20 @@ class RejectionMonitor(BaseEstimator):
 
 def check_held_out(model: Any) -> None:
     """Raise ValueError if new samples cannot be compared with calibration samples."""
-    frozen = isinstance(model.estimator, FrozenEstimator)
     cause = None
-    if not (is_share(model.cv) or frozen or not model.refit):
-        cause = f"cv={model.cv!r} scored the calibration samples by models of other folds"
+    if not model.held_out_:
+        cause = (
+            f"cv={model.cv!r} scored them by models of folds, where a share such as cv=0.2 "
+            "holds them out"
+        )
     elif model.guarantee == "class":
-        cause = "guarantee='class' scores the calibration samples for their own class"
+        cause = "guarantee='class' scores them for their own class"
     elif model._has_added_classes or model._set_rule[0] == "p_values":
         cause = "classes were added after calibration"
     if cause:
         raise ValueError(
-            f"X must be known samples that are new to the model, with labels y: {cause}, "
-            "with which new samples cannot be compared."
+            "X must be known samples that are new to the model, with labels y, since the "
+            f"calibration samples are no measure for new ones: {cause}."
         )
 
 

@@ -83,7 +83,7 @@ from sk_center.open_set.fitting import (
 )
 from sk_center.open_set.outputs import negative_label_of, outputs_of, rows_of
 from sk_center.open_set.report import concerns_of
-from sk_center.open_set.splits import is_share, split_classes
+from sk_center.open_set.splits import folds_of_classes, share_of, split_classes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -389,6 +389,7 @@ def recalibrated(model: Any, X: Any, y: Any) -> Any:
             "keep the former thresholds."
         )
     calibrated = calibrate(model.estimator_, model.score_, X, index, everything, classes)
+    found.held_out_ = True
     set_thresholds(found, calibration, calibrated, rates)
     concerns = concerns_of(
         found.calibration_report_, calibrated, None, model.confidence, model.score_
@@ -444,8 +445,9 @@ def splits_of(
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp] | None]]:
     """Return which samples of added classes teach, and which calibrate."""
     rows = np.arange(len(y))
-    if is_share(model.cv):
-        train, test = split_classes(y, rows, model.cv, np.random.RandomState(0))
+    share = share_of(model.cv)
+    if share is not None:
+        train, test = split_classes(y, rows, share, np.random.RandomState(0))
         counts, new = np.bincount(y[test], minlength=len(kept)), kept < 0
         if model.guarantee == "marginal":
             enough = len(test) >= ENOUGH * needed.max()
@@ -453,12 +455,7 @@ def splits_of(
             enough = (counts >= ENOUGH * needed)[new].all()
         if enough:
             return [(train, test)]
-    order, sizes = np.argsort(y, kind="stable"), np.bincount(y)
-    place = np.empty(len(y), dtype=np.intp)
-    place[order] = rows - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    fold = np.where(sizes[y] > 1, place % N_FOLDS, -1)
-    folds: list[Any] = [np.flatnonzero(fold == i) for i in range(fold.max() + 1)]
-    return [*((np.setdiff1d(rows, test), test) for test in folds), (rows, None)]
+    return [*folds_of_classes(y, rows, N_FOLDS), (rows, None)]
 
 
 def extend_report(

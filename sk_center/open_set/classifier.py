@@ -14,6 +14,7 @@ from sk_center._utils.callbacks import CallbackSupportMixin, with_callbacks
 from sk_center._utils.compat import HasMethods, Interval, StrOptions, fit_context
 from sk_center._utils.schema import (
     array,
+    boolean,
     bounded,
     either,
     having,
@@ -132,10 +133,14 @@ class OpenSetClassifier(
         probability, which needs a stricter threshold and more samples, 45 instead of 19 at
         5 %. For conformal calibration only.
 
-    cv : float in (0, 1), int of at least 2, cross-validation generator, iterable or None, \
-            default=0.2
+    cv : "auto", float in (0, 1), int of at least 2, cross-validation generator, iterable \
+            or None, default="auto"
         Determines the calibration samples, each used at most once.
 
+        - ``"auto"`` holds out a fifth of every class, as 0.2 does, if these are at least
+          100 samples and as many as the bound needs, or if ``refit=False``. Fewer samples
+          set a threshold that differs much between draws and may reject next to nothing,
+          so less data is scored in 10 folds. ``held_out_`` tells which.
         - A float is the share that is held out of every class. The estimator is trained on
           the rest, and the bound is exact.
         - An int, a splitter or None (5 folds): every sample is scored by an estimator that
@@ -196,6 +201,10 @@ class OpenSetClassifier(
     class_calibration_ : ConformalCalibration, GaussianCalibration or WeibullCalibration
         The calibration of ``p_values``, a group for each class; under the guarantee "class"
         it is ``calibration_``.
+
+    held_out_ : bool
+        Whether the calibration samples are new to ``estimator_`` and ``score_``, and the
+        bound is exact; False after folds, with which it is approximate.
 
     groups_ : ndarray of shape (n_classes,), int
         Index of the group of ``calibration_`` for each class.
@@ -277,6 +286,7 @@ class OpenSetClassifier(
     score_: BaseScore
     calibration_: BaseCalibration
     class_calibration_: BaseCalibration
+    held_out_: bool
     groups_: NDArray[np.intp]
     calibration_report_: CalibrationReport
     classes_: NDArray[Any]
@@ -293,6 +303,7 @@ class OpenSetClassifier(
         "score_": instance_of(BaseScore),
         "calibration_": instance_of(BaseCalibration),
         "class_calibration_": instance_of(BaseCalibration),
+        "held_out_": boolean,
         "groups_": bounded(array("i", "K"), 0),
         "calibration_report_": instance_of(CalibrationReport),
         "outlier_label_": label,
@@ -313,7 +324,7 @@ class OpenSetClassifier(
         "guarantee": [StrOptions({*GUARANTEES})],
         "calibration": [StrOptions({*CALIBRATIONS}), BaseCalibration],
         "confidence": [Interval(Real, 0, 1, closed="neither"), None],
-        "cv": ["cv_object", Interval(Real, 0, 1, closed="neither")],
+        "cv": [StrOptions({"auto"}), "cv_object", Interval(Real, 0, 1, closed="neither")],
         "refit": ["boolean"],
         "error_rate": [Interval(Real, 0, 1, closed="left"), None],
         "ambiguous": [Real, str],
@@ -332,7 +343,7 @@ class OpenSetClassifier(
         calibration: Literal["conformal", "gaussian", "weibull"]
         | BaseCalibration = "conformal",
         confidence: float | None = None,
-        cv: float | Splitter | Iterable[Any] | None = 0.2,
+        cv: Literal["auto"] | float | Splitter | Iterable[Any] | None = "auto",
         refit: bool = True,
         error_rate: float | None = None,
         ambiguous: Label = "keep",

@@ -97,6 +97,33 @@ def joined(parts: list[Calibrated], n_classes: int) -> Calibrated:
     return Calibrated(compared=np.concatenate(compared), **arrays)
 
 
+def limited(found: Calibrated, model: Any, X: Any, y: NDArray[np.intp]) -> Calibrated:
+    """Return scores by models of folds that are no higher than those by the final model.
+
+    Samples score higher with a model that learned from them, unless it scores everything
+    lower than the models of folds did. Where many samples are equal, as where all columns
+    are categories, a threshold in between would reject all of them.
+    """
+    by_class, scores = model.guarantee == "class", np.empty(len(y))
+    estimator, score, classes = model.estimator_, model.score_, model.classes_
+    needed = ["labels", *score.needs]
+    for rows, outputs in blocks_of(estimator, X, needed, len(classes)):
+        predicted = np.searchsorted(classes, outputs["labels"])
+        scores[rows] = score_outputs(score, outputs, y[rows] if by_class else predicted)
+    if by_class:
+        return replace(found, own=lowered(found.own, scores))
+    return replace(found, scores=lowered(found.scores, scores))
+
+
+def lowered(
+    scores: NDArray[np.float64], others: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return scores of which the i-th lowest is at most the i-th lowest of others."""
+    order, found = np.argsort(scores, kind="stable"), np.empty(len(scores))
+    found[order] = np.fmin(scores[order], np.sort(others)[: len(scores)])
+    return found
+
+
 def seeded_clone(estimator: Any, random_state: Any, rng: np.random.RandomState) -> Any:
     """Return a clone to fit, with seeds for what has none if ``random_state`` is given."""
     estimator = clone(estimator)

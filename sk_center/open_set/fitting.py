@@ -24,14 +24,15 @@ from sk_center.calibration import CALIBRATIONS, ConformalCalibration, GaussianCa
 from sk_center.calibration.conformal import samples_needed, smallest_rate
 from sk_center.calibration.groups import rates_of_groups, shared_groups
 from sk_center.open_set.decision import all_answers
-from sk_center.open_set.fitted_part import fit_part, joined, seeded_clone
+from sk_center.open_set.fitted_part import fit_part, joined, limited, seeded_clone
 from sk_center.open_set.outputs import negative_label_of, rows_of
 from sk_center.open_set.report import CalibrationReport, concerns_of, rejected_by_others
 from sk_center.open_set.scoring import check_score, score_of
 from sk_center.open_set.sets import part_of_sets, support_thresholds
 from sk_center.open_set.splits import (
-    is_share,
+    is_auto,
     rows_that_count,
+    share_of,
     split_classes,
     split_samples,
 )
@@ -78,8 +79,9 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     if isinstance(model.estimator, FrozenEstimator):
         splits = [split_of_frozen(model, score, X, index, known, classes, rng)]
     else:
+        needed = [calibration._samples_needed(rate, model.confidence) for rate in rates]
         splits = split_samples(
-            model.cv, model.refit, X, labels, index, known, grouping, rng
+            *(model.cv, model.refit, X, labels, index, known, max(needed), grouping, rng)
         )
     # Negatives always train, whatever the splitter does, and never calibrate.
     negatives = counted[negative[counted]]
@@ -99,9 +101,13 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
         for (train, test), context in zip(splits, contexts)
     )
     model.estimator_, model.score_, _ = parts[-1]
+    model.held_out_ = splits[-1][1] is not None
     model.classes_, model.outlier_label_, model._answers = classes, outlier_label, answers
     model.ambiguous_label_ = ambiguous_label
     calibrated = joined([found for _, _, found in parts if found is not None], len(classes))
+    if len(calibrated.y) and not model.held_out_:
+        rows = np.sort(np.concatenate([test for _, test in splits[:-1]]))
+        calibrated = limited(calibrated, model, rows_of(X, rows), index[rows])
     set_thresholds(model, calibration, calibrated, rates)
     far = far_accepted(model, rows_of(X, known[:: max(len(known) // FAR_PROBES, 1)]))
     concerns = concerns_of(
@@ -129,7 +135,7 @@ def routed(model: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     if routing_enabled():
         routing = process_routing(model, "fit", **params)
         return routing.estimator.fit, routing.splitter.split
-    if not is_share(model.cv) and "groups" in params:
+    if share_of(model.cv) is None and "groups" in params:
         params = dict(params)
         return params, {"groups": params.pop("groups")}
     return params, {}
@@ -288,7 +294,8 @@ def split_of_frozen(
         )
     if not score_of(score, model.estimator, X).learns:
         return known, known
-    return split_classes(y, known, model.cv if is_share(model.cv) else 0.5, rng)
+    share = None if is_auto(model.cv) else share_of(model.cv)
+    return split_classes(y, known, share or 0.5, rng)
 
 
 def set_thresholds(
@@ -447,14 +454,14 @@ def too_few(
 ) -> str:
     """Return the error message for too few calibration samples."""
     at = "" if confidence is None else f" at confidence={confidence:g}"
-    advice = "Give more data, or let all of it calibrate by cv=5 if it is as much."
+    advice = "Give more data, or let all of it calibrate by cv='auto' if it is as much."
     smallest = None
     if isinstance(calibration, ConformalCalibration):
         smallest = smallest_rate(n_samples, confidence)
     if smallest is not None:
         advice = (
             f"With {n_samples} in all the smallest rate is {smallest}. Give more data, let "
-            "all of it calibrate by cv=5 if it is as much, or allow a larger "
+            "all of it calibrate by cv='auto' if it is as much, or allow a larger "
             "false_rejection_rate, which does no harm in a search by OSCR or AUROC."
         )
     return (

@@ -13,10 +13,24 @@ if TYPE_CHECKING:
 
 Split = tuple["NDArray[np.intp]", "NDArray[np.intp] | None"]
 
+# The share that cv="auto" holds out, and the folds that it takes for fewer held-out
+# samples than these: the rate that a threshold keeps would differ much between draws.
+# In five folds of 60 samples models had so much less to learn from that 6.6 % of known
+# samples were rejected in place of 5.
+SHARE, FOLDS, ENOUGH = 0.2, 10, 100
 
-def is_share(cv: Any) -> bool:
-    """Return whether ``cv`` is the share that is held out of every class."""
-    return isinstance(cv, Real) and not isinstance(cv, Integral)
+
+def is_auto(cv: Any) -> bool:
+    """Return whether the number of samples decides between a share and folds."""
+    return isinstance(cv, str) and cv == "auto"
+
+
+def share_of(cv: Any) -> float | None:
+    """Return the share that is held out of every class, None for a splitter."""
+    if is_auto(cv):
+        return SHARE
+    is_share = isinstance(cv, Real) and not isinstance(cv, Integral)
+    return float(cv) if is_share else None
 
 
 def split_samples(
@@ -26,6 +40,7 @@ def split_samples(
     labels: NDArray[Any],
     y: NDArray[np.intp],
     known: NDArray[np.intp],
+    needed: int,
     grouping: dict[str, Any],
     rng: np.random.RandomState,
 ) -> list[Split]:
@@ -33,8 +48,12 @@ def split_samples(
 
     A last split without calibration samples is the fit on all samples after the others.
     """
-    if is_share(cv):
-        return [split_classes(y, known, cv, rng)]
+    share = share_of(cv)
+    if share is not None:
+        train, test = split_classes(y, known, share, rng)
+        if not is_auto(cv) or not refit or len(test) >= max(ENOUGH, needed):
+            return [(train, test)]
+        return [*folds_of_classes(y, rng.permutation(known), FOLDS), (known, None)]
     splitter = check_cv(cv, labels, classifier=True)
     everything = np.arange(len(y))
     splits: list[Any] = [
@@ -102,6 +121,23 @@ def split_classes(
         held_out.append(own[: min(n_held_out, len(own) - 1)])
     calibrating = np.sort(np.concatenate(held_out))
     return np.setdiff1d(rows, calibrating), calibrating
+
+
+def folds_of_classes(
+    y: NDArray[np.intp], rows: NDArray[np.intp], n_folds: int
+) -> list[Split]:
+    """Deal the samples of each class out to folds, in the order of the rows.
+
+    Unlike ``StratifiedKFold`` it takes classes of fewer samples than folds; the only sample
+    of a class always trains.
+    """
+    order = np.argsort(y[rows], kind="stable")
+    sizes = np.unique(y[rows], return_counts=True)[1]
+    place = np.concatenate([np.arange(n) for n in sizes])
+    fold = np.empty(len(rows), dtype=np.intp)
+    fold[order] = np.where(np.repeat(sizes, sizes) > 1, place % n_folds, -1)
+    folds = [np.sort(rows[fold == i]) for i in range(fold.max() + 1)]
+    return [(np.setdiff1d(rows, test), test) for test in folds]
 
 
 def rows_that_count(labels: NDArray[Any], params: dict[str, Any]) -> NDArray[np.intp]:

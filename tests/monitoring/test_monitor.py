@@ -174,7 +174,7 @@ def test_reference_samples_take_the_place_of_calibration_samples():
     """Check after folds, under the guarantee of classes, and of a stream with outsiders."""
     rng = np.random.default_rng(0)
     X, y = draw(300, rng)
-    for params in ({"cv": 3}, {"guarantee": "class"}):
+    for params in ({"cv": 3}, {"cv": "auto"}, {"guarantee": "class", "cv": 0.2}):
         model = OpenSetClassifier(GaussianNB(), conformity_score="max_softmax", **params)
         monitor = RejectionMonitor(model.fit(X, y), random_state=0)
         with pytest.raises(ValueError, match=f"new to the model.*{next(iter(params))}="):
@@ -276,7 +276,7 @@ def test_added_classes_take_other_reference_samples():
     rng = np.random.default_rng(0)
     X, y = draw(300, rng)
     model = OpenSetClassifier(
-        NearestCentroid(), conformity_score="center_distance", random_state=0
+        NearestCentroid(), conformity_score="center_distance", cv=0.2, random_state=0
     )
     model.fit(X, y).add_classes(outsiders(40, rng), np.full(40, 3))
     monitor = RejectionMonitor(model, random_state=0)

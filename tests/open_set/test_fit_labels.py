@@ -121,7 +121,7 @@ def test_class_of_a_frozen_estimator_without_samples(score, guarantee):
     X, y = clouds((60, 41, 43))
     estimator = FrozenEstimator(LogisticRegression().fit(X, y))
     model = OpenSetClassifier(
-        estimator, conformity_score=score, guarantee=guarantee, random_state=0
+        estimator, conformity_score=score, guarantee=guarantee, cv=0.2, random_state=0
     )
     with pytest.warns(UserWarning, match=ABSENT):
         model.fit(X[y != 1], y[y != 1])

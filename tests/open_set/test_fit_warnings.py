@@ -158,6 +158,7 @@ def test_probes_that_the_estimator_cannot_take_do_no_harm():
         model = OpenSetClassifier(
             make_pipeline(step, LogisticRegression(max_iter=500)),
             conformity_score="max_softmax",
+            cv=0.2,
             random_state=0,
         )
         shifted = np.minimum(shifted, 5)

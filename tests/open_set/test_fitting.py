@@ -220,7 +220,7 @@ def test_failed_first_fit_leaves_nothing():
     """Check that a first fit that fails leaves the model not fitted."""
     model = OpenSetClassifier(GaussianNB(), random_state=0)
     with pytest.raises(ValueError, match="too few"):
-        model.fit(*clouds((20, 20, 20)))
+        model.fit(*clouds((5, 5, 5)))
     with pytest.raises(NotFittedError):
         model.predict(queries())
     assert not [name for name in vars(model) if name.endswith("_")]

@@ -185,6 +185,21 @@ def test_bound_with_every_score(score, guarantee):
     check_bound(guarantee, rejected, tested, 0.1, 1 - (1 - LEVEL) / len(EVERY))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("score", ["auto", "mahalanobis"])
+def test_folds_of_little_data(score):
+    """Check that 60 samples that score each other in folds keep the bound."""
+
+    def make_model(seed):
+        return OpenSetClassifier(
+            GaussianNB(), conformity_score=score, cv="auto", random_state=seed
+        )
+
+    rejected, tested = counts_of(make_model, from_clouds([60]))
+    check_bound("marginal", rejected, tested, 0.05)
+    assert rejected[0].sum() >= binom.ppf(1 - LEVEL, N_DRAWS, 0.02)
+
+
 @pytest.mark.parametrize("guarantee", MARGINAL_FIRST)
 def test_bound_of_the_whole_fit(guarantee):
     """Check the bound where estimator and score learn anew from each draw."""

@@ -28,7 +28,7 @@ def problem(width=2):
         return X + rng.normal(size=X.shape), y
 
     model = OpenSetClassifier(
-        NearestCentroid(), conformity_score="center_distance", random_state=0
+        NearestCentroid(), conformity_score="center_distance", cv=0.2, random_state=0
     ).fit(*sample([60, 60]))
     return model, *sample([30, 30, 20, 40])
 

@@ -5,7 +5,7 @@ from math import ceil
 import numpy as np
 import pytest
 import sklearn
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from open_set_problems import (
     Recorder,
     clouds,
@@ -34,6 +34,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_center import LeaveClassesOut, OpenSetClassifier
+from sk_center.open_set.fitted_part import lowered
+from sk_center.open_set.splits import folds_of_classes, split_classes
 from sk_center.scores import BaseScore
 
 # What the splits are is told by the p-values, whatever fit warns of.
@@ -51,14 +53,20 @@ def fitted(X, y, weight=None):
     return LogisticRegression().fit(X, y, weight)
 
 
-def check_calibration(model, own, y_own, final):
+def known_p_values(own, final, X=None):
+    """Return p-values of queries; after folds of X, no lower than by the final model."""
+    top, new = np.sort(own.max(axis=1)), final.predict_proba(queries()).max(axis=1)
+    if X is not None:
+        top = np.minimum(top, np.sort(final.predict_proba(X).max(axis=1))[: len(top)])
+    return (1 + (top <= new[:, None]).sum(axis=1)) / (len(top) + 1)
+
+
+def check_calibration(model, own, y_own, final, X=None):
     """Check p-values by class and of the predicted class against calibration scores."""
     scores = final.predict_proba(queries())
     expected = reference_p_values(own_of(own, y_own), y_own, scores)
     assert_array_equal(model.p_values(queries()), expected)
-    top, new = own.max(axis=1), scores.max(axis=1)
-    p_known = (1 + (top <= new[:, None]).sum(axis=1)) / (len(top) + 1)
-    assert_array_equal(model.p_known(queries()), p_known)
+    assert_array_equal(model.p_known(queries()), known_p_values(own, final, X))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.34, 0.5, np.float32(0.5)])
@@ -120,14 +128,14 @@ def test_out_of_fold_scores(name, kind):
     model = softmax(cv=cv).fit(X, y)
     own = [fitted(X[train], y[train]).predict_proba(X[test]) for train, test in splits]
     y_own = np.concatenate([y[test] for _, test in splits])
-    check_calibration(model, np.concatenate(own), y_own, fitted(X, y))
+    check_calibration(model, np.concatenate(own), y_own, fitted(X, y), X)
 
 
 def test_int_cv_against_cross_val_predict():
     """Check cv=5 against scikit-learn's own out-of-fold probabilities."""
     X, y = clouds()
     own = cross_val_predict(LogisticRegression(), X, y, method="predict_proba")
-    check_calibration(softmax(cv=5).fit(X, y), own, y, fitted(X, y))
+    check_calibration(softmax(cv=5).fit(X, y), own, y, fitted(X, y), X)
 
 
 @pytest.mark.parametrize("kind", ["splitter", "iterable", "lists", "masks"])
@@ -224,7 +232,73 @@ def test_fold_that_holds_all_of_a_class(lone):
         classifier = fitted(X[train], y[train])
         found[:, classifier.classes_] = classifier.predict_proba(X[test])
         own.append(found)
-    check_calibration(model, np.concatenate(own), y_own, fitted(X, y))
+    check_calibration(model, np.concatenate(own), y_own, fitted(X, y), X)
+
+
+@pytest.mark.parametrize("sizes", [(300, 150, 50), (299, 150, 50), (499, 1)])
+def test_auto_holds_out_or_folds(sizes):
+    """Check that 100 held-out samples are enough, and fewer make all samples score."""
+    X, y = clouds(sizes)
+    model = softmax(cv="auto").fit(X, y)
+    share = softmax(cv=0.2).fit(X, y)
+    held_out = ceil(sizes[0] / 5) + sum(ceil(min(n / 5, n - 1)) for n in sizes[1:])
+    assert share.held_out_
+    assert model.held_out_ == (held_out >= 100)
+    if model.held_out_:
+        assert_array_equal(model.p_known(queries()), share.p_known(queries()))
+    else:
+        n_samples = [n if n > 1 else 0 for n in sizes]
+        assert_array_equal(model.calibration_report_.n_samples, n_samples)
+
+
+def test_folds_of_auto_against_a_loop():
+    """Check that a model of the other folds scores each, with its share of classes."""
+    X, y = clouds((13, 9, 3))
+    X, y = np.concatenate([X, [[9.0, 9, 9]]]), np.append(y, 3)
+    rng = np.random.RandomState(0)
+    split_classes(y, np.arange(len(y)), 0.2, rng)
+    own, held_out = np.zeros((0, 4)), []
+    for train, test in folds_of_classes(y, rng.permutation(len(y)), 10):
+        counts = np.bincount(y[test], minlength=4)
+        assert (abs(counts[:3] - np.array([13, 9, 3]) / 10) < 1).all()
+        assert not counts[3]
+        assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(y)))
+        own = np.concatenate([own, fitted(X[train], y[train]).predict_proba(X[test])])
+        held_out.extend(test)
+    assert_array_equal(np.sort(held_out), np.flatnonzero(y < 3))
+    model = softmax(cv="auto").fit(X, y)
+    assert not model.held_out_
+    expected = known_p_values(own, fitted(X, y), X[y < 3])
+    assert_array_equal(model.p_known(queries()), expected)
+
+
+def test_scores_of_folds_are_no_higher_than_those_of_the_final_model():
+    """Check equal samples, which models of folds score higher than the final one does."""
+    X, y = np.ones((90, 3)), np.arange(90) % 3
+    model = OpenSetClassifier(LogisticRegression(), cv="auto", random_state=0).fit(X, y)
+    assert not model.is_outlier(X).any()
+    assert_allclose(lowered(np.array([3.0, 1, 2]), np.array([0.5, 9, 2.5])), [3, 0.5, 2])
+
+
+@pytest.mark.parametrize(
+    ("params", "held_out"),
+    [({"refit": False}, True), ({"confidence": 0.9}, True), ({"confidence": 0.99}, False)],
+)
+def test_auto_holds_out_what_the_bound_takes(params, held_out):
+    """Check that more than 100 samples are held out where a bound takes them."""
+    X, y = clouds((600, 20) if "confidence" in params else (60, 20))
+    rate = 0.02 if "confidence" in params else 0.1  # which take 114 and 228 samples
+    assert softmax(false_rejection_rate=rate, **params).fit(X, y).held_out_ == held_out
+
+
+def test_default_of_a_frozen_estimator_is_half():
+    """Check that half of the samples calibrate, and the score learns from the others."""
+    X, y = clouds((60, 40, 40))
+    model = OpenSetClassifier(
+        frozen(LogisticRegression()), conformity_score="mahalanobis", random_state=0
+    ).fit(X, y)
+    assert model.held_out_
+    assert_array_equal(model.calibration_report_.n_samples, [30, 20, 20])
 
 
 def test_classes_of_one_and_two_samples_train():
@@ -286,7 +360,7 @@ def test_weights_reach_every_fold():
     own = np.empty((len(y), 3))
     for train, test in StratifiedKFold(4).split(X, y):
         own[test] = fitted(X[train], y[train], weight[train]).predict_proba(X[test])
-    check_calibration(model, own, y, fitted(X, y, weight))
+    check_calibration(model, own, y, fitted(X, y, weight), X)
 
 
 @pytest.mark.parametrize("name", ["sample_weight", "gaussiannb__sample_weight"])
@@ -310,12 +384,12 @@ def test_groups_reach_the_splitter():
         assert not set(groups[train]) & set(groups[test])
         own[test] = fitted(X[train], y[train]).predict_proba(X[test])
     model = softmax(cv=cv).fit(X, y, groups=groups)
-    check_calibration(model, own, y, fitted(X, y))
+    check_calibration(model, own, y, fitted(X, y), X)
     with pytest.raises(ValueError, match="groups"):
         clone(model).fit(X, y)
     with sklearn.config_context(enable_metadata_routing=True):
         routed = clone(model).fit(X, y, groups=groups)
-        check_calibration(routed, own, y, fitted(X, y))
+        check_calibration(routed, own, y, fitted(X, y), X)
         # To the splitter of the search and to that inside, at once.
         leave_out = LeaveClassesOut(n_splits=2, random_state=0)
         search = GridSearchCV(

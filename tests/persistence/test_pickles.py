@@ -85,6 +85,7 @@ def test_holds_no_batches_and_no_optimizer():
         make_pipeline(StandardScaler(), small(**params)),
         conformity_score="center_distance",
         false_rejection_rate=0.2,
+        cv=0.2,
         random_state=0,
     ).fit(X, y)
     net = model.estimator_[-1].net_
