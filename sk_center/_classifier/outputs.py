@@ -17,14 +17,13 @@ class BatchOutputs:
     """Compute the requested outputs of a batch from its logits and features."""
 
     def __init__(self, given, centers, tau, by_center):
-        self._logits, features, *layers = given
+        logits, features, *layers = given
         self.features, self.layers = features.float(), layers[0] if layers else None
+        # Minus the logit of the background, where there is one.
+        self.logits = (
+            None if logits is None else without_background(logits.float(), len(centers))
+        )
         self.centers, self.tau, self.by_center = centers, tau, by_center
-
-    @property
-    def logits(self):
-        """Logits of the classes, minus that of the background where there is one."""
-        return without_background(self._logits.float(), len(self.centers))
 
     @cached_property
     def distances(self):
@@ -37,9 +36,8 @@ class BatchOutputs:
         if self.by_center:
             return -self.distances
         # A sample whose logits are not all finite has no meaningful logits.
-        logits = self.logits
-        usable = torch.isfinite(logits).all(dim=1, keepdim=True)
-        return torch.where(usable, logits, 0.0)
+        usable = torch.isfinite(self.logits).all(dim=1, keepdim=True)
+        return torch.where(usable, self.logits, 0.0)
 
     @property
     def probabilities(self):
