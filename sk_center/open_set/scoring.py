@@ -106,6 +106,8 @@ def blocks_of(
     """Yield the outputs of samples, block by block if they take much memory."""
     X = indexable_samples(X)
     n_samples = num_samples(X)
+    if n_samples == 0:
+        raise ValueError("X must hold at least one sample; got 0 samples.")
     by_class = {"logits", "probabilities", "classes"} & {*needed}
     size = max(BLOCK_NUMBERS // n_classes, 1) if by_class else n_samples
     needed = [name for name in needed if name != "classes"]

@@ -507,3 +507,12 @@ def test_class_that_is_never_predicted():
     with pytest.warns(UserWarning, match=r"predicted classes have too few.*1, 2"):
         model.fit(X, y)
     assert model.is_outlier(FAR).all()
+
+
+@pytest.mark.parametrize("method", ["predict", "is_outlier", "p_values", "explain"])
+def test_no_samples(method):
+    """Check that an empty batch is named, as where nothing was rejected."""
+    X, y = clouds()
+    model = OpenSetClassifier(GaussianNB(), random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="X must hold at least one sample; got 0"):
+        getattr(model, method)(X[:0])
