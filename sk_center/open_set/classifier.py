@@ -203,8 +203,9 @@ class OpenSetClassifier(
         it is ``calibration_``.
 
     held_out_ : bool
-        Whether the calibration samples are new to ``estimator_`` and ``score_``, and the
-        bound is exact; False after folds, with which it is approximate.
+        Whether the samples that calibrated in ``fit`` or ``recalibrate`` are new to
+        ``estimator_`` and ``score_``, and the bound is exact; False after folds, with which
+        it is approximate. It does not speak of added classes.
 
     groups_ : ndarray of shape (n_classes,), int
         Index of the group of ``calibration_`` for each class.

@@ -454,15 +454,15 @@ def too_few(
 ) -> str:
     """Return the error message for too few calibration samples."""
     at = "" if confidence is None else f" at confidence={confidence:g}"
-    advice = "Give more data, or let all of it calibrate by cv='auto' if it is as much."
+    advice = "Give more data; if cv is a share, cv='auto' lets all of it calibrate."
     smallest = None
     if isinstance(calibration, ConformalCalibration):
         smallest = smallest_rate(n_samples, confidence)
     if smallest is not None:
         advice = (
-            f"With {n_samples} in all the smallest rate is {smallest}. Give more data, let "
-            "all of it calibrate by cv='auto' if it is as much, or allow a larger "
-            "false_rejection_rate, which does no harm in a search by OSCR or AUROC."
+            f"With {n_samples} in all the smallest rate is {smallest}. Give more data, or "
+            "allow a larger false_rejection_rate, which does no harm in a search by OSCR "
+            "or AUROC; if cv is a share, cv='auto' lets all samples calibrate."
         )
     return (
         f"{n_samples} calibration samples are too few: false_rejection_rate="

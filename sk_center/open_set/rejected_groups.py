@@ -201,7 +201,7 @@ def group_rejected(
     >>> groups = group_rejected(model.fit(X[y > 0], y[y > 0]), X, min_size=20)
     >>> groups
     group 0: 24 samples, taken for 1 (100%)
-    in no group: 27 of 51 rejected samples
+    in no group: 30 of 54 rejected samples
     >>> set(y[groups.rows(0)].tolist())
     {0}
     """
