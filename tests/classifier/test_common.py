@@ -79,6 +79,7 @@ SLOW = (
     "center loss as it comes",
     "no rejection",
     "no rejection, center loss",
+    "default",
     "default, center loss",
 )
 NAMES = [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in CASES]

@@ -131,6 +131,7 @@ def test_another_class_than_the_nearest(tmp_path):
         false_rejection_rate=rates,
         guarantee="class",
         random_state=0,
+        cv=0.2,
     ).fit(X_cal, labels[y_cal])
     known = ~model.is_outlier(X_test)
     assert (model.predict(X_test) != net.predict(X_test))[known].any()
@@ -146,7 +147,9 @@ def test_two_classes(labels, tmp_path):
     X, y, *_, X_test = digits()
     X, y = X[y < 2], np.array(labels)[y[y < 2]]
     net = CenterLossClassifier(**NET.get_params())
-    model = OpenSetClassifier(net, random_state=0, false_rejection_rate=0.1).fit(X, y)
+    model = OpenSetClassifier(net, random_state=0, false_rejection_rate=0.1, cv=0.2).fit(
+        X, y
+    )
     assert_same(model, tmp_path / "model.onnx", X_test)
 
 
@@ -185,7 +188,7 @@ def test_pipelines(tmp_path):
     net = CenterLossClassifier(**NET.get_params())
     inner = make_pipeline(PCA(20), "passthrough", net)
     scaler = FrozenEstimator(StandardScaler().fit(X))
-    model = OpenSetClassifier(inner, random_state=0, false_rejection_rate=0.1)
+    model = OpenSetClassifier(inner, random_state=0, false_rejection_rate=0.1, cv=0.2)
     pipe = make_pipeline(scaler, model, memory=None).fit(X, y)
     seen = scaler.transform(X_test)
     path = tmp_path / "model.onnx"
@@ -217,7 +220,10 @@ def test_columns_by_name(tmp_path):
     )
     net = CenterLossClassifier(**NET.get_params())
     model = OpenSetClassifier(
-        make_pipeline(columns, net), false_rejection_rate=0.1, random_state=0
+        make_pipeline(columns, net),
+        false_rejection_rate=0.1,
+        random_state=0,
+        cv=0.2,
     ).fit(X, y)
     assert_same(model, tmp_path / "model.onnx", table, X_test)
 
@@ -231,7 +237,11 @@ def test_images(tmp_path):
     net = FrozenEstimator(net.fit(X[::2], y[::2]))
     for score in ("auto", "input_density", KNeighbors(space="layers")):
         model = OpenSetClassifier(
-            net, conformity_score=score, false_rejection_rate=0.1, random_state=0
+            net,
+            conformity_score=score,
+            false_rejection_rate=0.1,
+            random_state=0,
+            cv=0.2,
         ).fit(X[1::2], y[1::2])
         assert_same(model, tmp_path / "model.onnx", X_test)
 

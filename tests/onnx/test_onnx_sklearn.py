@@ -97,7 +97,7 @@ def test_classifiers(estimator, score, n_classes, tmp_path):
     """Check that decisions around classifiers are those of Python, ties among them."""
     known = n_classes > Y
     pipe = make_pipeline(StandardScaler(), estimator)
-    model = OpenSetClassifier(pipe, conformity_score=score, random_state=0)
+    model = OpenSetClassifier(pipe, conformity_score=score, random_state=0, cv=0.2)
     model.fit(X[known], NAMES[Y[known]])
     to_onnx(model, tmp_path / "model.onnx")
     assert_same(ask(tmp_path / "model.onnx", X=X), model, X)
@@ -109,7 +109,11 @@ def test_guarantees_around_a_forest(guarantee, tmp_path):
     """Check every guarantee on scores of which most are equal to others."""
     forest = RandomForestClassifier(20, random_state=0)
     model = OpenSetClassifier(
-        forest, conformity_score="max_softmax", guarantee=guarantee, random_state=0
+        forest,
+        conformity_score="max_softmax",
+        guarantee=guarantee,
+        random_state=0,
+        cv=0.2,
     ).fit(X[KNOWN], Y[KNOWN])
     to_onnx(model, tmp_path / "model.onnx")
     assert_same(ask(tmp_path / "model.onnx", X=X), model, X)
@@ -119,7 +123,9 @@ def test_guarantees_around_a_forest(guarantee, tmp_path):
 def test_no_numbers_are_outsiders(tmp_path):
     """Check that samples which Python refuses are outsiders, also for a forest."""
     forest = LogisticRegression().fit(X[KNOWN], Y[KNOWN])
-    model = OpenSetClassifier(forest, conformity_score="max_softmax", random_state=0)
+    model = OpenSetClassifier(
+        forest, conformity_score="max_softmax", random_state=0, cv=0.2
+    )
     to_onnx(model.fit(X[KNOWN], Y[KNOWN]), tmp_path / "model.onnx")
     rows = X[KNOWN][:3].copy()
     rows[1, 3] = np.inf
@@ -138,7 +144,7 @@ def test_no_numbers_are_outsiders(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_other_classifiers(estimator, message, tmp_path):
     """Check that a classifier of which no graph is right is named, and those that are."""
-    model = OpenSetClassifier(estimator, random_state=0).fit(X[KNOWN], Y[KNOWN])
+    model = OpenSetClassifier(estimator, random_state=0, cv=0.2).fit(X[KNOWN], Y[KNOWN])
     with pytest.raises(ValueError, match=f"{message}.*LogisticRegression"):
         to_onnx(model, tmp_path / "model.onnx")
 
@@ -169,7 +175,7 @@ def test_strings_beside_numbers(last, tmp_path):
         (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["word", "kind"]),
         (StandardScaler(), ["b", "a"]),
     )
-    model = OpenSetClassifier(make_pipeline(columns, last), random_state=0)
+    model = OpenSetClassifier(make_pipeline(columns, last), random_state=0, cv=0.2)
     model.fit(frame, y)
     to_onnx(model, tmp_path / "model.onnx")
     new = frame.copy()

@@ -64,7 +64,7 @@ def test_delegated_methods(name, freeze, fit):
 @pytest.mark.parametrize("method", RESPONSES)
 def test_not_fitted(method):
     """Check that methods of a model that is not fitted say so."""
-    model = OpenSetClassifier(LinearDiscriminantAnalysis(), random_state=0)
+    model = OpenSetClassifier(LinearDiscriminantAnalysis(), random_state=0, cv=0.2)
     with pytest.raises(NotFittedError, match="OpenSetClassifier"):
         getattr(model, method)(queries())
 
@@ -74,7 +74,7 @@ def test_not_fitted(method):
 def test_tags(estimator, freeze):
     """Check that a model tells tools what its estimator takes and gives."""
     estimator = frozen(estimator) if freeze else estimator
-    tags, expected = get_tags(OpenSetClassifier(estimator)), get_tags(estimator)
+    tags, expected = get_tags(OpenSetClassifier(estimator, cv=0.2)), get_tags(estimator)
     assert tags.estimator_type == "classifier"
     assert tags.target_tags.required
     assert tags.input_tags == expected.input_tags
@@ -103,7 +103,7 @@ def test_set_output():
     frame = pipe.transform(X)
     assert list(frame.columns) == list(pipe.get_feature_names_out())
     assert pipe.predict(X).shape == y.shape
-    assert not hasattr(OpenSetClassifier(GaussianNB()), "set_output")
+    assert not hasattr(OpenSetClassifier(GaussianNB(), cv=0.2), "set_output")
     estimator = model.fit(X, y).estimator_
     assert list(model.set_output(transform="pandas").transform(X).columns) == list(
         estimator.get_feature_names_out()
@@ -116,19 +116,19 @@ def test_set_output():
 def test_one_vote_among_others():
     """Check that a vote with an open-set classifier in it works by probabilities."""
     X, y = clouds((90, 90, 90))
-    inner = OpenSetClassifier(LogisticRegression(), random_state=0)
+    inner = OpenSetClassifier(LogisticRegression(), random_state=0, cv=0.2)
     vote = VotingClassifier([("a", inner), ("b", GaussianNB())], voting="soft")
     assert vote.fit(X, y).score(X, y) > 0.8
-    whole = OpenSetClassifier(vote, conformity_score="max_softmax", random_state=0).fit(
-        X, y
-    )
+    whole = OpenSetClassifier(
+        vote, conformity_score="max_softmax", random_state=0, cv=0.2
+    ).fit(X, y)
     assert whole.predict(X).shape == y.shape
 
 
 def test_boosting_goes_inside():
     """Check that AdaBoost, which weighs samples, is wrapped rather than wraps."""
     X, y = clouds((90, 90, 90))
-    model = OpenSetClassifier(AdaBoostClassifier(n_estimators=5), random_state=0)
+    model = OpenSetClassifier(AdaBoostClassifier(n_estimators=5), random_state=0, cv=0.2)
     assert model.fit(X, y).score(X, y) > 0.7
     with pytest.raises(ValueError, match="sample_weight"):
-        AdaBoostClassifier(OpenSetClassifier(GaussianNB())).fit(X, y)
+        AdaBoostClassifier(OpenSetClassifier(GaussianNB(), cv=0.2)).fit(X, y)

@@ -41,7 +41,7 @@ def irises():
 def test_around_an_ensemble(ensemble):
     """Check that far samples are rejected, and known ones labelled by the ensemble."""
     X, y = irises()
-    model = OpenSetClassifier(ensemble, conformity_score="knn", random_state=0)
+    model = OpenSetClassifier(ensemble, conformity_score="knn", random_state=0, cv=0.2)
     model.fit(X, y)
     assert model.predict(FAR).tolist() == ["outsider", "outsider"]
     accepted = ~model.is_outlier(X)
@@ -53,7 +53,7 @@ def test_around_an_ensemble(ensemble):
 def test_inside_an_ensemble_as_documented():
     """Check that the errors that the pages name are those that come."""
     X, y = irises()
-    inner = OpenSetClassifier(GaussianNB(), random_state=0)
+    inner = OpenSetClassifier(GaussianNB(), random_state=0, cv=0.2)
     voting = VotingClassifier([("open", inner), *PAIR]).fit(X, y)
     with pytest.raises(ValueError, match="must have no negative elements"):
         voting.predict(FAR)
@@ -66,7 +66,7 @@ def test_inside_an_ensemble_as_documented():
 def test_line_of_rejection():
     """Check the contour that is documented for scikit-learn's display of boundaries."""
     X, y = irises()
-    model = OpenSetClassifier(GaussianNB(), random_state=0).fit(X, y)
+    model = OpenSetClassifier(GaussianNB(), random_state=0, cv=0.2).fit(X, y)
     with pytest.raises(ValueError, match="previously unseen labels"):
         DecisionBoundaryDisplay.from_estimator(model, X, response_method="predict")
     drawn = DecisionBoundaryDisplay.from_estimator(

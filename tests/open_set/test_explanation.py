@@ -172,7 +172,10 @@ def test_added_classes_are_explained_by_both_groups():
     """Check that what decides is shown for each class where two groups decide."""
     known = y < 2
     model = OpenSetClassifier(
-        NearestCentroid(), conformity_score="mahalanobis", random_state=0
+        NearestCentroid(),
+        conformity_score="mahalanobis",
+        random_state=0,
+        cv=0.2,
     ).fit(X[known], names[known])
     model.add_classes(X[~known], names[~known])
     found = model.explain(X_new)
@@ -293,7 +296,7 @@ def test_what_explain_refuses():
         with pytest.raises(ValueError, match=f"n_neighbors must be an int .*; got {bad}"):
             model.explain(X_new, X, names, n_neighbors=bad)
     with pytest.raises(NotFittedError):
-        OpenSetClassifier(LogisticRegression()).explain(X_new)
+        OpenSetClassifier(LogisticRegression(), cv=0.2).explain(X_new)
 
 
 def test_to_frame_without_pandas(monkeypatch):

@@ -153,7 +153,7 @@ def test_texts_through_tf_idf():
     known = y < 3
     train = [x for x, k in zip(X, known) if k]
     pipe = make_pipeline(TfidfVectorizer(), LogisticRegression())
-    model = OpenSetClassifier(pipe, random_state=0).fit(train, y[known])
+    model = OpenSetClassifier(pipe, random_state=0, cv=0.2).fit(train, y[known])
     new, labels = texts(300, seed=1)
     rejected = model.is_outlier(new)
     assert rejected[labels == 3].mean() > 0.9
@@ -169,7 +169,7 @@ def test_score_that_takes_no_sparse_samples_says_what_to_put_before():
     """Check that the error names a step that makes them dense, or other scores."""
     X, y = texts(300)
     pipe = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression())
-    model = OpenSetClassifier(pipe, conformity_score="mahalanobis", random_state=0)
+    model = OpenSetClassifier(pipe, conformity_score="mahalanobis", random_state=0, cv=0.2)
     with pytest.raises(ValueError, match=r"sparse.*TruncatedSVD.*'max_softmax'"):
         model.fit(X, y)
 

@@ -110,7 +110,10 @@ def test_draws_where_told(display):
 @every_display
 def test_needs_an_open_set_classifier(display):
     """Check that another estimator is refused by name, and one that is not fitted."""
-    for estimator in (StandardScaler(), OpenSetClassifier(GaussianNB(), random_state=0)):
+    for estimator in (
+        StandardScaler(),
+        OpenSetClassifier(GaussianNB(), random_state=0, cv=0.2),
+    ):
         with pytest.raises(TypeError, match=r"fitted OpenSetClassifier.*got"):
             display.from_estimator(estimator, [[0.0, 1.0]], ["ant"])
 

@@ -43,7 +43,7 @@ def assert_same_model(one, other):
 def test_nothing_is_offered_without_the_interface():
     """Check that there is no set_callbacks where scikit-learn has no callbacks."""
     assert not hasattr(small(), "set_callbacks")
-    assert not hasattr(OpenSetClassifier(small()), "set_callbacks")
+    assert not hasattr(OpenSetClassifier(small(), cv=0.2), "set_callbacks")
 
 
 @needs_callbacks

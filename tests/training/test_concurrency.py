@@ -260,7 +260,10 @@ def test_search_with_loky():
     grid = {"estimator__lambda_center": [0, 1], "false_rejection_rate": [0.1, 0.2]}
     found = [
         GridSearchCV(
-            OpenSetClassifier(small(random_state=0), random_state=0), grid, cv=2, n_jobs=n
+            OpenSetClassifier(small(random_state=0), random_state=0, cv=0.2),
+            grid,
+            cv=2,
+            n_jobs=n,
         ).fit(X, y)
         for n in (1, 2)
     ]
@@ -418,12 +421,14 @@ CALLS = {
     ),
     "open set, too few": (
         small,
-        lambda m: OpenSetClassifier(m, random_state=0).fit(X[:9], y[:9]),
+        lambda m: OpenSetClassifier(m, random_state=0, cv=0.2).fit(X[:9], y[:9]),
         "too few",
     ),
     "open set, training raises": (
         small,
-        lambda m: OpenSetClassifier(m.set_params(lr=1e30), random_state=0).fit(X, y),
+        lambda m: OpenSetClassifier(m.set_params(lr=1e30), random_state=0, cv=0.2).fit(
+            X, y
+        ),
         "training loss",
     ),
     **{
@@ -443,7 +448,7 @@ CALLS = {
     "logistic regression": (
         LogisticRegression,
         lambda m: (
-            OpenSetClassifier(m, conformity_score="vim", random_state=0)
+            OpenSetClassifier(m, conformity_score="vim", random_state=0, cv=0.2)
             .fit(X, y)
             .predict(X * np.float64(1e200))
         ),
@@ -486,7 +491,7 @@ def test_unusual_state(unusual):
         model.predict_proba(X)
         with pytest.raises(ValueError, match=r"lr=1e\+30"):
             small(lr=1e30, random_state=0).fit(X, y)
-        OpenSetClassifier(small(), random_state=0).fit(X, y).predict(X)
+        OpenSetClassifier(small(), random_state=0, cv=0.2).fit(X, y).predict(X)
         assert global_state() == before
 
 

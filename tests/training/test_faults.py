@@ -204,7 +204,11 @@ def test_features_overflow_at_prediction(n_classes, predict_with, module):
 def test_features_overflow_at_rejection(score, calibration):
     """Check that samples whose features overflow are outsiders and spoil no other's."""
     model = OpenSetClassifier(
-        small(module=Cube), conformity_score=score, calibration=calibration, random_state=0
+        small(module=Cube),
+        conformity_score=score,
+        calibration=calibration,
+        random_state=0,
+        cv=0.2,
     )
     model.fit(many_X, many_y)
     far, near = FAR[1:].astype(np.float64), many_X[:50]
@@ -256,7 +260,9 @@ def test_far_samples_of_a_linear_model(score, calibration):
 )
 def test_scores_of_inputs_whose_squares_overflow(score, scale):
     """Check that samples too large to learn from are an error that says to scale them."""
-    model = OpenSetClassifier(LogisticRegression(), conformity_score=score, random_state=0)
+    model = OpenSetClassifier(
+        LogisticRegression(), conformity_score=score, random_state=0, cv=0.2
+    )
     with pytest.raises(ValueError, match=r"X must be at most 1e\+150.*StandardScaler"):
         model.fit(many_X * scale, many_y)
 

@@ -74,6 +74,7 @@ def test_tiny_false_rejection_rate(rate, confidence):
         false_rejection_rate=rate,
         confidence=confidence,
         random_state=0,
+        cv=0.2,
     )
     with pytest.raises(ValueError, match="calibration samples are too few: false_rej"):
         model.fit(many_X, many_y)
@@ -93,6 +94,7 @@ def test_tiny_false_rejection_rate_of_a_tail(n_samples, calibration, rate):
         calibration=calibration,
         false_rejection_rate=rate,
         random_state=0,
+        cv=0.2,
     ).fit(many_X[:n_samples], many_y[:n_samples])
     assert not model.is_outlier(many_X).any()
     assert not np.isnan(model.score_thresholds_).any()
@@ -182,7 +184,7 @@ def test_as_many_classes_as_samples(batch_size):
 @pytest.mark.parametrize("estimator", [small(), LogisticRegression()])
 def test_as_many_classes_as_samples_to_reject(estimator):
     """Check that an open-set classifier says that nothing is left to calibrate."""
-    model = OpenSetClassifier(estimator, random_state=0)
+    model = OpenSetClassifier(estimator, random_state=0, cv=0.2)
     with pytest.raises(ValueError, match=r"^0 calibration samples are too few.*more data"):
         model.fit(X, np.arange(N_SAMPLES))
     model.fit(many_X, many_y)
@@ -298,6 +300,7 @@ def test_rejection_after_unusual_data(score, calibration):
             conformity_score=score,
             calibration=calibration,
             random_state=0,
+            cv=0.2,
         ).fit(every[:300], labels[:300])
         for X_new in (every[:5], every[:5] + 1):
             p_values = model.p_values(X_new)
