@@ -4,7 +4,7 @@ import numpy as np
 
 from sk_center._onnx.calibrations import p_values
 from sk_center._onnx.labels import label_table
-from sk_center.open_set.decision import LEAD, former_rule, former_spread
+from sk_center.open_set.decision import former_rule, lead_of
 
 # How far support in float32 may be from that of Python, relative to what it is made of.
 ROUNDING = 8 * float(np.finfo(np.float32).eps)
@@ -47,8 +47,8 @@ def judge(open_set, outputs, rounding=0.0):
         # predicted, and by class of the largest p-value.
         ranked, led = accepted, every
         if open_set._has_added_classes:
-            lead = LEAD * (former_spread(open_set.calibration_) or 0.0)
-            lead = np.where(groups > 0, lead, 0.0).astype(every.dtype)
+            lead = np.where(groups > 0, lead_of(open_set.calibration_), 0.0)
+            lead = lead.astype(every.dtype)
             led = graph.where(former, every, every + lead)
         else:
             p = graph.where(accepted, p, -1.0)

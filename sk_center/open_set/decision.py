@@ -136,6 +136,11 @@ def former_spread(calibration: BaseCalibration) -> float | None:
     return float(median - threshold)
 
 
+def lead_of(calibration: BaseCalibration) -> float:
+    """Return what more an added class scores if the estimator predicts one."""
+    return LEAD * (former_spread(calibration) or 0.0)
+
+
 def decide_between(
     scores: NDArray[Any],
     predicted: NDArray[np.intp],
@@ -163,7 +168,7 @@ def decide_between(
     others[rows, predicted] = False
     p_values = np.where(others, 0.0, p_values)
     accepted = p_values > thresholds
-    lead = LEAD * (former_spread(calibration) or 0.0)
+    lead = lead_of(calibration)
     led = scores + lead * (~former[predicted][:, None] & ~former)
     ranking = np.where(accepted, np.maximum(led, np.finfo(np.float64).min), -np.inf)
     index = ranking.argmax(axis=1)
