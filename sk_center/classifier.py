@@ -417,12 +417,11 @@ class CenterLossClassifier(
             data = check_training_data(self, X, y, sample_weight, classes, not goes_on)
             n_classes = len(self.classes_)
             counts = np.bincount(data[1], minlength=n_classes)
-            if not counts[:n_classes].all():
+            if missing := self.classes_[counts[:n_classes] == 0].tolist():
                 raise ValueError(
                     "With warm_start=True, y must have the classes of the last fit, "
-                    f"{self.classes_.tolist()}; "
-                    f"{self.classes_[counts[:n_classes] == 0].tolist()} are missing. "
-                    "partial_fit takes a part of the classes."
+                    f"{self.classes_.tolist()}; {missing} are missing. partial_fit takes a "
+                    "part of the classes."
                 )
             if self.negative_label is not None and len(counts) == n_classes:
                 warn_user(f"y holds no sample of negative_label={self.negative_label!r}.")
