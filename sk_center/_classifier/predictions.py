@@ -288,19 +288,20 @@ class PredictionMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
         centers = torch.from_numpy(self.centers_).to(device)
         wanted = {"with_logits": needs_logits(names, by_center)}
         if LAYERS in names:
-            self._check_gives_layers()
+            if not self._gives_layers:
+                raise ValueError(
+                    "'layers' needs a module with a method with_layers, as ConvNet has it; "
+                    f"{type(self.module_.body).__name__} has none."
+                )
             wanted["with_layers"] = True
         passes = self.net_.forward_iter(X, device=device, **wanted)
         batches = (BatchOutputs(given, centers, self.tau_, by_center) for given in passes)
         return collect(batches, names, len(X))
 
-    def _check_gives_layers(self):
-        """Raise ValueError unless the network tells what all its layers say."""
-        if not hasattr(self.module_.body, "with_layers"):
-            raise ValueError(
-                "'layers' needs a module with a method with_layers, as ConvNet has it; "
-                f"{type(self.module_.body).__name__} has none."
-            )
+    @property
+    def _gives_layers(self):
+        """Whether the network tells what all its layers say."""
+        return hasattr(self.module_.body, "with_layers")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -105,8 +105,7 @@ def gives_features(estimator: Any) -> bool:
 
 def gives_layers(estimator: Any) -> bool:
     """Return whether the last step tells what all layers of its network say."""
-    body = getattr(getattr(estimator, "module_", None), "body", None)
-    return hasattr(estimator, "outputs") and hasattr(body, "with_layers")
+    return getattr(estimator, "_gives_layers", False)
 
 
 def gives_logits(estimator: Any) -> bool:
