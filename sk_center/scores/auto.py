@@ -105,10 +105,10 @@ def default_score(facts: Facts) -> BaseScore:
     - Inputs with missing values: the largest density of any class, of those that are there.
     - Features of the estimator, where it makes some: the distance to the nearest training
       sample of the predicted class, in units of the distance between classes, since a
-      network pulls the samples that it trains on together. Where it tells what all layers
-      of its network say of images, as :class:`~sk_center.networks.ConvNet` does, that takes
-      the place of features, principal directions and confidence: features alone have lost
-      what does not tell the known classes apart.
+      network pulls the samples that it trains on together. Where its network tells what
+      all layers say of images, as :class:`~sk_center.networks.ConvNet` does, that takes the
+      place of features, principal directions and confidence: features alone have lost what
+      does not tell the known classes apart.
 
     Confidence is the logarithm of the odds of the largest probability, else the largest
     decision. It may count against a sample, and not for it, since outsiders from another
