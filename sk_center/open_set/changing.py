@@ -77,6 +77,7 @@ from sk_center.open_set.fitting import (
     calibration_of,
     checked,
     judged,
+    needed_by,
     rates_of,
     set_class_thresholds,
     set_thresholds,
@@ -308,7 +309,7 @@ def grown(model: Any, X: Any, y: Any) -> Any:
     rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
     confidence = model.confidence
     calibration = calibration_of(model.calibration, confidence)
-    needed = np.array([calibration._samples_needed(rate, confidence) for rate in rates])
+    needed = needed_by(calibration, rates, confidence)
     parts = []
     splits = splits_of(model, index, kept, needed)
     for train, test in splits:
@@ -381,11 +382,11 @@ def recalibrated(model: Any, X: Any, y: Any) -> Any:
     everything, index = np.arange(len(classes)), np.searchsorted(classes, labels)
     rates = rates_of(model.false_rejection_rate, model.guarantee, classes)
     calibration = calibration_of(model.calibration, model.confidence)
-    needed = [calibration._samples_needed(rate, model.confidence) for rate in rates]
-    if len(labels) < max(needed):
+    needed = needed_by(calibration, rates, model.confidence)
+    if len(labels) < needed.max():
         raise ValueError(
             f"X holds {len(labels)} samples, and these are too few: false_rejection_rate="
-            f"{rates[np.argmax(needed)]:g} takes at least {max(needed)}. Give more, or "
+            f"{rates[np.argmax(needed)]:g} takes at least {needed.max()}. Give more, or "
             "keep the former thresholds."
         )
     calibrated = calibrate(model.estimator_, model.score_, X, index, everything, classes)

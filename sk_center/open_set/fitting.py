@@ -30,7 +30,6 @@ from sk_center.open_set.report import CalibrationReport, concerns_of, rejected_b
 from sk_center.open_set.scoring import check_score, score_of
 from sk_center.open_set.sets import part_of_sets, support_thresholds
 from sk_center.open_set.splits import (
-    is_auto,
     rows_that_count,
     share_of,
     split_classes,
@@ -79,9 +78,9 @@ def fit_open_set(model: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     if isinstance(model.estimator, FrozenEstimator):
         splits = [split_of_frozen(model, score, X, index, known, classes, rng)]
     else:
-        needed = [calibration._samples_needed(rate, model.confidence) for rate in rates]
+        needed = needed_by(calibration, rates, model.confidence).max()
         splits = split_samples(
-            *(model.cv, model.refit, X, labels, index, known, max(needed), grouping, rng)
+            *(model.cv, model.refit, X, labels, index, known, needed, grouping, rng)
         )
     # Negatives always train, whatever the splitter does, and never calibrate.
     negatives = counted[negative[counted]]
@@ -149,6 +148,13 @@ def calibration_of(calibration: Any, confidence: float | None) -> BaseCalibratio
         calibration._validate_params()
     calibration.check_confidence(confidence)
     return clone(calibration)
+
+
+def needed_by(
+    calibration: BaseCalibration, rates: NDArray[np.float64], confidence: float | None
+) -> NDArray[np.intp]:
+    """Return the calibration samples that the rate of each class takes."""
+    return np.array([calibration._samples_needed(rate, confidence) for rate in rates])
 
 
 def score_for(score: Any, calibration: BaseCalibration) -> Any:
@@ -294,8 +300,7 @@ def split_of_frozen(
         )
     if not score_of(score, model.estimator, X).learns:
         return known, known
-    share = None if is_auto(model.cv) else share_of(model.cv)
-    return split_classes(y, known, share or 0.5, rng)
+    return split_classes(y, known, share_of(model.cv, auto=0.5) or 0.5, rng)
 
 
 def set_thresholds(
@@ -308,7 +313,7 @@ def set_thresholds(
     n_classes, confidence = len(rates), model.confidence
     by_class = model.guarantee == "class"
     class_, scores = (found.y, found.own) if by_class else (found.predicted, found.scores)
-    needed = np.array([calibration._samples_needed(rate, confidence) for rate in rates])
+    needed = needed_by(calibration, rates, confidence)
     if len(scores) < needed.max():
         raise ValueError(too_few(len(scores), rates, needed, confidence, calibration))
     groups = np.zeros(n_classes, dtype=np.intp)

@@ -25,10 +25,10 @@ def is_auto(cv: Any) -> bool:
     return isinstance(cv, str) and cv == "auto"
 
 
-def share_of(cv: Any) -> float | None:
+def share_of(cv: Any, auto: float = SHARE) -> float | None:
     """Return the share that is held out of every class, None for a splitter."""
     if is_auto(cv):
-        return SHARE
+        return auto
     is_share = isinstance(cv, Real) and not isinstance(cv, Integral)
     return float(cv) if is_share else None
 
@@ -128,8 +128,8 @@ def folds_of_classes(
 ) -> list[Split]:
     """Deal the samples of each class out to folds, in the order of the rows.
 
-    Unlike ``StratifiedKFold`` it takes classes of fewer samples than folds; the only sample
-    of a class always trains.
+    Unlike ``StratifiedKFold`` it takes classes of fewer samples than folds. A sample that
+    is alone in its class always trains.
     """
     order = np.argsort(y[rows], kind="stable")
     sizes = np.unique(y[rows], return_counts=True)[1]
