@@ -3,10 +3,8 @@
 import math
 import sys
 from copy import deepcopy
-from numbers import Real
 
 import numpy as np
-import scipy.stats
 from sklearn import config_context
 
 from sk_center._persistence.archive import DTYPE, HARMLESS, check_archive, is_among
@@ -16,7 +14,6 @@ from sk_center._persistence.kinds import is_saved
 from sk_center._persistence.names import NETWORKS, built_in, imported, name_of
 from sk_center._persistence.registry import kind_by
 
-LAWS = ("f", "weibull_min")
 # Attributes of estimators by which a file would start processes, or write files.
 SETTINGS = ("memory", "n_jobs")
 
@@ -126,14 +123,6 @@ class Decoder:
         generator.set_state(state)
         return generator
 
-    def _decode_law(self, content):
-        name, args, kwds = (self.decode(part) for part in content)
-        if name not in LAWS:
-            raise ValueError(f"a law must be one of {LAWS}; got {name!r:.50}")
-        if not all(isinstance(value, Real) for value in (*args, *kwds.values())):
-            raise ValueError(f"the parameters of the law {name} must be numbers")
-        return getattr(scipy.stats, name)(*args, **kwds)
-
     def _decode_name(self, name):
         return self.find(name)
 
@@ -187,8 +176,6 @@ class Decoder:
                 getattr(value, f"set_{method}_request")(**requests)
         fitted = node.get("fitted", {})
         if fitted or kind.is_record:
-            for name in kind.copied:
-                self._claim(fitted[name]["array"])
             kind.restore(value, self._values(fitted))
         return value
 
@@ -226,9 +213,8 @@ class Decoder:
         if not isinstance(node, dict):
             return set()
         ((key, content),) = node.items()
-        if key in ("object", "law"):
-            self._tally.add()
         if key == "object":
+            self._tally.add()
             parts = [content["params"], content.get("fitted", {})]
             return self.untrusted([node for part in parts for node in part.values()])
         if key == "skops":

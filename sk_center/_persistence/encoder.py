@@ -8,7 +8,6 @@ import math
 import sys
 
 import numpy as np
-import scipy.stats
 
 from sk_center._persistence.archive import check_archive
 from sk_center._persistence.bounds import Tally
@@ -54,10 +53,6 @@ class Encoder:
                     "numpy.random.RandomState(seed) can."
                 )
             return {"random_state": self.encode(value.get_state(), where)}
-        if isinstance(getattr(value, "dist", None), scipy.stats.rv_continuous):
-            self._tally.add()
-            law = [value.dist.name, list(value.args), value.kwds]
-            return {"law": [self.encode(part, where) for part in law]}
         torch = sys.modules.get("torch")
         if torch is not None:
             if isinstance(value, torch.Tensor):

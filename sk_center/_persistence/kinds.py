@@ -54,9 +54,6 @@ class Kind:
     state: dict | None = None
     strict: bool = True  # whether further attributes are an error; else they are left out
     params: Callable = parameters
-    copied: tuple = ()  # fitted arrays of which restoring makes a copy
-    # Checks and completes a restored object; by default its own _check_loaded.
-    complete: Callable | None = None
 
     def __post_init__(self):
         if self.state is None:
@@ -105,9 +102,7 @@ class Kind:
         """Give an object what fitting had set."""
         check_state(self.id, self.state, state)
         vars(value).update(state)
-        if self.complete is not None:
-            self.complete(value)
-        elif hasattr(value, "_check_loaded"):
+        if hasattr(value, "_check_loaded"):
             value._check_loaded()
 
 

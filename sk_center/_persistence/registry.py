@@ -12,12 +12,6 @@ from sk_center import calibration, scores
 from sk_center._persistence.kinds import Kind
 from sk_center._utils.schema import array, numbers, size
 
-
-def complete_neighbors(search):
-    """Build the search structure: the same as before, of the same samples."""
-    search.fit(vars(search).pop("_fit_X"))
-
-
 PACKAGE = "sk_center"
 OURS = (
     "CenterLossClassifier",
@@ -45,17 +39,12 @@ OTHERS = {
         "precisions_cholesky_": numbers,
         "n_features_in_": size("columns"),
     },
-    "sklearn.neighbors.NearestNeighbors": {"_fit_X": array("f", "n", "columns")},
 }
 OPTIONS = {
     "networks.RandomAffine": {
         "state": {},
         "strict": False,
         "params": lambda module: module.ranges,
-    },
-    "sklearn.neighbors.NearestNeighbors": {
-        "copied": ("_fit_X",),
-        "complete": complete_neighbors,
     },
 }
 # Kinds of objects that can be saved on their own.

@@ -54,7 +54,6 @@ NASTY = [
     {"dict": []},
     {"dtype": "float32"},
     {"device": "cpu"},
-    {"law": ["f", [1.0, 2.0], {"dict": []}]},
     {"name": "torch.optim.SGD"},
     {"name": "torch.nn.CrossEntropyLoss"},
     {"name": "networks.MLP"},

@@ -196,7 +196,6 @@ ARCHIVES = {
     ),
 }
 NET = "fitted.net_"
-LAW = {"law": ["f", [1, 1], {"dict": []}]}
 DEEP = json.loads("[" * 400 + "]" * 400)
 PARTS = {
     "wide layers": {f"{NET}.params.module__hidden_layer_sizes": [10**6, 10**6]},
@@ -205,8 +204,6 @@ PARTS = {
         f"{NET}.params.module__hidden_layer_sizes": np.ones(2**22, dtype=np.int8)
     },
     "large sample": {f"{NET}.fitted.sample_shape": {"tuple": [10**6, 10**6]}},
-    "laws": {"params.lr": [LAW] * 30_000},
-    "wide law": {"params.lr": {"law": ["f", [{"array": "added"}, 1], {"dict": []}]}},
     "modules": {"params.lr": [AFFINE] * 30_000},
     "copies": {
         "params.lr": [
