@@ -11,6 +11,7 @@ too. What several attributes must fulfill together, a method ``_check_loaded(sel
 which may also set what follows from the rest.
 """
 
+from math import isfinite
 from numbers import Integral, Real
 
 import numpy as np
@@ -39,6 +40,51 @@ def check_state(owner, checks, state):
                 check(state[name], sizes)
             except ValueError as error:
                 raise ValueError(f"{owner}.{name} {error}") from error
+
+
+def check_that(what, holds):
+    """Return a check that a value is ``what``: that a function of it is true."""
+
+    def check(value, sizes):
+        if not holds(value):
+            raise ValueError(f"must be {what}; got {value!r:.50}")
+
+    return check
+
+
+def is_number(value, kind=Real):
+    """Return whether a value is a finite number of a kind, and no boolean."""
+    return isinstance(value, kind) and not isinstance(value, bool) and isfinite(value)
+
+
+none = check_that("None", lambda value: value is None)
+label = check_that("a label", lambda value: isinstance(value, (str, Real, np.generic)))
+boolean = check_that("a boolean", lambda value: isinstance(value, bool))
+number = check_that("a finite number", is_number)
+positive = check_that("a positive number", lambda value: is_number(value) and value > 0)
+integer = check_that(
+    "an integer >= 0", lambda value: is_number(value, Integral) and value >= 0
+)
+
+
+def one_of(*known):
+    """Return a check for one of some strings."""
+    return check_that(
+        f"one of {known}", lambda value: isinstance(value, str) and value in known
+    )
+
+
+def instance_of(class_):
+    """Return a check for instances of a class."""
+    return check_that(f"a {class_.__name__}", lambda value: isinstance(value, class_))
+
+
+def having(method):
+    """Return a check for objects with a method."""
+    return check_that(
+        f"an object with the method {method}",
+        lambda value: callable(getattr(value, method, None)),
+    )
 
 
 def array(kinds, *dims):
@@ -80,13 +126,6 @@ def bounded(check, least=-np.inf, most=np.inf):
     return check_bounds
 
 
-def ascending(value, sizes):
-    """Check a row of numbers in ascending order."""
-    bounded(array("f", None))(value, sizes)
-    if not (value[1:] >= value[:-1]).all():
-        raise ValueError("must be in ascending order")
-
-
 def labels(value, sizes):
     """Check class labels: different ones, in order."""
     array("biufUO", "K")(value, sizes)
@@ -99,53 +138,6 @@ def names(value, sizes):
     array("O", "inputs")(value, sizes)
     if not all(isinstance(name, str) for name in value):
         raise ValueError("must hold strings")
-
-
-def label(value, sizes):
-    """Check a label."""
-    if not isinstance(value, (str, Real, np.generic)):
-        raise ValueError(f"must be a label; got {value!r:.50}")
-
-
-def none(value, sizes):
-    """Check that there is no value."""
-    if value is not None:
-        raise ValueError(f"must be None; got {value!r:.50}")
-
-
-def one_of(*known):
-    """Return a check for one of some strings."""
-
-    def check(value, sizes):
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"must be one of {known}; got {value!r:.50}")
-
-    return check
-
-
-def boolean(value, sizes):
-    """Check a boolean."""
-    if not isinstance(value, bool):
-        raise ValueError(f"must be a boolean; got {value!r:.50}")
-
-
-def integer(value, sizes):
-    """Check an integer that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise ValueError(f"must be an integer >= 0; got {value!r:.50}")
-
-
-def number(value, sizes):
-    """Check a finite number."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
-        raise ValueError(f"must be a finite number; got {value!r:.50}")
-
-
-def positive(value, sizes):
-    """Check a positive number."""
-    number(value, sizes)
-    if value <= 0:
-        raise ValueError(f"must be positive; got {value!r:.50}")
 
 
 def size(dim):
@@ -190,36 +182,6 @@ def by_input(one):
             raise ValueError(f"must name inputs; got {value!r:.50}")
         for part in value.values():
             one(part, sizes)
-
-    return check
-
-
-def instance_of(class_):
-    """Return a check for instances of a class."""
-
-    def check(value, sizes):
-        if not isinstance(value, class_):
-            raise ValueError(f"must be a {class_.__name__}; got {type(value).__name__}")
-
-    return check
-
-
-def having(method):
-    """Return a check for objects with a method."""
-
-    def check(value, sizes):
-        if not callable(getattr(value, method, None)):
-            raise ValueError(f"must have the method {method}; got {type(value).__name__}")
-
-    return check
-
-
-def law(name):
-    """Return a check for a frozen distribution of scipy."""
-
-    def check(value, sizes):
-        if getattr(getattr(value, "dist", None), "name", None) != name:
-            raise ValueError(f"must be a {name} distribution; got {value!r:.50}")
 
     return check
 
