@@ -220,45 +220,24 @@ class Combined(BaseScore):
                 )
 
     def _score_classes(self, **parts):
-        total, per_class = None, any(score.per_class for score in self.scores_)
-        for i, score in enumerate(self.scores_):
-            scores = known_only(score._computed(parts, None))
-            scores = scores[:, None] if scores.ndim == 1 else scores
-            total = self._add(total, self._scaled(i, scores), self.known_[i])
-        known = self.known_.any(axis=0)
-        total = total if known.all() else np.where(known, total, -np.inf)
-        return total if per_class or total.shape[1] > 1 else total[:, 0]
+        total = self._score_own(None, **parts)
+        per_class = total.shape[1] > 1 or any(score.per_class for score in self.scores_)
+        return total if per_class else total[:, 0]
 
     def _score_own(self, index, **parts):
-        found = np.array([score._computed(parts, index) for score in self.scores_], float)
-        found = known_only(found)
-        shift, factor, low, high = self._cached("columns", self._columns)
-        found -= shift
-        found *= factor
-        if low is not None:
-            # What nothing is known of stays minus infinity.
-            bounded = np.minimum(np.maximum(found, low), high)
-            found = np.where(found == -np.inf, found, bounded)
-        known = self._cached("known", self._which_known)
-        if known is not None:
-            neutral = np.inf if self.how == "min" else 0.0
-            found = np.where(self.known_[:, index], found, neutral)
-        total = found.min(axis=0) if self.how == "min" else found.sum(axis=0)
-        return total if known is None else np.where(known[index], total, -np.inf)
-
-    def _which_known(self):
-        """Return of which classes anything is known, None where all is."""
-        return None if self.known_.all() else self.known_.any(axis=0)
-
-    def _columns(self):
-        """Return scale, with weights, and bounds as columns, None where there are none."""
-        weights = np.array(self.weights or [1.0] * len(self.scores), dtype=float)
-        columns, none = [self.medians_, weights / self.spreads_], (-np.inf, np.inf)
-        low = high = None
-        if self.limits:
-            pairs = [none if pair is None else pair for pair in self.limits]
-            low, high = (np.array(pairs, dtype=float) * weights[:, None]).T[:, :, None]
-        return *(column[:, None] for column in columns), low, high
+        """Return the score of one class per sample; of all classes where index is None."""
+        combine, neutral = (np.minimum, np.inf) if self.how == "min" else (np.add, 0.0)
+        total = known = None
+        if not self.known_.all():
+            known = self.known_ if index is None else self.known_[:, index]
+        for i, score in enumerate(self.scores_):
+            scores = known_only(score._computed(parts, index))
+            if index is None and scores.ndim == 1:  # the same for every class
+                scores = scores[:, None]
+            scaled = self._scaled(i, scores)
+            scaled = scaled if known is None else np.where(known[i], scaled, neutral)
+            total = scaled if total is None else combine(total, scaled)
+        return total if known is None else np.where(known.any(axis=0), total, -np.inf)
 
     def _scaled(self, i, scores):
         """Return scores of one of the scores on the common scale."""
@@ -269,14 +248,6 @@ class Combined(BaseScore):
             bounded = np.minimum(np.maximum(scores, low), high)
             scores = np.where(scores == -np.inf, scores, bounded)
         return scores * self.weights[i] if self.weights else scores
-
-    def _add(self, total, scaled, known):
-        """Return the total with one more score, where that is known."""
-        if not known.all():
-            scaled = np.where(known, scaled, np.inf if self.how == "min" else 0.0)
-        if total is None:
-            return scaled
-        return np.minimum(total, scaled) if self.how == "min" else total + scaled
 
     def _to_onnx(self, **values):
         graph, total = next(iter(values.values())).graph, None

@@ -83,10 +83,6 @@ class MaxSoftmax(ScoreOfProbabilities, name="max_softmax"):
         rivals = self._rivals
         return probabilities if rivals is None else probabilities / (probabilities @ rivals)
 
-    def _score_own(self, index, probabilities):
-        scores = self._score_classes(probabilities)
-        return scores[np.arange(len(index)), index]
-
     def _to_onnx(self, probabilities):
         rivals = self._rivals
         if rivals is None:
@@ -139,9 +135,6 @@ class MaxLogit(BaseScore, name="max_logit"):
 
     def _score_classes(self, logits):
         return logits
-
-    def _score_own(self, index, logits):
-        return logits[np.arange(len(index)), index]
 
     def _to_onnx(self, logits):
         return logits
