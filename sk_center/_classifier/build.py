@@ -111,14 +111,7 @@ def default_module(shape, hidden_layer_sizes):
     """Return the class of the ``"auto"`` network and its parameters for the data."""
     params = {}
     if not isinstance(hidden_layer_sizes, str):  # "auto" is what the network takes itself
-        sizes = np.ravel(hidden_layer_sizes)
-        integers = np.issubdtype(sizes.dtype, np.integer)
-        if not len(sizes) or not integers or sizes.min() < 1:
-            raise ValueError(
-                "hidden_layer_sizes must hold at least one integer, all >= 1; got "
-                f"{hidden_layer_sizes!r}."
-            )
-        params["module__hidden_layer_sizes"] = tuple(sizes.tolist())
+        params["module__hidden_layer_sizes"] = tuple(np.ravel(hidden_layer_sizes).tolist())
     if len(shape) == 1:
         return MLP, {"module__in_features": shape[0], "module__standardize": True, **params}
     if len(shape) == 3:

@@ -446,6 +446,17 @@ class BaseScore(BaseEstimator):
         return parts
 
 
+class ScoreInSpace(BaseScore):
+    """Base class of scores of one part of any width, which ``space`` names."""
+
+    space: str
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The part that the score is computed from."""
+        return (self.space,)
+
+
 def known_only(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Return scores, minus infinity if unknown."""
     unknown = np.isnan(scores)

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 
 from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, boolean, bounded
-from sk_center.scores.base import BaseScore
+from sk_center.scores.base import ScoreInSpace
 from sk_center.scores.mixtures import (
     Mixtures,
     densities_to_onnx,
@@ -43,7 +43,7 @@ MOST_SAMPLES = 10_000
 WIDE, DIRECTIONS = 50, 32
 
 
-class InputDensity(BaseScore, name="input_density"):
+class InputDensity(ScoreInSpace, name="input_density"):
     """Log density of the inputs, under a mixture of normal distributions for each class.
 
     The inputs are what the last step of the estimator sees, before it makes features of
@@ -179,11 +179,6 @@ class InputDensity(BaseScore, name="input_density"):
         self.space = space
         self.pooled = pooled
         self.ignore_binary = ignore_binary
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The part of which the density is."""
-        return (self.space,)
 
     @property
     def per_class(self) -> bool:  # type: ignore[override]

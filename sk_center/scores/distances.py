@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from sk_center._utils.compat import StrOptions
 from sk_center._utils.schema import array, either
 from sk_center._utils.user_warning import warn_user
-from sk_center.scores.base import BaseScore
+from sk_center.scores.base import ScoreInSpace
 from sk_center.scores.covariance import covariance_of, whitening
 from sk_center.scores.parts import SPACES
 from sk_center.scores.rows import (
@@ -32,7 +32,7 @@ __all__ = ["CenterDistance", "Mahalanobis"]
 FEW_CLASSES = 10
 
 
-class CenterDistance(BaseScore, name="center_distance"):
+class CenterDistance(ScoreInSpace, name="center_distance"):
     """Minus the Euclidean distance to the center of each class.
 
     Parameters
@@ -100,11 +100,6 @@ class CenterDistance(BaseScore, name="center_distance"):
         """Whether the centers come from the data."""
         return self.centers is None
 
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The part in which distances are measured."""
-        return (self.space,)
-
     def _fit(self, y, **parts):
         X, n_classes = parts[self.space], len(self.classes_)
         if self.centers is None:
@@ -147,7 +142,7 @@ class CenterDistance(BaseScore, name="center_distance"):
         return -values[self.space].astype(np.float64).distances(self.centers_)
 
 
-class Mahalanobis(BaseScore, name="mahalanobis"):
+class Mahalanobis(ScoreInSpace, name="mahalanobis"):
     """Minus the Mahalanobis distance to the mean of each class.
 
     ``sqrt((x - mean_k)' S^-1 (x - mean_k))`` with one covariance S for all classes, that
@@ -256,11 +251,6 @@ class Mahalanobis(BaseScore, name="mahalanobis"):
         self.relative = relative
         self.normalize = normalize
         self.space = space
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The part in which distances are measured."""
-        return (self.space,)
 
     @property
     def radial(self) -> bool:  # type: ignore[override]

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.extras import import_extra
 from sk_center._utils.schema import array, boolean, bounded, positive
-from sk_center.scores.base import BaseScore
+from sk_center.scores.base import ScoreInSpace
 from sk_center.scores.nearest import Nearest
 from sk_center.scores.parts import SPACES
 from sk_center.scores.rows import (
@@ -44,7 +44,7 @@ WIDE = 50
 BETWEEN = 500
 
 
-class KNeighbors(BaseScore, name="knn"):
+class KNeighbors(ScoreInSpace, name="knn"):
     """Minus the distance to the k-th nearest training sample of each class.
 
     A score without any assumption on the shape of the clouds. [1]_ searches the samples of
@@ -207,11 +207,6 @@ class KNeighbors(BaseScore, name="knn"):
         self.space = space
         self.unit = unit
         self.n_jobs = n_jobs
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The part in which distances are measured."""
-        return (self.space,)
 
     @property
     def per_class(self) -> bool:  # type: ignore[override]

@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from sk_center._utils.compat import HasMethods, StrOptions
 from sk_center._utils.schema import by_class, having
-from sk_center.scores.base import BaseScore
+from sk_center.scores.base import ScoreInSpace
 from sk_center.scores.mixtures import (
     densities_to_onnx,
     full_factors,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PerClass"]
 
 
-class PerClass(BaseScore):
+class PerClass(ScoreInSpace):
     """The score of a density or outlier estimator, with one clone for each class.
 
     Parameters
@@ -83,11 +83,6 @@ class PerClass(BaseScore):
     ) -> None:
         self.estimator = estimator
         self.space = space
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The part to which the estimators are fitted."""
-        return (self.space,)
 
     def _fit(self, y, **parts):
         self.estimators_ = {

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 
 from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, positive
-from sk_center.scores.base import BaseScore
+from sk_center.scores.base import ScoreInSpace
 from sk_center.scores.parts import SPACES
 from sk_center.scores.rows import blocks
 
@@ -27,7 +27,7 @@ LEAST_SHARE = 1e-6
 LARGEST = np.finfo(np.float64).max
 
 
-class PrincipalDistance(BaseScore, name="principal_distance"):
+class PrincipalDistance(ScoreInSpace, name="principal_distance"):
     """Minus the Mahalanobis distance to the mean of all samples, by principal directions.
 
     The covariance is that of probabilistic principal components [1]_: the variances of all
@@ -105,11 +105,6 @@ class PrincipalDistance(BaseScore, name="principal_distance"):
     ) -> None:
         self.n_directions = n_directions
         self.space = space
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The part in which the distance is measured."""
-        return (self.space,)
 
     def _fit(self, y, **parts):
         X = parts[self.space]
