@@ -13,6 +13,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_array, check_random_state, column_or_1d, indexable
 from sklearn.utils.multiclass import type_of_target
 
+from sk_center._utils.compat import Interval, validate_parameter_constraints
 from sk_center._utils.labels import check_no_label_missing
 from sk_center.metrics import openness
 from sk_center.metrics.base import checked_labels
@@ -145,6 +146,18 @@ class LeaveClassesOut(BaseCrossValidator):
     # are given arrive here.
     __metadata_request__split = {"groups": True}
 
+    _parameter_constraints: dict = {
+        "n_unknown": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="neither"),
+            None,
+        ],
+        "n_splits": [Interval(Integral, 1, MAX_SPLITS, closed="both"), None],
+        "test_size": [Interval(Real, 0, 1, closed="neither")],
+        "openness": [Interval(Real, 0, 1, closed="neither"), None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         n_unknown: float | None = None,
@@ -159,24 +172,20 @@ class LeaveClassesOut(BaseCrossValidator):
             n_unknown=n_unknown, openness=openness, unknown_classes=unknown_classes
         )
         _check_exclusive(n_splits=n_splits, unknown_classes=unknown_classes)
-        if not (n_unknown is None or _is_count(n_unknown) or _is_share(n_unknown)):
-            what = "an int of at least 1, a float in (0, 1) or None"
-            raise _refused("n_unknown", n_unknown, what)
-        if not (n_splits is None or (_is_count(n_splits) and n_splits <= MAX_SPLITS)):
-            raise _refused("n_splits", n_splits, f"an int from 1 to {MAX_SPLITS} or None")
-        if not _is_share(test_size):
-            raise _refused("test_size", test_size, "a float in (0, 1)")
-        if not (openness is None or _is_share(openness)):
-            raise _refused("openness", openness, "a float in (0, 1) or None")
-        if not (unknown_classes is None or _is_list_of_lists(unknown_classes)):
-            what = "a list of lists of labels, none of them empty, or None"
-            raise _refused("unknown_classes", unknown_classes, what)
         self.n_unknown = n_unknown
         self.n_splits = n_splits
         self.test_size = test_size
         self.unknown_classes = unknown_classes
         self.openness = openness
         self.random_state = random_state
+        validate_parameter_constraints(
+            self._parameter_constraints, vars(self), caller_name=type(self).__name__
+        )
+        if not (unknown_classes is None or _is_list_of_lists(unknown_classes)):
+            raise ValueError(
+                "unknown_classes must be a list of lists of labels, none of them empty, or "
+                f"None; got {unknown_classes!r}."
+            )
 
     def split(
         self, X: Samples, y: ArrayLike, groups: ArrayLike | None = None
@@ -463,19 +472,6 @@ def _check_exclusive(**params):
             f"Only one of {', '.join(params)} may be given; got "
             f"{', '.join(f'{name}={value!r}' for name, value in given.items())}."
         )
-
-
-def _refused(name, value, what):
-    """Return the error for a parameter of an invalid value."""
-    return ValueError(f"{name} must be {what}; got {value!r}.")
-
-
-def _is_count(value):
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
-
-
-def _is_share(value):
-    return isinstance(value, Real) and not isinstance(value, Integral) and 0 < value < 1
 
 
 def _is_list(value):
