@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from sk_center.open_set.sets import margin_threshold
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sk_center.calibration.base import BaseCalibration
     from sk_center.open_set.fitted_part import Calibrated
 
 # How far evidence lies around its median, of what scores do: it is the difference of two
@@ -59,6 +58,15 @@ def margin_of_added(model: Any, found: Calibrated, rate: float) -> float:
     return margin_threshold(margins, ~rejected, float(rate), model.confidence)
 
 
+class Added(NamedTuple):
+    """How added classes are calibrated."""
+
+    groups: list[tuple[NDArray[np.float64], NDArray[np.bool_]]]  # samples, which classes
+    lone: NDArray[np.bool_]  # classes without samples
+    shared: NDArray[np.bool_]  # classes that share a group
+    n_few: int  # samples of that group where these are too few, else 0
+
+
 def add_groups(
     model: Any,
     found: Calibrated,
@@ -69,67 +77,102 @@ def add_groups(
 ) -> None:
     """Add the groups of added classes to the calibrations of a model.
 
-    They are filled up unless their samples were held out.
+    The samples that calibrate are grouped, filled up unless they were held out, and join
+    the former groups.
     """
-    by_class, marginal = model.guarantee == "class", model.guarantee == "marginal"
+    added = grouped(model, *calibrating(model, found), kept, needed)
+    groups, marginal = added.groups, model.guarantee == "marginal"
+    former = model.calibration_._samples()
+    borrowed = former[:1] if marginal else former
+    is_conformal = isinstance(model.calibration_, ConformalCalibration)
+    if is_conformal and model.confidence is None and not held_out:
+        spread = NARROWER if marginal else 1.0
+        groups = [
+            (filled(part, borrowed, rates[own].min(), spread), own) for part, own in groups
+        ]
+    if added.lone.any():
+        groups = [*groups, (np.concatenate(borrowed), added.lone)]
+    join_groups(model, groups, kept, rates)
+    if model.guarantee == "class":
+        model.class_calibration_ = model.calibration_
+    else:
+        join_classes(model, found, kept, rates)
+    if marginal:
+        model._against_former = against_former(model, found, kept) & ~added.lone
+    else:
+        model._against_former = np.zeros(len(kept), dtype=np.bool_)
+    warn_of_few(model.classes_, added, needed.max())
+
+
+def calibrating(
+    model: Any, found: Calibrated
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the samples that calibrate added classes, and the class of each."""
+    scores = found.own if model.guarantee == "class" else found.scores
+    if model.guarantee == "marginal":  # evidence is made of two scores
+        tolerance = (1 + FORMER) * found.tolerance(found.own)
+    else:
+        tolerance = found.tolerance(scores)
     class_ = found.predicted if model.guarantee == "predicted" else found.y
-    scores = found.own if by_class else found.scores
-    samples = samples_of(scores, found.tolerance(found.own if marginal else scores))
-    if marginal:  # evidence is made of two scores
-        samples = samples_of(scores, (1 + FORMER) * samples[:, 1])
+    return samples_of(scores, tolerance), class_
+
+
+def grouped(
+    model: Any,
+    samples: NDArray[np.float64],
+    class_: NDArray[np.intp],
+    kept: NDArray[np.intp],
+    needed: NDArray[np.intp],
+) -> Added:
+    """Return the groups of added classes: their own, or one that several share."""
     counts, new = np.bincount(class_, minlength=len(kept)), kept < 0
-    former: BaseCalibration = model.calibration_
-    groups = np.where(new, 0, model.groups_[np.maximum(kept, 0)])
-    # Classes with a group of their own, those that share one, those without samples.
-    alone = new & (counts >= needed) & (not marginal)
-    shared = new & (counts > 0) & ~alone
-    lone = new & (counts == 0)
-    pooled, former_samples = samples[shared[class_]], former._samples()
+    alone = new & (counts >= needed) & (model.guarantee != "marginal")
+    shared, lone = new & (counts > 0) & ~alone, new & (counts == 0)
+    pooled = samples[shared[class_]]
     n_pooled = len(pooled)
-    if marginal and shared.any():  # with classes that were added before
-        earlier = model._against_former[np.maximum(kept, 0)] & ~new
-        if earlier.any():
-            pooled = np.concatenate([former_samples[groups[earlier][0]], pooled])
-            n_pooled += model.calibration_report_.n_samples[kept[earlier]].sum()
+    earlier = model._against_former[np.maximum(kept, 0)] & ~new
+    if shared.any() and earlier.any():  # under "marginal" they share a group with these
+        group = model.groups_[kept[earlier][0]]
+        pooled = np.concatenate([model.calibration_._samples()[group], pooled])
+        n_pooled += model.calibration_report_.n_samples[kept[earlier]].sum()
         shared |= earlier
     few = bool(shared.any()) and n_pooled < needed[shared].max()
     if few and model.confidence is not None:  # which takes samples of its own
         shared, lone, few = shared & ~new, lone | (shared & new), False
-    # The scores of each further group, and its classes.
     classes = np.arange(len(kept))
-    further = [(samples[class_ == k], classes == k) for k in np.flatnonzero(alone)]
-    further += [(pooled, shared)] * bool(shared[new].any())
-    borrowed = former_samples[:1] if marginal else former_samples
-    conformal = isinstance(former, ConformalCalibration) and model.confidence is None
-    if conformal and not held_out:
-        spread = NARROWER if marginal else 1.0
-        further = [
-            (filled(part, borrowed, rates[own].min(), spread), own) for part, own in further
-        ]
-    if lone.any():
-        further.append((np.concatenate(borrowed), lone))
-    calibration = former
+    groups = [(samples[class_ == k], classes == k) for k in np.flatnonzero(alone)]
+    groups += [(pooled, shared)] * bool(shared[new].any())
+    return Added(groups, lone, shared & new, n_pooled if few else 0)
+
+
+def join_groups(
+    model: Any,
+    further: list[tuple[NDArray[np.float64], NDArray[np.bool_]]],
+    kept: NDArray[np.intp],
+    rates: NDArray[np.float64],
+) -> None:
+    """Set the calibration of a model with further groups, and the group of each class."""
+    calibration = model.calibration_
+    groups = np.where(kept < 0, 0, model.groups_[np.maximum(kept, 0)])
     for part, own in further:
         groups[own] = len(calibration.n_samples_)
         rate = rates_of_groups(np.zeros(own.sum(), dtype=np.intp), rates[own])[0]
         calibration = calibration.with_groups([part], [rate], model.confidence)
-    if marginal:
-        model._against_former = against_former(model, found, kept) & ~lone
-    else:
-        model._against_former = np.zeros(len(kept), dtype=np.bool_)
     used, model.groups_ = np.unique(groups, return_inverse=True)
     model.calibration_ = calibration.take(used)
-    if by_class:
-        model.class_calibration_ = model.calibration_
-    else:
-        own_samples = samples_of(found.own, found.tolerance(found.own))
-        places = np.flatnonzero(new)
-        order = np.where(new, len(model.class_calibration_.n_samples_), kept)
-        order[places] += np.arange(len(places))
-        model.class_calibration_ = model.class_calibration_.with_groups(
-            [own_samples[found.y == k] for k in places], rates[places].tolist()
-        ).take(order)
-    warn_of_few(model.classes_, shared & new, n_pooled if few else 0, lone, needed.max())
+
+
+def join_classes(
+    model: Any, found: Calibrated, kept: NDArray[np.intp], rates: NDArray[np.float64]
+) -> None:
+    """Set the calibration by class of a model, with the scores of added classes."""
+    samples = samples_of(found.own, found.tolerance(found.own))
+    calibration, new = model.class_calibration_, np.flatnonzero(kept < 0)
+    order = kept.copy()
+    order[new] = len(calibration.n_samples_) + np.arange(len(new))
+    model.class_calibration_ = calibration.with_groups(
+        [samples[found.y == k] for k in new], rates[new].tolist()
+    ).take(order)
 
 
 def filled(
@@ -162,30 +205,24 @@ def samples_of(
     return np.column_stack([scores - tolerance, tolerance])
 
 
-def warn_of_few(
-    classes: NDArray[Any],
-    shared: NDArray[np.bool_],
-    n_few: int,
-    lone: NDArray[np.bool_],
-    needed: int,
-) -> None:
+def warn_of_few(classes: NDArray[Any], added: Added, needed: int) -> None:
     """Warn once of added classes whose bound has too few samples."""
 
     def named(some):
         return shortened([repr(label) for label in classes[some].tolist()])
 
     said = []
-    if n_few:
+    if added.n_few:
         said.append(
-            f"The added classes [{named(shared)}] have {n_few} calibration samples "
-            f"together, where the bound takes {needed}: it holds as far as their scores "
-            "vary as former ones do, and more outsiders are accepted."
+            f"The added classes [{named(added.shared)}] have {added.n_few} calibration "
+            f"samples together, where the bound takes {needed}: it holds as far as their "
+            "scores vary as former ones do, and more outsiders are accepted."
         )
-    if lone.any() and needed:
+    if added.lone.any() and needed:
         said.append(
-            f"The added classes [{named(lone)}] have too few samples to calibrate with, "
-            "and are compared with the former calibration samples: nothing bounds how "
-            "often their samples are rejected."
+            f"The added classes [{named(added.lone)}] have too few samples to calibrate "
+            "with, and are compared with the former calibration samples: nothing bounds "
+            "how often their samples are rejected."
         )
     if said:
         said.append("Give more samples, or call recalibrate when there are some.")
