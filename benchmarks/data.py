@@ -36,12 +36,12 @@ def draw_unknown(labels, n_known, draw):
 def load(name, data_dir=None):
     """Return samples, labels and the mask of the test set, None where there is none.
 
-    What is not in scikit-learn comes from ``data_dir``, a folder; without it from OpenML,
-    where that has it.
+    Data that scikit-learn lacks come from the folder ``data_dir``, or without it from
+    OpenML as far as they are there.
     """
     if name in BUNDLED:
         X, y = BUNDLED[name](return_X_y=True)
-        # Pixels keep one scale: each by itself, those of the margin would be blown up.
+        # Pixels keep one scale: scaled one by one, those of the margin would be blown up.
         return X / 16 if name == "digits" else X, y, None
     if name == "letter":
         return *load_letter(data_dir), None
@@ -87,7 +87,7 @@ def load_table(name, data_dir=None):
 
 
 def load_svhn(data_dir=None):
-    """Return embeddings of house numbers and of other photographs, and what they show."""
+    """Return embeddings of house numbers and of other photographs, and their labels."""
     if data_dir is None:
         raise ValueError(
             "The embeddings of SVHN are not on OpenML: pass --data-dir, a folder that "
@@ -151,6 +151,6 @@ def existing(data_dir, name):
     if not path.is_file():
         raise FileNotFoundError(
             f"data_dir must be a folder that holds {name}; got {str(data_dir)!r}, which "
-            "does not. Without --data-dir, what OpenML has comes from there."
+            "does not. Without --data-dir, the data that OpenML has come from there."
         )
     return path

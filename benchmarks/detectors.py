@@ -1,4 +1,4 @@
-"""What a user writes or takes instead: one number a sample, and a threshold on it.
+"""Detectors that a user may take instead: one number a sample, and a threshold on it.
 
 Five-liners are fitted on the training part, and their threshold is the quantile of the
 held-out part, the same part that calibrates ``OpenSetClassifier``::
@@ -36,13 +36,13 @@ class NearestSample(BaseEstimator):
         return -self.neighbors_.kneighbors(X)[0][:, 0]
 
 
-# As they come: nothing here knows how much of what is tested are outsiders.
+# With their defaults: nothing here knows the share of outsiders in the test part.
 FIVE_LINES = {
     "isolation forest": IsolationForest(random_state=0),
     "local outlier factor": LocalOutlierFactor(novelty=True),
     "nearest sample": NearestSample(),
 }
-# The same on what a network makes of the samples.
+# The same detectors on the features of a network.
 OF_FEATURES = {
     f"{name}, features": FIVE_LINES[name]
     for name in ("local outlier factor", "nearest sample")
@@ -50,10 +50,10 @@ OF_FEATURES = {
 
 
 def pyod_detectors():
-    """Return detectors of PyOD as they come, none where PyOD is not installed."""
+    """Return detectors of PyOD with their defaults, none where PyOD is not installed."""
     if find_spec("pyod") is None:
         return {}
-    # ECOD ranks what it judges among the samples judged with it.
+    # ECOD ranks a sample among those that it judges together with it.
     detectors = {
         "PyOD ECOD": import_module("pyod.models.ecod").ECOD(),
         "PyOD INNE": import_module("pyod.models.inne").INNE(random_state=0),
@@ -65,7 +65,7 @@ def pyod_detectors():
 PYOD = pyod_detectors()
 if PYOD:
     knn, inne = (import_module(f"pyod.models.{name}") for name in ("knn", "inne"))
-    # To each class, calibrated by OpenSetClassifier. ECOD is not for one class.
+    # Fitted to each class and calibrated by OpenSetClassifier, for which ECOD is not made.
     PYOD_PER_CLASS = {
         "PyOD KNN per class": PyODDetector(knn.KNN(n_neighbors=1)),
         "PyOD INNE per class": PyODDetector(inne.INNE(max_samples=128, random_state=0)),
@@ -78,7 +78,7 @@ BASELINES = (CONFIDENCE, *DETECTORS)
 
 
 def confidence(estimator, X):
-    """Return the largest probability, or the largest decision of what has none."""
+    """Return the largest probability, or without probabilities the largest decision."""
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(X).max(axis=1)
     decision = estimator.decision_function(X)
@@ -86,7 +86,7 @@ def confidence(estimator, X):
 
 
 def baseline_scores(name, estimator, split, seed, data_dir=None):
-    """Return what a five-liner or a detector gives to the held-out and the test part."""
+    """Return the scores of the held-out and the test part by a five-liner or a detector."""
     if name not in OF_FEATURES and name != CONFIDENCE:
         return input_scores(name, split, seed, data_dir)
     train, _, held_out, test = parts_of(split, seed, data_dir)
@@ -98,7 +98,7 @@ def baseline_scores(name, estimator, split, seed, data_dir=None):
 
 @lru_cache(maxsize=32)
 def input_scores(name, split, seed, data_dir=None):
-    """Return the same of a detector on the inputs, which all classifiers share."""
+    """Return these scores by a detector on the inputs, which all classifiers share."""
     train, _, held_out, test = parts_of(split, seed, data_dir)
     steps = make_preprocessing(split.data, train) or ["passthrough"]
     before = make_pipeline(*steps).fit(train)

@@ -1,10 +1,10 @@
-"""Measure what several processes bring, and what they tell each other.
+"""Measure the gain by several processes, and the bytes that they exchange.
 
     torchrun --standalone --nproc-per-node=2 -m benchmarks.distributed
 
-and the same command with ``--nproc-per-node=1``. Prints a line a network: samples a second
-over some epochs after one that does not count, and the bytes that a process sends in a
-step, read from its sockets, beside those that the arithmetic of
+and the same command with ``--nproc-per-node=1``. It prints a line a network: samples a
+second over some epochs after a first one that does not count, and the bytes that a process
+sends in a step, read from its sockets, beside those that the arithmetic of
 ``docs/guide/large_label_sets.md`` gives. Linux and gloo only.
 """
 
@@ -43,14 +43,14 @@ def bytes_sent():
 
 
 class Meter(Callback):
-    """Note time and bytes at the ends of epochs."""
+    """Record time and bytes at the ends of epochs."""
 
     def on_train_begin(self, net, **kwargs):
-        """Begin."""
+        """Record the start."""
         net.notes = []
 
     def on_epoch_end(self, net, **kwargs):
-        """Note them."""
+        """Record the end of an epoch."""
         net.notes.append((time.perf_counter(), bytes_sent()))
 
 

@@ -1,4 +1,4 @@
-"""What is measured of a classifier that rejects."""
+"""Metrics of a classifier that rejects."""
 
 import numpy as np
 from sklearn.metrics import precision_score, recall_score
@@ -34,7 +34,7 @@ def judge(y_true, predicted, labels, score, outlier, classes):
         True labels; those outside ``classes`` are unknown.
 
     predicted, labels : ndarray of shape (n_samples,)
-        What the classifier says without rejection, and what is given to accepted samples.
+        Predictions without rejection, and the labels that accepted samples get.
 
     score : ndarray of shape (n_samples,)
         Larger is more typical of the known classes.
@@ -97,13 +97,13 @@ def by_class(y_true, outlier, classes):
 def by_group(guarantee, rate, calibration, tested, outlier):
     """Return rejected, tested and calibration samples of each group as text.
 
-    A group is what one threshold is for: all known samples, those of a predicted class or
-    those of a true class. Groups too small for the rate are one.
+    The samples of a group share a threshold: all known samples, those of a predicted class
+    or those of a true class. Groups too small for the rate form one.
 
     Parameters
     ----------
     guarantee : {"marginal", "predicted", "class"}
-        What the groups are.
+        Which groups there are.
 
     rate : float
         The false-rejection rate that is allowed.

@@ -4,9 +4,9 @@
 
 Every classifier is trained on 80 % of the training samples of the known classes, in each
 class, and the rest calibrates, as ``OpenSetClassifier`` does by default; see
-:mod:`benchmarks.runs`. Nothing is chosen on unknown classes. Results are appended to a CSV
-file as they come and a run that was cut off goes on where it stopped; to measure anew,
-delete the file or name another ``--out``.
+:mod:`benchmarks.runs`. Nothing is chosen on unknown classes. Each result is appended to a
+CSV file at once, and an interrupted run goes on where it stopped; to measure anew, delete
+the file or name another ``--out``.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def chosen(jobs, pattern):
 
 
 def below_floor(path):
-    """Return what is wrong with the AUROC of the default, a list of texts."""
+    """Return a message for each case in which the AUROC of the default is too low."""
     results = read(path)
     default = (results["recipe"] == "center loss") & (results["score"] == "auto")
     found = results[default].groupby("case")["auroc"].mean()
@@ -83,11 +83,13 @@ def parse(argv=None):
     parser.add_argument("--seeds", type=int, help="trainings of each draw")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument(
-        "--rows", default="*", help="which 'case: training, score', as *center loss, knn"
+        "--rows",
+        default="*",
+        help="pattern of 'case: training, score', as *center loss, knn",
     )
-    parser.add_argument("--quick", action="store_true", help="only try that all runs")
+    parser.add_argument("--quick", action="store_true", help="only check that it runs")
     parser.add_argument(
-        "--floor", action="store_true", help="fail where the default got worse: bundled"
+        "--floor", action="store_true", help="fail where the default is below its floor"
     )
     return parser, parser.parse_args(argv)
 

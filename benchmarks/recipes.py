@@ -1,4 +1,4 @@
-"""What is compared: recipes that make a classifier, and scores by name."""
+"""Classifiers and scores that are compared, by name."""
 
 import re
 
@@ -40,7 +40,7 @@ SCALED = ("wine", "breast cancer", "letter", *TABLES)
 NETWORKS = {
     "softmax": {"lambda_center": 0, "predict_with": "softmax"},
     "center loss": {},
-    # The control: as much as small features alone explain.
+    # The control: how much small features alone explain.
     "norm penalty": {"lambda_center": 0, "lambda_norm": 0.1},
     "anchors": {"anchors": "simplex"},
 }
@@ -57,7 +57,7 @@ PEERS = {
     "gradient boosting": HistGradientBoostingClassifier(),
     "logistic regression": LogisticRegression(max_iter=1000),
     "SVM": CalibratedClassifierCV(SVC(C=10), ensemble=False),
-    "SVM, decisions": SVC(C=10),  # as it comes, without probabilities
+    "SVM, decisions": SVC(C=10),  # no probabilities by default
     "MLPClassifier": MLPClassifier((512, 128), batch_size=64, max_iter=100),
 }
 
@@ -70,7 +70,7 @@ PER_CLASS = {
     "local outlier factor per class": LocalOutlierFactor(n_neighbors=5, novelty=True),
     "gaussian mixture per class": GaussianMixture(8, reg_covar=0.01, random_state=0),
 }
-# What can be combined, and what has no name of its own in the package.
+# Scores that can be combined, and those without a name of their own in the package.
 SCORES = {
     "center_distance": CenterDistance(),
     "energy": Energy(),
@@ -100,8 +100,8 @@ def make_preprocessing(data, X):
 def make_classifier(recipe, seed, **budget):
     """Return the classifier of a recipe, not fitted.
 
-    The budget holds the parameters of the training that all networks share; it means
-    nothing to other classifiers.
+    The budget holds the parameters of the training that all networks share; other
+    classifiers take none of them.
     """
     if recipe not in PEERS:
         params = {**budget, **{**GRID, **NETWORKS}[recipe]}
@@ -126,7 +126,7 @@ def make_score(name):
 
 
 class Trained:
-    """What turns a fitted estimator into one that ``clone`` and ``fit`` leave as it is.
+    """Makes a fitted estimator one that ``clone`` and ``fit`` leave as it is.
 
     Unlike in a FrozenEstimator, the scores of an OpenSetClassifier still learn from the
     part that trained.
@@ -153,7 +153,7 @@ def make_estimator(data, X, classifier):
 
 
 class PyODDetector(BaseEstimator):
-    """A detector of PyOD as scikit-learn has them: larger scores are more typical."""
+    """A detector of PyOD with scikit-learn's methods: larger scores are more typical."""
 
     def __init__(self, detector):
         self.detector = detector

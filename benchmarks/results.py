@@ -1,4 +1,4 @@
-"""The CSV file that keeps what was found, and with what it was found."""
+"""The CSV file of the results, with the versions and the machine of each."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ def key_of(result):
 
 
 def finished(path):
-    """Return the keys of the results in a CSV file, of which a cut-off line is removed."""
+    """Return the keys of the results in a CSV file, and remove an incomplete last line."""
     path = Path(path)
     if not path.is_file():
         return set()

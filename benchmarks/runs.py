@@ -95,7 +95,7 @@ def run_job(job, data_dir=None):
     with warnings.catch_warnings(), threadpool_limits(1):
         # Networks this small gain nothing from threads, and processes use the cores.
         warnings.simplefilter("ignore", ConvergenceWarning)  # of MLPClassifier
-        warnings.simplefilter("ignore", UserWarning)  # the tables show what they say
+        warnings.simplefilter("ignore", UserWarning)  # the tables show the same
         run = run_anew if job.rules[0].startswith("cv=") else run_shared
         found = [*run(job, data_dir)]
     stamp = {"environment": environment(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
@@ -188,7 +188,7 @@ def run_anew(job, data_dir):
 
 
 def run_all(jobs, path, data_dir=None, n_jobs=1):
-    """Run what is not in the CSV file yet, and append each result as it comes."""
+    """Run the jobs that the CSV file lacks, and append each result at once."""
     done = finished(path)
     left = [job for job in jobs if not done.issuperset(job.result_keys())]
     print(f"{len(jobs) - len(left)} of {len(jobs)} runs are in {path}", file=sys.stderr)

@@ -17,7 +17,7 @@ class Split:
     Attributes
     ----------
     case : str
-        What splits have in common whose results are averaged.
+        Name that splits share whose results are averaged.
 
     name : str
         Name of the split, different from those of the other splits of the case.
@@ -29,7 +29,7 @@ class Split:
         Labels of the unknown classes.
 
     seed : int
-        Seed of what is drawn.
+        Seed of the draws.
 
     test_size : float
         Share of the known samples to test on, where neither data nor ``fold`` say which.
@@ -46,8 +46,8 @@ class Split:
         Largest number of training samples.
 
     left_out : (int, int, int) or None
-        To look at the training samples alone: leave so many of the known classes out, in
-        so many ways, of which this is the one with that index.
+        Number of known classes that are left out to look at the training samples alone,
+        number of ways to do so, and the index of this one.
     """
 
     case: str
@@ -98,7 +98,7 @@ class Split:
             return [np.sort(part) for part in parts]
         _, y, _ = load(self.data, data_dir)
         tested, calibrating, *_ = self._folds(y[~np.isin(y, self.unknown)])
-        # Training samples are what is left of all known ones without those of the test.
+        # The known samples that do not test train.
         held_out = np.sort(calibrating - np.searchsorted(np.sort(tested), calibrating))
         return [np.setdiff1d(everything, held_out), held_out]
 

@@ -1,4 +1,4 @@
-"""Markdown tables of the results, with what it takes to make them again."""
+"""Markdown tables of the results, with the command that makes them again."""
 
 import numpy as np
 import pandas as pd
@@ -96,7 +96,7 @@ def lead_tables(results):
 
 
 def summary(found):
-    """Yield what :func:`leads` found, and the rows that the default loses."""
+    """Yield the table of :func:`leads`, and the rows that the default loses."""
     behind = found[found["lead"] < -2]
     yield (
         "In percent, means over the draws. Every row has one threshold, the 5 % quantile "
@@ -104,7 +104,7 @@ def summary(found):
         "reject most of the outsiders on the test samples, chosen in hindsight, which "
         "flatters them. *Lead*: outsiders rejected by the default, less those of the best "
         "five-liner, in points; *lead at 5 %*: the same where both reject 5 % of the known "
-        "test samples, by thresholds that nobody has."
+        "test samples, by thresholds set on these."
     )
     yield "## The default and the best five-liner\n\n" + lead_table(found)
     yield (
@@ -182,7 +182,7 @@ def by_unit(results, metric):
     """Return a metric with one line for each independent unit and a column for each row.
 
     Units are the splits of each case, over whose folds and seeds the metric is averaged;
-    where a case has but one split, they are its seeds.
+    where a case has a single split, they are its seeds.
     """
     unit = results["split"].str.split(".").str[0]
     one_split = unit.groupby(results["case"]).transform("nunique") == 1
@@ -234,6 +234,6 @@ def bold(row, reference):
 
 
 def markdown(header, lines, n_texts=2):
-    """Return a Markdown table, of which so many columns are texts."""
+    """Return a Markdown table; its first ``n_texts`` columns are texts."""
     rule = ["---"] * n_texts + ["---:"] * (len(header) - n_texts)
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])

@@ -1,4 +1,4 @@
-"""Check and measure everything on a GPU at once, see :mod:`benchmarks.gpu`."""
+"""Check and measure everything on a GPU in one run, see :mod:`benchmarks.gpu`."""
 
 import argparse
 import csv
@@ -33,14 +33,14 @@ def main(argv=None):
     )
     parser.add_argument("--device", default="auto", help="a device of torch")
     parser.add_argument("--out", default="benchmarks/results", help="folder of the results")
-    parser.add_argument("--groups", default="*", help=f"which, of {names}")
-    parser.add_argument("--minutes", type=float, default=7, help="after that no row begins")
-    parser.add_argument("--quick", action="store_true", help="only try that all runs")
+    parser.add_argument("--groups", default="*", help=f"some of {names}")
+    parser.add_argument("--minutes", type=float, default=7, help="no row begins later")
+    parser.add_argument("--quick", action="store_true", help="only check that it runs")
     args = parser.parse_args(argv)
     device = find_device(args.device)
     if args.device == "auto" and device.type == "cpu":
         parser.error(
-            "torch finds no accelerator; --device cpu --quick tries that all runs."
+            "torch finds no accelerator; --device cpu --quick checks that all runs."
         )
     size = Size(device, **(QUICK if args.quick else {}))
     chosen = [group for group in GROUPS if fnmatch(group.__name__, args.groups)]
@@ -82,7 +82,7 @@ def logged(path):
 
 
 def measured(groups, size, deadline, path):
-    """Return rows as texts, and what has none and why; write the rows as they come."""
+    """Return rows as texts, and what failed and why; write each row at once."""
     found, missing = [], []
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -102,7 +102,7 @@ def measured(groups, size, deadline, path):
 
 
 def cases(group, size):
-    """Yield what a group has to measure; if it fails, one that fails alike."""
+    """Yield the cases of a group; if it fails, a case that fails with the same error."""
     try:
         yield from group(size)
     except Exception as error:
@@ -114,7 +114,7 @@ def cases(group, size):
 
 
 def guarded(function, deadline):
-    """Return the row that a function gives and None, or None and why there is none."""
+    """Return the row of a function and None, or None and why it has no row."""
     if time.monotonic() > deadline:
         return None, "no time left"
     try:
@@ -125,7 +125,7 @@ def guarded(function, deadline):
 
 
 def name_of(device):
-    """Return what a device calls itself."""
+    """Return the name of a device."""
     name = getattr(module_of(device), "get_device_name", lambda: "")()
     return f"{device}, {name}, torch {torch.__version__}"
 

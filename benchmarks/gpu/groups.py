@@ -1,4 +1,4 @@
-"""What is checked and measured: each group gives rows, each made when it is its turn."""
+"""The checks and measurements: each group yields functions that make its rows."""
 
 import io
 from functools import partial
@@ -25,7 +25,7 @@ from sk_center.networks import ConvNet
 
 HAND = "hand-written loop, data on the device"
 FIT, PREDICT, STEP = 1.0, 1.1, 1.5
-# Largest difference of features that counts as equal, of numbers of about one.
+# The largest difference that counts as equal, of features of about one.
 EQUAL = 1e-3
 
 
@@ -98,7 +98,7 @@ def equal(size, X, y, what, params):
 
 
 def fits(size):
-    """Time training, at batch sizes that leave a GPU idle up to such that fill it."""
+    """Time training, from batch sizes that leave a GPU idle to those that fill it."""
     for name, body, width, (X, y) in problems(size):
         for batch in size.batches:
             epochs = size.epochs(X, batch)
@@ -162,7 +162,7 @@ def predictions(size):
 
 
 def variants(size):
-    """Time what may make a training faster, against the training as it comes."""
+    """Time options that may make training faster, against training with the defaults."""
     X, y = table(size.n_samples)
     batch = size.batches[len(size.batches) // 2]
     epochs = size.epochs(X, batch)
@@ -206,7 +206,7 @@ def steps(size):
 
 
 def step_row(size, what, n_classes, name, speed):
-    """Time a step of many classes, and say how near to a copy it comes."""
+    """Time a step of many classes, and compare the bytes that it moves with a copy."""
     shape = size.step_batch, size.feature_dim
     with torch.device(size.device):  # not first in the memory of the host
         center = Center(shape[1], n_classes, center=torch.zeros)

@@ -1,4 +1,4 @@
-"""How much is measured, on what."""
+"""Sizes of the measurements, and their device."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from sk_center._utils.devices import module_of
 
 @dataclass
 class Size:
-    """How much is measured."""
+    """Sizes of the measurements."""
 
     device: torch.device
     n_samples: int = 131_072
@@ -32,7 +32,7 @@ class Size:
         return min(max(self.steps * batch // len(X), 1), most)
 
     def waited(self, function):
-        """Return a function that returns when the device has done what another asks."""
+        """Return a function that returns when the device has done the work of another."""
 
         def run():
             function()

@@ -60,7 +60,7 @@ def main(argv=None):
     parser.add_argument("--out", default="benchmarks/results", help="folder of the table")
     parser.add_argument("--groups", default="*", help="which, of " + names_of_groups())
     parser.add_argument("--threads", type=int, default=1, help="threads of torch and BLAS")
-    parser.add_argument("--quick", action="store_true", help="only try that all runs")
+    parser.add_argument("--quick", action="store_true", help="only check that it runs")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     threadpool_limits(args.threads)  # of BLAS, too

@@ -13,7 +13,7 @@ from sk_center.losses import center_loss
 
 
 def growth(size):
-    """Yield how long things take as one size grows tenfold: rows of the second table."""
+    """Yield times while one size grows tenfold: rows of the second table."""
     largest = size.most_classes
 
     def timed(function):

@@ -1,4 +1,4 @@
-"""What trainings, predictions, pickles and imports take."""
+"""Memory of trainings, predictions and pickles, and imported modules."""
 
 import pickle
 import subprocess
@@ -19,7 +19,7 @@ from benchmarks.speed.timing import Row, seconds, unit
 
 
 def sizes(size):
-    """Yield what pickles, trainings, predictions and imports take."""
+    """Yield comparisons of pickles, trainings, predictions and imports."""
     X, y = table(2_000)
     for layers in ((64,), (512, 128)):
         # Not a module of one's own, which is a parameter and kept beside the trained one.
@@ -75,7 +75,7 @@ def sizes(size):
 
 
 def run_python(code, *args):
-    """Return what code prints in a Python process of its own."""
+    """Return the output of code that runs in a Python process of its own."""
     words = [sys.executable, "-c", code, *map(str, args)]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
@@ -129,5 +129,5 @@ def start_of_peak():
 
 
 def peak(code, n_samples, side="ours"):
-    """Return by how many bytes something raises the peak of a process of its own."""
+    """Return by how many bytes code raises the peak of a process of its own."""
     return int(run_python(code, n_samples, torch.get_num_threads(), side))

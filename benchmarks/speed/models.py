@@ -38,7 +38,7 @@ class Headed(nn.Module):
 
 
 def handwritten_fit(X, y, max_epochs, batch_size, lambda_center, model=None, device="cpu"):
-    """Train as one would write it, with center loss and moving averages."""
+    """Train by a hand-written loop, with center loss and moving averages."""
     torch.manual_seed(0)
     model = (Headed() if model is None else model).to(device)
     optimizer = torch.optim.Adam(model.parameters())
@@ -79,7 +79,7 @@ def ours_fit(X, y, max_epochs, batch_size, lambda_center, **params):
 
 
 def skorch_fit(X, y, max_epochs, batch_size, device="cpu", model=Headed):
-    """Train with skorch as it comes, but for the split that it makes by default."""
+    """Train with the defaults of skorch, without its validation split."""
     net = NeuralNetClassifier(
         model,
         criterion=nn.CrossEntropyLoss,

@@ -1,4 +1,4 @@
-"""Time to quality: seconds of a whole training, and the accuracy that it comes to."""
+"""Time to quality: seconds of a whole training, and the accuracy that it reaches."""
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ CONSTANT = {"lr_schedule": None, "lr": 0.001, "batch_size": 64}
 
 
 def quality(size):
-    """Yield comparisons of the default with trainings that come to a like accuracy.
+    """Yield comparisons of the default with trainings that reach a similar accuracy.
 
-    All come to their end: a rate that falls to zero shows its accuracy there alone. The
+    All run to the end: a rate that falls to zero shows its accuracy there alone. The
     hand-written loop and skorch have the network of the default, at a constant rate.
     """
     for name, X, y, max_epochs in problems(size):
@@ -28,7 +28,7 @@ def quality(size):
         default = {"random_state": 0, "device": "cpu"}
         if X.ndim > 2:
             default["max_epochs"] = max(max_epochs // 2, 1)
-        CenterLossClassifier(**default).fit(X[:200], y[:200])  # what the first fit imports
+        CenterLossClassifier(**default).fit(X[:200], y[:200])  # imports modules
         ours = measured(CenterLossClassifier(**default).fit, parts)
         for against, target, fit in rivals(X, y, max_epochs, default):
             theirs = measured(fit, parts)
@@ -78,7 +78,7 @@ def rivals(X, y, max_epochs, default):
 
 
 class Fitted:
-    """A network as something that predicts."""
+    """A network with a method ``predict``."""
 
     def __init__(self, model):
         self.model = model
@@ -91,7 +91,7 @@ class Fitted:
 
 
 def measured(fit, parts):
-    """Return the seconds of a fit, and the accuracy on the samples that test."""
+    """Return the seconds of a fit, and the accuracy on the test samples."""
     X_train, X_test, y_train, y_test = parts
     found = []
     time = seconds(lambda: found.append(fit(X_train, y_train)))

@@ -1,6 +1,6 @@
-"""Rejection against the same by hand, and against the classifier that cannot reject.
+"""Rejection against hand-written code, and against the classifier alone.
 
-By hand: one pass through the network, a score in numpy and a comparison.
+The hand-written code makes one pass through the network, a score in numpy and a comparison.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ NAMES = {
     "auto": "auto",
 }
 N_TRAIN = 5_000
-# What the default is made of around a network on a table of 64 columns.
+# The parts of the default score around a network on a table of 64 columns.
 AUTO_PARTS = ("nearest direction", "largest density", "confidence")
 MOST_MEMORY = 100e6
 
@@ -32,7 +32,7 @@ MOST_MEMORY = 100e6
 class ByHand:
     """A network with a threshold, as one would write it, and all scores of the table.
 
-    The default is the sum of ``AUTO_PARTS``; scales are left out, which take no time.
+    The default is the sum of ``AUTO_PARTS``, here without scales, which take no time.
     """
 
     def __init__(self, model, X, y):
@@ -132,7 +132,7 @@ def network():
 
 
 def rejection(size):
-    """Yield comparisons of predicting many rows with the same by hand."""
+    """Yield comparisons of predicting many rows with hand-written code."""
     X, y = table(min(size.n_samples, N_TRAIN))
     many, _ = table(size.n_samples, seed=1)
     hand = ByHand(handwritten_fit(X, y, 1, 256, 0), X, y)
@@ -149,7 +149,7 @@ def rejection(size):
 
 
 def calls(size):
-    """Yield comparisons of predicting with the classifier that cannot reject."""
+    """Yield comparisons of predicting with the classifier alone."""
     many, _ = table(size.n_samples, seed=1)
     one = many[:1]
     linear = LogisticRegression(max_iter=200)
@@ -205,7 +205,7 @@ def many_classes(n_samples, n_classes=1_000):
 
 
 def fit_memory(size):
-    """Yield what ``fit`` takes beyond the data with a thousand classes."""
+    """Yield the memory that ``fit`` takes beyond the data with a thousand classes."""
     n_samples = 2 * size.n_samples
     for score in ("max_softmax", "energy", "center_distance", "mahalanobis", "knn", "auto"):
         taken = peak(FIT_MANY, n_samples, score)

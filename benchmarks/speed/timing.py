@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass
 class Row:
-    """A line of the table: what was measured, against what, and the target if any."""
+    """A line of the table: the times of both sides, and the target if any."""
 
     what: str
     against: str
@@ -42,7 +42,7 @@ class Row:
 def compare(what, against, target, ours, theirs, repeats, n_samples=None):
     """Time two functions in turn, after one run of each that does not count.
 
-    With ``n_samples``, those of a run, the times have a rate beside them.
+    With ``n_samples``, the number in a run, the times have a rate beside them.
     """
     ours(), theirs()
     times = np.array([[seconds(side) for side in (ours, theirs)] for _ in range(repeats)])
@@ -73,7 +73,7 @@ def unit(value):
 
 @dataclass
 class Size:
-    """How much is measured."""
+    """Sizes of the measurements."""
 
     n_samples: int = 50_000
     n_images: int = 3_200

@@ -1,4 +1,4 @@
-"""Training and prediction of networks against what one would write or take instead."""
+"""Training and prediction of networks against hand-written code and skorch."""
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ def fits(size):
 
 
 def compiled_steps(size):
-    """Yield comparisons of an epoch with ``compile=True``, after what compiles."""
+    """Yield comparisons of an epoch with ``compile=True``, after those that compile."""
     X, y = table(size.n_samples)
     epochs = 2 * size.repeats + 1
     for batch in (128, 512):

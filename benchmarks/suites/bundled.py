@@ -1,7 +1,7 @@
 """The data that come with scikit-learn, in about two minutes.
 
 Four classes of digits are unknown, and each of the three of wine in turn. Breast cancer has
-two classes, of which none can be left out: it shows what rejection costs.
+two classes, and none can be left out: it shows the cost of rejection.
 """
 
 from benchmarks.data import NEAL

@@ -1,7 +1,7 @@
-"""What decides lambda_center, conformity_score and cv.
+"""The choice of lambda_center, conformity_score and cv.
 
-Each split is looked at twice: with classes that are left out of the known ones, which is
-what a choice may be made on, and with the classes that are unknown.
+Each split is looked at twice: with some of the known classes left out, on which a choice
+may be made, and with the classes that are unknown.
 """
 
 from dataclasses import replace
@@ -85,11 +85,11 @@ def jobs(args):
 def tables(results):
     """Yield tables of lambda_center and scores, of peers, and of cv."""
     yield (
-        "In percent. *Left out*: classes left out of the known ones, which a choice may be "
-        "made on; *unknown*: the classes that are unknown. Rows differ from the default in "
+        "In percent. *Left out*: classes left out of the known ones, on which a choice may "
+        "be made; *unknown*: the classes that are unknown. Rows differ from the default in "
         "one thing, the score or lambda_center, and are sorted by mean OSCR over the data "
         "with classes left out; the CSV file has all pairs. Behind: how much worse than "
-        "the best row, on the data where that is most. Difference: to the default (bold), "
+        "the best row, on the data where it is most. Difference: to the default (bold), "
         "paired over the splits of all data, with the 95 % t-interval of the mean."
     )
     held_out = results[~results["rule"].str.startswith("cv=")]
@@ -139,7 +139,7 @@ def peers_table(results):
 
 
 def cv_table(results):
-    """Return a table of what cv costs and brings."""
+    """Return a table of the accuracy, the rejections and the time by cv."""
     columns = {
         "kept": "known rejected",
         "rejected": "outsiders rejected",

@@ -45,8 +45,8 @@ def tables(results):
     """Yield a summary, then a table for each case: rates that are allowed and kept."""
     yield (
         "False rejections of known samples, in percent: allowed, and kept over the pooled "
-        "test samples with the exact 95 % binomial interval (Clopper-Pearson), which tells "
-        "what the draw of the test samples may do. The bound of a guarantee holds on "
+        "test samples with the exact 95 % binomial interval (Clopper-Pearson), which shows "
+        "the chance in the draw of the test samples. The bound of a guarantee holds on "
         "average over draws of the calibration samples too: it counts as broken where a "
         "rule that rejects exactly as often as allowed would reject so many with a "
         "probability below 2.5 %, of both draws (sum of beta-binomial variables, one for "
@@ -67,7 +67,7 @@ def tables(results):
 
 
 def kept_rates(results):
-    """Yield what is found of each row of a case, dicts."""
+    """Yield the results of each row of a case, as dicts."""
     for key, runs in results.groupby([*ROW, "rule", "rate"]):
         rule, rate = key[-2:]
         kept = share(
@@ -112,10 +112,9 @@ def summary(lines):
 def tail_of_guarantee(groups, rate):
     """Return how probable it is that conformal thresholds reject as many or more.
 
-    A group whose n calibration samples and m test samples are drawn alike rejects of the
-    latter what a beta-binomial variable says, where thresholds are as low as the rate
-    allows: with r the rank of the threshold, the share rejected has the Beta(r, n + 1 - r)
-    law.
+    A group whose n calibration samples and m test samples are drawn alike rejects a
+    beta-binomial number of the latter, where thresholds are as low as the rate allows: with
+    r the rank of the threshold, the share rejected is distributed as Beta(r, n + 1 - r).
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ ALARMS = ("stream", "known", "outsiders", "KS", "KS / 20")
 
 
 class Digits:
-    """A classifier of six digits, a score that it is given, and samples to draw from."""
+    """A classifier of six digits with a given score, and samples to draw from."""
 
     def __init__(self):
         X, y = load_digits(return_X_y=True)
@@ -100,7 +100,7 @@ def alarms_of(digits, n_calibration, change, seed):
 
 
 def cells(found, changed):
-    """Return what is shown of the alarms of some streams."""
+    """Return the cells of a table for the alarms of some streams."""
     early = (found <= CHANGE if changed else np.isfinite(found)).sum()
     if not changed:
         low, high = binomtest(int(early), len(found)).proportion_ci(method="exact")
@@ -138,7 +138,7 @@ def main(argv=None):
         f"Streams of {N_SAMPLES} samples, with the change after {CHANGE}, and calibration "
         "samples of their own. Without change: streams with an alarm in percent, with the "
         f"exact 95 % interval; a false-alarm rate of {100 * RATE:g} % is allowed, to each "
-        "question. Else: streams with an alarm after the change in percent, of those "
+        "question. With change: streams with an alarm after it in percent, of those "
         "without one before, and the median number of samples until then.",
     ]
     lines = [

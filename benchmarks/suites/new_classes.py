@@ -53,7 +53,7 @@ def drawn(data, draw, data_dir):
 
 
 def few(X, y, new, n, draw):
-    """Return so many samples of each new class, more of them the same ones and others."""
+    """Return so many samples of each new class; more of them include the fewer."""
     order = np.random.default_rng(draw).permutation(len(y))
     rows = np.concatenate([order[y[order] == k][:n] for k in new])
     return X[rows], y[rows]

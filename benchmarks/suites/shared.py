@@ -30,17 +30,17 @@ def scores_for(recipe, images=False):
 
 
 def rivals(recipe):
-    """Return the default and what it is compared to around a classifier."""
+    """Return the default and the scores that it is compared to around a classifier."""
     features = OF_FEATURES if recipe in NETWORKS else ()
     return ("auto", CONFIDENCE, *FIVE_LINES, *features)
 
 
 def rivals_and_pyod(recipe):
-    """Return the same and PyOD's detectors."""
+    """Return these scores and PyOD's detectors."""
     return (*rivals(recipe), *PYOD)
 
 
 def images(max_epochs, **params):
-    """Return what is set for images: epochs, and parameters of the default network."""
+    """Return the settings for images: epochs, and parameters of the default network."""
     changes = ((f"module__{name}", value) for name, value in params.items())
     return (("max_epochs", max_epochs), *changes)
