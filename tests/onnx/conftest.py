@@ -15,7 +15,9 @@ def converted_once():
     from sk_center._onnx import network  # here, since it needs onnx
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "convert_network", cache(network.convert_network))
+        # Both, since a network is wrapped before it is converted.
+        for name in ("Body", "convert_network"):
+            patch.setattr(network, name, cache(getattr(network, name)))
         yield
 
 
