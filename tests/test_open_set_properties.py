@@ -45,7 +45,10 @@ ESTIMATORS = {
     "neighbors": KNeighborsClassifier(3),
 }
 open_parameters = st.fixed_dictionaries(
-    {"false_rejection_rate": st.sampled_from([0.0, 0.02, 0.1, 0.2, 0.5, 0.9])},
+    {
+        "false_rejection_rate": st.sampled_from([0.0, 0.02, 0.1, 0.2, 0.5, 0.9]),
+        "cv": st.sampled_from(["auto", 0.1, 0.3, 0.5, 2, 3]),
+    },
     optional={
         "conformity_score": st.one_of(
             st.sampled_from(["auto", *SCORES]),
@@ -54,7 +57,6 @@ open_parameters = st.fixed_dictionaries(
         "guarantee": st.sampled_from(["marginal", "predicted", "class"]),
         "calibration": st.sampled_from([*CALIBRATIONS]),
         "confidence": st.sampled_from([0.5, 0.9]),
-        "cv": st.sampled_from([0.1, 0.3, 0.5, 2, 3]),
         "random_state": st.integers(0, 99),
     },
 )
