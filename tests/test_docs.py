@@ -113,7 +113,7 @@ def fitted():
     known = y < 2
     classifier = CenterLossClassifier(max_epochs=2, random_state=0)
     model = OpenSetClassifier(
-        classifier, conformity_score="center_distance", false_rejection_rate=0.1
+        classifier, conformity_score="center_distance", false_rejection_rate=0.1, cv=0.5
     )
     yield model.fit(X[known], y[known])
     yield model.estimator_

@@ -384,7 +384,9 @@ def test_cross_validate():
     cv = LeaveClassesOut(unknown_classes=[[7, 8, 9], [0, 1, 2, 3]], random_state=0)
     classifier = LogisticRegression(max_iter=1000)
     found = cross_validate(
-        OpenSetClassifier(classifier, conformity_score="mahalanobis", random_state=0),
+        OpenSetClassifier(
+            classifier, conformity_score="mahalanobis", cv=0.2, random_state=0
+        ),
         X / 16,
         y,
         cv=cv,

@@ -21,6 +21,7 @@ def test_graph_of_added_classes(guarantee, tmp_path):
     model = OpenSetClassifier(
         CenterLossClassifier(max_epochs=5, random_state=0),
         guarantee=guarantee,
+        cv=0.2,
         random_state=0,
     ).fit(X[1::2][known[1::2]], y[1::2][known[1::2]])
     rows = [np.flatnonzero(y[1::2] == k)[:n] for k, n in ((7, 4), (6, 60))]

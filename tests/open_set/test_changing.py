@@ -194,7 +194,9 @@ def test_wide_added_class_accepts_nothing_far_away(score):
     """Check that no sample gains by being still farther from tight former classes."""
     rng, y = np.random.default_rng(0), np.repeat([0, 1], 60)
     X = MEANS[y] + 0.1 * rng.normal(size=(120, 2))
-    model = OpenSetClassifier(NearestCentroid(), conformity_score=score, random_state=0)
+    model = OpenSetClassifier(
+        NearestCentroid(), conformity_score=score, cv=0.2, random_state=0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X, y)
@@ -257,17 +259,17 @@ def test_held_out_samples_and_confidence_take_no_others():
 
 
 @pytest.mark.parametrize(
-    ("estimator", "guarantee"),
+    ("estimator", "guarantee", "cv"),
     [
-        *((NearestCentroid(), guarantee) for guarantee in GUARANTEES),
-        (KNeighborsClassifier(), "predicted"),
-        (net(), "marginal"),
-        (net(), "class"),
+        *((NearestCentroid(), guarantee, 0.2) for guarantee in GUARANTEES),
+        (KNeighborsClassifier(), "predicted", 3),
+        (net(), "marginal", 3),
+        (net(), "class", 0.2),
     ],
 )
-def test_removing_what_was_added_restores_all(estimator, guarantee):
+def test_removing_what_was_added_restores_all(estimator, guarantee, cv):
     """Check that adding and removing classes gives the answers from before."""
-    model = fitted(estimator, guarantee=guarantee, conformity_score="auto")
+    model = fitted(estimator, guarantee=guarantee, conformity_score="auto", cv=cv)
     X, _ = sample(np.repeat(np.arange(5), 20), 5)
     before = answers(model, X)
     model.add_classes(*sample(np.repeat([3, 4], 30), 2))
@@ -413,7 +415,7 @@ def test_frames_strings_and_searches():
     pipe = make_pipeline(StandardScaler(), KNeighborsClassifier())
     pipe.set_output(transform="pandas")
     search = GridSearchCV(pipe, {"kneighborsclassifier__n_neighbors": [3, 5]}, cv=2)
-    model = OpenSetClassifier(search, random_state=0).fit(frame, names[y])
+    model = OpenSetClassifier(search, cv=0.2, random_state=0).fit(frame, names[y])
     X, y = sample(np.repeat([3, 4], 30), 2)
     new = pd.DataFrame(X, columns=["u", "v"])
     model.add_classes(new, pd.Series(names[y]))
@@ -440,7 +442,7 @@ def test_texts():
     pipe = make_pipeline(FrozenEstimator(vocabulary), KNeighborsClassifier())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = OpenSetClassifier(pipe, random_state=0).fit(X, y)
+        model = OpenSetClassifier(pipe, cv=0.5, random_state=0).fit(X, y)
     assert model.predict(texts("top up phone", 10)).tolist() == ["outsider"] * 10
     model.add_classes(texts("top up phone"), ["top up"] * 40)
     assert (model.predict(texts("top up phone", 10)) == "top up").mean() > 0.7

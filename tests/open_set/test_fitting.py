@@ -350,7 +350,7 @@ def test_search_as_estimator():
     search = GridSearchCV(pipe, {"centerlossclassifier__lambda_center": [0.3]}, cv=2)
     best = clone(pipe).set_params(centerlossclassifier__lambda_center=0.3)
     found, expected = (
-        OpenSetClassifier(estimator, random_state=0).fit(X, y)
+        OpenSetClassifier(estimator, cv=0.2, random_state=0).fit(X, y)
         for estimator in (search, best)
     )
     assert_array_equal(found.classes_, [0, 1])

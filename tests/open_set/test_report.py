@@ -87,7 +87,7 @@ def test_views_of_the_report():
     """Check the text, the pandas view and the HTML of a fitted model."""
     X, y = clouds((120, 90, 60))
     names = np.array(["<a>", "b", "c"])
-    model = OpenSetClassifier(GaussianNB(), random_state=0)
+    model = OpenSetClassifier(GaussianNB(), conformity_score="mahalanobis", random_state=0)
     assert "False rejections" not in model._repr_html_()
     report = model.fit(X, names[y]).calibration_report_
     head, columns, total, *rows = repr(report).split("\n")
@@ -131,7 +131,8 @@ def test_many_classes_are_cut_in_the_report():
 def test_former_and_added_classes_have_a_row_each():
     """Check that the rates of two groups are not pooled, and are one after removal."""
     X, y = clouds((120, 90, 60))
-    model = OpenSetClassifier(NearestCentroid(), random_state=0).fit(X[y < 2], y[y < 2])
+    model = OpenSetClassifier(NearestCentroid(), cv=0.5, random_state=0)
+    model.fit(X[y < 2], y[y < 2])
     first = repr(model.calibration_report_)
     report = model.add_classes(X[y == 2][:30], y[y == 2][:30]).calibration_report_
     assert report.added.tolist() == [False, False, True]
@@ -235,6 +236,7 @@ def test_equal_scores_are_named():
         GaussianNB(),
         conformity_score=lambda X: np.where(np.abs(X).max(axis=1) > 6, -1.0, 0.0),
         false_rejection_rate=0.2,
+        cv=0.5,
         random_state=0,
     )
     (text,) = warnings_of(model, X, y)

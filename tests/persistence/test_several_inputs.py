@@ -38,9 +38,8 @@ def small(**params):
 
 def test_models_of_several_inputs_are_saved(tmp_path):
     """Check that a loaded model answers alike, trains on, and still checks its inputs."""
-    model = OpenSetClassifier(small(warm_start=True), random_state=0).fit(
-        SliceDict(**INPUTS), y
-    )
+    model = OpenSetClassifier(small(warm_start=True), cv=0.5, random_state=0)
+    model.fit(SliceDict(**INPUTS), y)
     save(model, tmp_path / "model")
     loaded = load(tmp_path / "model", module=TwoInputs)
     for method in ("predict", "p_values", "predict_proba"):

@@ -17,6 +17,11 @@ from sk_center.metrics import auroc_score
 from sk_center.scores import KNeighbors
 
 
+def default(estimator, **params):
+    """Return a model with the default score, and one split since folds change nothing."""
+    return OpenSetClassifier(estimator, **{"cv": 0.2, "random_state": 0, **params})
+
+
 def kinds(model):
     """Return what a fitted default score consists of, by class and part."""
     return [
@@ -52,7 +57,7 @@ def test_rows_of_numbers(estimator, confidence, n_columns):
     X, y = digits()
     rng = np.random.default_rng(0)
     X = rng.normal(size=(len(y), n_columns)) + y[:, None]
-    model = OpenSetClassifier(estimator, random_state=0).fit(X, y)
+    model = default(estimator).fit(X, y)
     expected = (
         [NEAREST, NEAREST, DENSITY]
         if n_columns <= 50
@@ -67,7 +72,7 @@ def test_columns_of_different_units():
     y = np.repeat([0, 1, 2], 60)
     X = (rng.normal(size=(180, 60)) + y[:, None]) * 10.0 ** rng.integers(-2, 3, size=60)
     pipe = make_pipeline(StandardScaler(), LogisticRegression())
-    model = OpenSetClassifier(pipe, random_state=0).fit(X, y)
+    model = default(pipe).fit(X, y)
     assert kinds(model) == [NEAREST, DENSITY, DENSITY, OUTSIDE, NEAREST, ("LogOdds", None)]
     assert model.score_.scores[4].scale == "discriminant"
 
@@ -76,14 +81,14 @@ def test_network():
     """Check that features count beside the inputs, of images all layers of the default."""
     X, y = digits()
     net = CenterLossClassifier(max_epochs=1, random_state=0)
-    rows = OpenSetClassifier(net, random_state=0).fit(X, y)
+    rows = default(net).fit(X, y)
     assert kinds(rows) == [NEAREST, DENSITY, DENSITY, OUTSIDE, FEATURES, ("LogOdds", None)]
     X = X.reshape(-1, 1, 8, 8)
-    images = OpenSetClassifier(net, random_state=0).fit(X, y)
+    images = default(net).fit(X, y)
     assert kinds(images) == [NEAREST, LAYERS]
     assert images.score_.standardize == [True, False]
     net.set_params(module=torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8)))
-    own = OpenSetClassifier(net, random_state=0).fit(X, y)
+    own = default(net).fit(X, y)
     assert kinds(own) == [NEAREST, OUTSIDE, FEATURES, ("LogOdds", None)]
     assert own.score_.standardize == [True, True, False, True]
 
@@ -93,7 +98,7 @@ def test_sparse_rows():
     X, y = digits()
     X = np.hstack([X, np.zeros_like(X)])
     estimator = LogisticRegression(max_iter=500)
-    model = OpenSetClassifier(estimator, random_state=0).fit(csr_array(X), y)
+    model = default(estimator).fit(csr_array(X), y)
     assert kinds(model) == [("KNeighbors", "inputs"), ("LogOdds", None)]
     assert model.score_.weights is None
     assert model.is_outlier(csr_array(X[:20])).dtype == bool
@@ -103,8 +108,7 @@ def test_sparse_tables():
     """Check that a sparse matrix of few columns is judged as the same numbers are."""
     X, y = digits()
     dense, sparse = (
-        OpenSetClassifier(LogisticRegression(max_iter=500), random_state=0).fit(part, y)
-        for part in (X, csr_array(X))
+        default(LogisticRegression(max_iter=500)).fit(part, y) for part in (X, csr_array(X))
     )
     assert kinds(sparse) == kinds(dense)
     np.testing.assert_allclose(sparse.p_known(csr_array(X)), dense.p_known(X))
@@ -115,10 +119,10 @@ def test_inputs_that_are_no_numbers():
     X, y = digits()
     data = torch.utils.data.TensorDataset(torch.tensor(X, dtype=torch.float32))
     net = CenterLossClassifier(max_epochs=1, random_state=0)
-    model = OpenSetClassifier(net, random_state=0).fit(data, y)
+    model = default(net).fit(data, y)
     assert kinds(model) == [("Mahalanobis", "features"), ("Energy", None)]
     data = torch.utils.data.TensorDataset(data.tensors[0].reshape(-1, 1, 8, 8))
-    model = OpenSetClassifier(net, random_state=0).fit(data, y)
+    model = default(net).fit(data, y)
     assert type(model.score_).__name__ == "KNeighbors"
     assert model.score_.needs == ("layers",)
 
@@ -146,7 +150,7 @@ def test_layers_see_what_features_lost():
 def test_confidence_condemns_and_never_acquits():
     """Check that more confidence than usual does not raise the score."""
     X, y = digits()
-    model = OpenSetClassifier(LogisticRegression(max_iter=500), random_state=0).fit(X, y)
+    model = default(LogisticRegression(max_iter=500)).fit(X, y)
     parts = {"raw_inputs": X[:1].repeat(3, axis=0)}
     sure = np.array([[0.999999, 5e-7, 5e-7], [0.9999999, 5e-8, 5e-8], [0.5, 0.3, 0.2]])
     scores = model.score_.scores_of({**parts, "probabilities": sure}, np.zeros(3, int))
@@ -158,7 +162,7 @@ def test_samples_far_away():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1, 2], 100)
     X = rng.normal(size=(300, 150)) + y[:, None]
-    model = OpenSetClassifier(LogisticRegression(max_iter=500), random_state=0).fit(X, y)
+    model = default(LogisticRegression(max_iter=500)).fit(X, y)
     assert model.is_outlier(1e6 * X[:50]).all()
     assert model.is_outlier(1e6 * rng.normal(size=(50, 150))).all()
     assert model.is_outlier(X).mean() < 0.1
@@ -183,7 +187,7 @@ def test_rare_categories_are_no_outsiders(n_categories):
         np.hstack([part] + [part[:, 4:]] * (n_categories // 30 - 1))
         for part in (X, X_outside)
     )
-    model = OpenSetClassifier(LogisticRegression(), cv=5, random_state=0).fit(X, y)
+    model = default(LogisticRegression(), cv=5).fit(X, y)
     assert kinds(model) == [NEAREST, NEAREST, DENSITY, ("LogOdds", None)]
     assert model.is_outlier(X_outside).mean() > 0.6
     assert model.is_outlier(X).mean() < 0.08

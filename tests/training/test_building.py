@@ -163,7 +163,7 @@ def test_several_inputs_are_searched_and_rejected():
     texts = SliceDict(**TEXTS)
     search = GridSearchCV(encoder(), {"lambda_center": [0, 0.1]}, cv=2).fit(texts, labels)
     assert search.best_score_ > 0.8
-    model = OpenSetClassifier(encoder(), false_rejection_rate=0.1, random_state=0)
+    model = OpenSetClassifier(encoder(), false_rejection_rate=0.1, cv=0.3, random_state=0)
     model.fit(texts, labels)
     expected = model.p_known(texts)
     assert_array_equal(model.fit(TEXTS, labels).p_known(TEXTS), expected)
