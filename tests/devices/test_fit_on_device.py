@@ -141,7 +141,7 @@ def test_inputs_by_name_and_datasets(counts):
 
 def test_open_set(counts):
     """Check that a rejecting classifier around one on the device decides the same."""
-    given = {"conformity_score": "center_distance", "random_state": 0}
+    given = {"conformity_score": "center_distance", "cv": 0.5, "random_state": 0}
     params = {"max_epochs": 10}
     model, reference = (
         OpenSetClassifier(made(device, **params), **given).fit(X, y)
