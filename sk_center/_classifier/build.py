@@ -111,7 +111,8 @@ def default_module(shape, hidden_layer_sizes):
     """Return the class of the ``"auto"`` network and its parameters for the data."""
     params = {}
     if not isinstance(hidden_layer_sizes, str):  # "auto" is what the network takes itself
-        params["module__hidden_layer_sizes"] = tuple(np.ravel(hidden_layer_sizes).tolist())
+        sizes = np.asarray(hidden_layer_sizes, dtype=object)  # the network checks them
+        params["module__hidden_layer_sizes"] = tuple(sizes.ravel().tolist())
     if len(shape) == 1:
         return MLP, {"module__in_features": shape[0], "module__standardize": True, **params}
     if len(shape) == 3:
