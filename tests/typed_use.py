@@ -141,7 +141,7 @@ def open_set(
     estimator: CenterLossClassifier, X: NDArray[np.float64], y: NDArray[Any]
 ) -> OpenSetClassifier:
     """Wrap classifiers, calibrate and ask."""
-    model = OpenSetClassifier(estimator, false_rejection_rate=0.1, cv=5, random_state=0)
+    model = OpenSetClassifier(estimator, false_rejection_rate=0.1, cv=2, random_state=0)
     model = assert_type(model.fit(X, y), OpenSetClassifier)
     assert_type(model.predict(X), NDArray[Any])
     assert_type(model.classes_, NDArray[Any])
@@ -185,9 +185,9 @@ def other_parameters(X: NDArray[np.float64], y: NDArray[Any]) -> None:
     forest = LogisticRegression(max_iter=1000)
     rates = dict.fromkeys(np.unique(y).tolist(), 0.1)
     for model in (
-        OpenSetClassifier(forest, false_rejection_rate=rates, guarantee="class", cv=5),
-        OpenSetClassifier(forest, calibration="weibull"),
-        OpenSetClassifier(forest, conformity_score="knn", cv=KFold(5, shuffle=True)),
+        OpenSetClassifier(forest, false_rejection_rate=rates, guarantee="class", cv=2),
+        OpenSetClassifier(forest, calibration="weibull", cv=0.5),
+        OpenSetClassifier(forest, conformity_score="knn", cv=KFold(2, shuffle=True)),
         OpenSetClassifier(forest, conformity_score=["knn", scores.Mahalanobis()], cv=None),
         OpenSetClassifier(forest, conformity_score=GaussianMixture(), cv=0.5),
         OpenSetClassifier(forest, conformity_score=first_column, n_jobs=1, cv=0.5),

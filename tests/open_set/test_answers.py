@@ -419,6 +419,7 @@ def test_rate_of_zero_is_the_estimator():
                 false_rejection_rate=0,
                 guarantee=guarantee,
                 confidence=confidence,
+                cv=0.2,
                 random_state=0,
             ).fit(X, y)
             predicted = model.predict(queries())

@@ -313,7 +313,7 @@ def test_pooled_samples_go_with_their_class():
 )
 def test_estimators_that_cannot_grow(estimator, message):
     """Check that an estimator that cannot grow is named, and nothing has changed."""
-    model = fitted(estimator, conformity_score="mahalanobis")
+    model = fitted(estimator, conformity_score="mahalanobis", cv=0.2)
     before = copy.copy(vars(model))
     with pytest.raises(ValueError, match=message):
         model.add_classes(*sample([3] * 30, 2))
@@ -326,7 +326,7 @@ def test_estimators_that_cannot_grow(estimator, message):
 def test_scores_that_cannot_grow():
     """Check that scores of all classes together are named, and nothing has changed."""
     for score, message in (("gen", "GEN cannot add"), ("energy", "softmax head takes")):
-        model = fitted(net(), conformity_score=score)
+        model = fitted(net(), conformity_score=score, cv=0.2)
         before = copy.copy(vars(model))
         with pytest.raises(ValueError, match=message):
             model.add_classes(*sample([3] * 30, 2))
@@ -477,7 +477,7 @@ def test_center_loss_classifier_grows_by_its_centers():
 
 def test_cosine_centers_have_length_one():
     """Check that the center of an added class lies on the sphere that the others do."""
-    model = fitted(net(metric="cosine"), conformity_score="center_distance")
+    model = fitted(net(metric="cosine"), cv=0.2)
     model.add_classes(*sample([3] * 40, 2))
     assert_allclose(np.linalg.norm(model.estimator_.centers_, axis=1), 1, rtol=1e-5)
 

@@ -407,7 +407,7 @@ def test_n_jobs_is_used():
 
 
 @quiet
-@pytest.mark.parametrize("cv", [0.5, 3])
+@pytest.mark.parametrize("cv", [0.5, 2])
 def test_random_state(cv):
     """Check that one seed makes two fits equal, the estimator's included."""
     X, y = clouds()

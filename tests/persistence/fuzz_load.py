@@ -235,7 +235,7 @@ def seeds():
         return CenterLossClassifier(random_state=np.random.RandomState(0), **params)
 
     def open_set(score="center_distance", **params):
-        params = {"false_rejection_rate": 0.25, "random_state": 0, **params}
+        params = {"false_rejection_rate": 0.25, "cv": 0.2, "random_state": 0, **params}
         return OpenSetClassifier(classifier(), conformity_score=score, **params)
 
     names = np.array(["a", "bb", "\N{SNOWMAN}"])
