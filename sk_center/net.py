@@ -15,6 +15,7 @@ from sk_center._training.building import PartsNet
 from sk_center._training.inference import InferenceNet
 from sk_center._training.loop import LoopNet
 from sk_center._training.loss_terms import batch_loss
+from sk_center._training.params import CONSTRAINTS
 from sk_center._training.pickles import PickleNet
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.batches.datasets import parts_of
@@ -251,6 +252,8 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
     >>> bool((net.predict(X) == y).mean() > 0.9)
     True
     """
+
+    _parameter_constraints: dict = CONSTRAINTS
 
     def __init__(
         self,

@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from numbers import Integral, Real
-from os import PathLike
 from typing import Any, Self
 
 from torch.utils.data import DataLoader
 
 from sk_center._classifier.names import OTHER_NAMES, did_you_mean
-from sk_center._training.loss_terms import NEGATIVE_LOSSES
-from sk_center._utils.compat import Interval, StrOptions, validate_parameter_constraints
+from sk_center._training.params import NET_CONSTRAINTS
+from sk_center._utils.compat import validate_parameter_constraints
 from sk_center.batches import TensorBatches
-from sk_center.centers.update_rules import UPDATE_RULES
-from sk_center.networks.center_module import HEADS, METRICS, PRECISIONS
 
-# Parameters of CenterLossNet that the classifier passes on, and what they may be.
-NET_CONSTRAINTS: dict[str, Any] = {
-    "alpha": [Interval(Real, 0, 1, closed="left")],
-    "center": ["array-like", StrOptions({"simplex"}), callable, None],
-    "center_update": [StrOptions(set(UPDATE_RULES))],
-    "checkpoint_dir": [str, PathLike, None],
-    "checkpoint_every": [Interval(Integral, 1, None, closed="left")],
-    "compile": ["boolean"],
-    "criterion": "no_validation",
-    "dataset": "no_validation",
-    "deterministic": ["boolean"],
-    "gradient_accumulation_steps": [Interval(Integral, 1, None, closed="left")],
-    "head": [StrOptions(set(HEADS))],
-    "iterator_train": "no_validation",
-    "iterator_valid": "no_validation",
-    "lambda_norm": [Interval(Real, 0, None, closed="left")],
-    "metric": [StrOptions(set(METRICS))],
-    "negative_loss": [StrOptions(set(NEGATIVE_LOSSES))],
-    "precision": [StrOptions(set(PRECISIONS))],
-    "torch_load_kwargs": "no_validation",
-    "train_split": "no_validation",
-    "use_caching": "no_validation",
-}
 NET_PREFIXES = (
     "module",
     "optimizer",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sk_center._training.auto_device import chosen_device
 from sk_center._training.compiled import CompiledMethods
-from sk_center._training.loss_terms import NEGATIVE_LOSSES
+from sk_center._training.params import check_params
 from sk_center.batches import ArrayDataset, TensorBatches
 from sk_center.batches.datasets import of_inputs, parts_of
 from sk_center.batches.tensor_batches import source_of
@@ -109,11 +109,7 @@ class PartsNet(NeuralNetClassifier):
                 "The features D and the classes come from the data: call fit, or "
                 "net.measure(X, y) before net.initialize()."
             )
-        if self.negative_loss not in (*NEGATIVE_LOSSES, None):
-            raise ValueError(
-                f"negative_loss must be one of {NEGATIVE_LOSSES} or None; got "
-                f"{self.negative_loss!r}."
-            )
+        check_params(self)
         body = self.make_body()
         # Layers are created in torch's default dtype, which may differ from that of the
         # samples.

@@ -5,7 +5,6 @@ import io
 import os
 from collections import OrderedDict
 from contextlib import ExitStack, contextmanager
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +29,6 @@ def checkpoints_of(net, X, y, n_epochs):
     if net.checkpoint_dir is None or net.history:
         yield Callback()
         return
-    if not (isinstance(net.checkpoint_every, Integral) and net.checkpoint_every > 0):
-        raise ValueError(
-            f"checkpoint_every must be an integer >= 1; got {net.checkpoint_every!r}."
-        )
     dataset = net.get_dataset(X, y)
     path = from_rank_0(lambda: find_path(net, dataset))
     with ExitStack() as stack:

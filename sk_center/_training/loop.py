@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -17,6 +16,7 @@ from sk_center._training.checkpoints import checkpoints_of
 from sk_center._training.distributed import trained_together
 from sk_center._training.interrupts import ctrl_c_as_flag
 from sk_center._training.log import EpochLog
+from sk_center._training.params import check_params
 from sk_center._training.schedule import scheduled
 from sk_center._training.state import deterministic_algorithms
 from sk_center._utils.devices import device_of
@@ -72,7 +72,8 @@ class LoopNet(StepNet):
         KeyboardInterrupt
             If training was interrupted before a step of the optimizer, or twice.
         """
-        check_parameters(self)
+        check_params(self)
+        check_accumulation(self)
         method = params.pop("_routing_method", "fit")  # by which skorch asks scikit-learn
         n_epochs = self.max_epochs if epochs is None else epochs
         self.interrupted_ = False
@@ -285,17 +286,9 @@ def records_batches(net):
     )
 
 
-def check_parameters(net):
-    """Raise ValueError if a parameter of the loop or the loss is invalid."""
-    for name in ("lambda_center", "lambda_norm"):
-        value = getattr(net, name)
-        if not (isinstance(value, Real) and float(value) >= 0):
-            raise ValueError(f"{name} must be a number >= 0; got {value!r}.")
+def check_accumulation(net):
+    """Raise ValueError if an optimizer cannot wait for gradients of several batches."""
     n_batches = net.gradient_accumulation_steps
-    if not (isinstance(n_batches, Integral) and n_batches >= 1):
-        raise ValueError(
-            f"gradient_accumulation_steps must be an integer >= 1; got {n_batches!r}."
-        )
     if n_batches > 1 and isinstance(net.optimizer_, torch.optim.LBFGS):
         raise ValueError(
             f"{type(net.optimizer_).__name__} runs the network itself; it takes "

@@ -74,10 +74,6 @@ def scheduled(net, n_epochs, whole):
     The rate stays as it is if the training is not ``whole`` but an epoch of a stream, or if
     the user brings a scheduler.
     """
-    if net.lr_schedule not in (*SCHEDULES, None):
-        raise ValueError(
-            f"lr_schedule must be one of {SCHEDULES} or None; got {net.lr_schedule!r}."
-        )
     callbacks = [callback for _, callback in net.callbacks_]
     if (
         net.lr_schedule is None

@@ -333,7 +333,7 @@ def test_checkpoint_every_is_a_number_of_epochs(every, tmp_path):
     with pytest.raises(ValueError, match=r"'checkpoint_every' .* must be an int"):
         classifier("default", tmp_path, checkpoint_every=every).fit(X, y)
     net = CenterLossNet(Drift, checkpoint_dir=tmp_path, checkpoint_every=every)
-    with pytest.raises(ValueError, match="checkpoint_every must be an integer >= 1"):
+    with pytest.raises(ValueError, match=r"'checkpoint_every' .* must be an int"):
         net.fit(X, y)
 
 

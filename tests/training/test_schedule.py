@@ -140,5 +140,5 @@ def test_a_net_keeps_its_rate_by_default():
     )
     data = X.astype(np.float32)
     assert set(rates_of(net, lambda net: net.fit(data, y)).ravel()) == {0.1}
-    with pytest.raises(ValueError, match=r"lr_schedule must be one of .*got 'linear'"):
+    with pytest.raises(ValueError, match=r"'lr_schedule' .*'cosine'.* Got 'linear'"):
         net.set_params(lr_schedule="linear").fit(data, y)
