@@ -64,7 +64,6 @@ from sklearn.utils.validation import check_is_fitted
 from sk_center._utils.labels import shortened
 from sk_center._utils.state import bare_copy
 from sk_center._utils.user_warning import warn_user
-from sk_center.calibration.groups import rates_of_groups
 from sk_center.open_set.added_groups import (
     add_groups,
     compared_with_former,
@@ -78,6 +77,7 @@ from sk_center.open_set.fitting import (
     checked,
     judged,
     needed_by,
+    rates_kept,
     rates_of,
     set_class_thresholds,
     set_thresholds,
@@ -464,14 +464,9 @@ def extend_report(
 ) -> None:
     """Add the added classes to the report of a model."""
     n_classes = len(kept)
-    group_rates = rates_of_groups(model.groups_, rates)
-    rejected, y = judged(model, found, model.groups_, group_rates)
-    counts = np.bincount(y, minlength=n_classes)
-    with np.errstate(invalid="ignore"):
-        rate_kept = np.bincount(y, weights=rejected, minlength=n_classes) / counts
-    model.calibration_report_ = report_of(
-        model, kept, np.bincount(found.y, minlength=n_classes), rates, rate_kept
-    )
+    n_samples = np.bincount(found.y, minlength=n_classes)
+    rate_kept = rates_kept(*judged(model, found, rates), n_classes)
+    model.calibration_report_ = report_of(model, kept, n_samples, rates, rate_kept)
 
 
 def report_of(model, kept, n_samples=None, rates=None, rate_kept=None):

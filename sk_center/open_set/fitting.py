@@ -333,17 +333,13 @@ def set_thresholds(
     set_class_thresholds(model)
     set_sets(model, found, group_rates)
     model._against_former = np.zeros(n_classes, dtype=np.bool_)
-    rejected, y = judged(model, found, groups, group_rates)
-    counts = np.bincount(y, weights=rejected, minlength=n_classes)
-    n_judged = np.bincount(y, minlength=n_classes)
-    with np.errstate(invalid="ignore"):
-        kept_rates = counts / n_judged
+    rejected, y = judged(model, found, rates)
     model.calibration_report_ = CalibrationReport(
         guarantee=model.guarantee,
         classes=model.classes_,
         n_samples=np.bincount(found.y, minlength=n_classes),
         rate_allowed=rates,
-        rate_kept=kept_rates,
+        rate_kept=rates_kept(rejected, y, n_classes),
         score_threshold=model.score_thresholds_,
         rejects=np.isfinite(model.score_thresholds_),
         added=np.zeros(n_classes, dtype=np.bool_),
@@ -399,16 +395,14 @@ def concern_of_sets(model: Any) -> list[str]:
 
 
 def judged(
-    model: Any,
-    found: Calibrated,
-    groups: NDArray[np.intp],
-    rates: NDArray[np.float64],
+    model: Any, found: Calibrated, rates: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
     """Return which calibration samples are rejected by the others, and their classes."""
-    by_class = model.guarantee == "class"
+    by_class, groups = model.guarantee == "class", model.groups_
     class_, scores = (found.y, found.own) if by_class else (found.predicted, found.scores)
+    group_rates = rates_of_groups(groups, rates)
     rejected = rejected_by_others(
-        model.calibration_, scores, groups[class_], rates, model.confidence
+        model.calibration_, scores, groups[class_], group_rates, model.confidence
     )
     if not by_class and not model._has_added_classes:
         return rejected, found.y
@@ -421,6 +415,14 @@ def judged(
     else:
         others |= groups == groups[class_[some]][:, None]
     return rejected[some] & others.all(axis=1), found.y[some]
+
+
+def rates_kept(
+    rejected: NDArray[np.bool_], y: NDArray[np.intp], n_classes: int
+) -> NDArray[np.float64]:
+    """Return the share of the samples of each class that are rejected, NaN without any."""
+    with np.errstate(invalid="ignore"):
+        return np.bincount(y, rejected, n_classes) / np.bincount(y, minlength=n_classes)
 
 
 def far_accepted(model: Any, X: Any) -> float | None:
