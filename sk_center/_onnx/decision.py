@@ -22,9 +22,8 @@ def judge(open_set, outputs, rounding=0.0):
         every = graph.where(outputs["lost"], np.array(-np.inf, every.dtype), every)
     n_classes = len(open_set.classes_)
     classes, thresholds = np.arange(n_classes), open_set.thresholds_
-    column = np.array([1])
-    index = graph.op("Unsqueeze", outputs["index"], column)
-    score = graph.op("GatherElements", every, index, axis=1)
+    index = outputs["index"].column()
+    score = every.at(index)
     compared, own_compared = every, score
     if rounding:
         # Scores that are equal in Python must not be lower here than calibration samples.
@@ -38,7 +37,7 @@ def judge(open_set, outputs, rounding=0.0):
         if open_set._has_added_classes:
             # The predicted class stands for the former ones where it is one of them.
             former = graph.op("Gather", groups == 0, index)
-            others = former & ~graph.op("Equal", index, classes, dtype=bool)
+            others = former & ~index.equals(classes)
             p = graph.where(others & (groups == 0), np.zeros(n_classes), p)
         by_class, accepted = p, p > thresholds
         rejected = accepted.astype(np.float32).reduce("Max", 1, keepdims=True) < 0.5
@@ -55,18 +54,16 @@ def judge(open_set, outputs, rounding=0.0):
             ranked = p >= p.reduce("Max", 1, keepdims=True)
         lowest = np.array(-np.inf, every.dtype)
         ranking = graph.where(ranked, led, lowest)
-        best = graph.op("Unsqueeze", ranking.argmax(), column)
-        keeps = graph.op("GatherElements", accepted, index, axis=1)
+        best = ranking.argmax().column()
+        keeps = accepted.at(index)
         if open_set._has_added_classes:
-            score_led = graph.op("GatherElements", led, index, axis=1)
-            keeps = keeps & (score_led >= ranking.reduce("Max", 1, keepdims=True))
+            keeps = keeps & (led.at(index) >= ranking.reduce("Max", 1, keepdims=True))
         index = graph.where(rejected | keeps, index, best)
     else:
         p_groups = p_values(
             open_set.calibration_, own_compared, np.arange(groups.max() + 1)
         )
-        group = graph.op("Gather", groups, index)
-        p_known = graph.op("GatherElements", p_groups, group, axis=1)
+        p_known = p_groups.at(graph.op("Gather", groups, index))
         rejected = p_known <= graph.op("Gather", thresholds, index)
     if open_set.guarantee != "class":
         by_class = p_values(open_set.class_calibration_, compared, classes)
@@ -79,26 +76,23 @@ def judge(open_set, outputs, rounding=0.0):
         compatible = by_class > least
     else:
         compatible = supported(part, least, outputs, compared, index, rounding)
-    own = graph.op("Equal", index, classes, dtype=bool)
+    own = index.equals(classes)
     answer = graph.where(rejected, np.int64(n_classes), index)
     answers = open_set._answers
     sets = (own | compatible) & ~rejected
     if open_set.ambiguous_label_ is not None:
         several = sets.astype(np.float32).reduce("Sum", 1, keepdims=True) > 1.5
         answer = graph.where(several, np.int64(n_classes + 1), answer)
-        outputs = {**outputs, "ambiguous": graph.op("Squeeze", several, column)}
+        outputs = {**outputs, "ambiguous": several.flat()}
     return {
         **outputs,
         "prediction_set": sets,
-        "rejected": graph.op("Squeeze", rejected, column),
-        "p_known": graph.op("Squeeze", p_known, column),
+        "rejected": rejected.flat(),
+        "p_known": p_known.flat(),
         "p_values": by_class,
-        "score": graph.op("Squeeze", score, column),
+        "score": score.flat(),
         "label": graph.op(
-            "Gather",
-            label_table(answers),
-            graph.op("Squeeze", answer, column),
-            dtype=answers.dtype,
+            "Gather", label_table(answers), answer.flat(), dtype=answers.dtype
         ),
     }
 
@@ -127,15 +121,12 @@ def with_added(open_set, outputs, every, compared, accepted, predicted, index, r
     first = graph.where(
         graph.op("Gather", former, predicted),
         predicted,
-        graph.op("Unsqueeze", ranking, np.array([1])),
+        ranking.column(),
     )
     accepts = graph.where(former, accepted.astype(np.float32), np.float32(0))
     accepts = accepts.reduce("Max", 1, keepdims=True) > 0.5
-    of_first, of_label = (
-        graph.op("GatherElements", every, some, axis=1) for some in (first, index)
-    )
-    stays = graph.op("Gather", former, index, dtype=bool)
-    accepts = accepts & (stays | ~graph.op("Equal", of_first, of_label, dtype=bool))
+    stays = graph.op("Gather", former, index)
+    accepts = accepts & (stays | ~every.at(first).equals(every.at(index)))
     values = outputs
     if part == "probabilities":
         values = outputs[part]
@@ -143,7 +134,7 @@ def with_added(open_set, outputs, every, compared, accepted, predicted, index, r
         mass = mass.reduce("Sum", 1, keepdims=True)
         values = {part: values / graph.where(mass > 0, mass, np.array(1, mass.dtype))}
     joins = supported(part, least, values, compared, first, rounding)
-    joins = joins | graph.op("Equal", first, classes, dtype=bool)
+    joins = joins | first.equals(classes)
     margin = margins_of(compared.astype(np.float64), index, rounding) >= least
     return (joins & accepts & former) | (margin & ~former)
 
@@ -169,7 +160,7 @@ def supported(part, thresholds, outputs, scores, index, rounding):
 def margins_of(values, index, rounded):
     """Return how far values are above that of one class, and what rounding may take."""
     graph = values.graph
-    margins = values - graph.op("GatherElements", values, index, axis=1)
+    margins = values - values.at(index)
     if rounded:
         margins = margins + values.abs().reduce("Max", 1, keepdims=True) * ROUNDING
     # Infinite scores have no difference.

@@ -188,6 +188,23 @@ class Graph:
         )
 
 
+def binary(kind, dtype=None, swapped=False):
+    """Return a method that applies an operator to two values of one dtype."""
+
+    def method(self, other):
+        parts = (other, self) if swapped else (self, other)
+        common = np.result_type(*(getattr(x, "dtype", x) for x in parts))
+        parts = [self.graph._cast(x, common) for x in parts]
+        return self.graph.op(kind, *parts, dtype=dtype)
+
+    return method
+
+
+def unary(kind, dtype=None):
+    """Return a method that applies an operator to a value."""
+    return lambda self: self.graph.op(kind, self, dtype=dtype)
+
+
 class Value:
     """A tensor of a graph, with the arithmetic and the promotion of dtypes of numpy."""
 
@@ -198,87 +215,17 @@ class Value:
         self.name = name
         self.dtype = np.dtype(dtype)
 
-    def __add__(self, other):
-        return self._binary("Add", self, other)
-
-    def __radd__(self, other):
-        return self._binary("Add", other, self)
-
-    def __sub__(self, other):
-        return self._binary("Sub", self, other)
-
-    def __rsub__(self, other):
-        return self._binary("Sub", other, self)
-
-    def __mul__(self, other):
-        return self._binary("Mul", self, other)
-
-    def __rmul__(self, other):
-        return self._binary("Mul", other, self)
-
-    def __truediv__(self, other):
-        return self._binary("Div", self, other)
-
-    def __rtruediv__(self, other):
-        return self._binary("Div", other, self)
-
-    def __pow__(self, other):
-        return self._binary("Pow", self, other)
-
-    def __matmul__(self, other):
-        return self._binary("MatMul", self, other)
-
-    def __lt__(self, other):
-        return self._binary("Less", self, other, bool)
-
-    def __le__(self, other):
-        return self._binary("LessOrEqual", self, other, bool)
-
-    def __gt__(self, other):
-        return self._binary("Greater", self, other, bool)
-
-    def __ge__(self, other):
-        return self._binary("GreaterOrEqual", self, other, bool)
-
-    def __and__(self, other):
-        return self._binary("And", self, other)
-
-    def __or__(self, other):
-        return self._binary("Or", self, other)
-
-    def __invert__(self):
-        return self.graph.op("Not", self)
-
-    def __neg__(self):
-        return self.graph.op("Neg", self)
-
-    def minimum(self, other):
-        """Return the smaller of two values."""
-        return self._binary("Min", self, other)
-
-    def maximum(self, other):
-        """Return the larger of two values."""
-        return self._binary("Max", self, other)
-
-    def abs(self):
-        """Return the absolute value."""
-        return self.graph.op("Abs", self)
-
-    def exp(self):
-        """Return the exponential function."""
-        return self.graph.op("Exp", self)
-
-    def log(self):
-        """Return the natural logarithm."""
-        return self.graph.op("Log", self)
-
-    def sqrt(self):
-        """Return the square root."""
-        return self.graph.op("Sqrt", self)
-
-    def isnan(self):
-        """Return where this is no number."""
-        return self.graph.op("IsNaN", self, dtype=bool)
+    __add__, __radd__ = binary("Add"), binary("Add", swapped=True)
+    __sub__, __rsub__ = binary("Sub"), binary("Sub", swapped=True)
+    __mul__, __rmul__ = binary("Mul"), binary("Mul", swapped=True)
+    __truediv__, __rtruediv__ = binary("Div"), binary("Div", swapped=True)
+    __pow__, __matmul__ = binary("Pow"), binary("MatMul")
+    __lt__, __le__ = binary("Less", bool), binary("LessOrEqual", bool)
+    __gt__, __ge__ = binary("Greater", bool), binary("GreaterOrEqual", bool)
+    __and__, __or__, __invert__ = binary("And"), binary("Or"), unary("Not")
+    __neg__, abs, sqrt = unary("Neg"), unary("Abs"), unary("Sqrt")
+    exp, log, isnan = unary("Exp"), unary("Log"), unary("IsNaN", bool)
+    minimum, maximum, equals = binary("Min"), binary("Max"), binary("Equal", bool)
 
     def astype(self, dtype):
         """Return this in another dtype."""
@@ -287,6 +234,18 @@ class Value:
             return self
         kind = helper.np_dtype_to_tensor_dtype(dtype)
         return self.graph.op("Cast", self, dtype=dtype, to=kind)
+
+    def at(self, index):
+        """Return the element of each row in the column that a column of indices names."""
+        return self.graph.op("GatherElements", self, index, axis=1)
+
+    def column(self):
+        """Return one number for each row as a column."""
+        return self.graph.op("Unsqueeze", self, np.array([1]))
+
+    def flat(self):
+        """Return a column as one number for each row."""
+        return self.graph.op("Squeeze", self, np.array([1]))
 
     def columns(self, start, stop):
         """Return some columns."""
@@ -332,11 +291,6 @@ class Value:
             n_outputs=2,
         )
         return Value(self.graph, indices.name, np.int64)
-
-    def _binary(self, kind, left, right, dtype=None):
-        common = np.result_type(*(getattr(x, "dtype", x) for x in (left, right)))
-        parts = [self.graph._cast(x, common) for x in (left, right)]
-        return self.graph.op(kind, *parts, dtype=dtype)
 
 
 def tensor_info(name, dtype, shape):
