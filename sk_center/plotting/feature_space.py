@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
@@ -18,7 +18,7 @@ from sk_center.plotting.base import (
     import_matplotlib,
     styled,
 )
-from sk_center.plotting.plane import Plane, accepted_in, grid_around
+from sk_center.plotting.plane import Plane, grid_around
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,9 +61,6 @@ class FeatureSpaceDisplay:
     accepted : ndarray of shape (grid_resolution, grid_resolution, n_classes), default=None
         For each class whether a sample at a point of the grid, if predicted as that class,
         is accepted. None draws no regions.
-
-    region_label : str, default=None
-        Name of the regions in the legend.
 
     xlabel : str, default=None
         Label of the x axis.
@@ -127,7 +124,6 @@ class FeatureSpaceDisplay:
         xx0: NDArray[Any] | None = None,
         xx1: NDArray[Any] | None = None,
         accepted: NDArray[Any] | None = None,
-        region_label: str | None = None,
         xlabel: str | None = None,
         ylabel: str | None = None,
     ) -> None:
@@ -138,7 +134,6 @@ class FeatureSpaceDisplay:
         self.xx0 = xx0
         self.xx1 = xx1
         self.accepted = accepted
-        self.region_label = region_label
         self.xlabel = xlabel
         self.ylabel = ylabel
 
@@ -214,7 +209,8 @@ class FeatureSpaceDisplay:
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         handles, _ = ax.get_legend_handles_labels()
         if self.surfaces_ is not None:
-            handles.append(Patch(facecolor="0.5", alpha=0.3, label=self.region_label))
+            name = "accepted if predicted so"
+            handles.append(Patch(facecolor="0.5", alpha=0.3, label=name))
         # Samples may be everywhere: no corner is free.
         ax.legend(
             handles=handles, loc="upper left", bbox_to_anchor=(1, 1), fontsize="small"
@@ -228,7 +224,7 @@ class FeatureSpaceDisplay:
         X: Samples,
         y: ArrayLike,
         *,
-        regions: bool | Literal["auto"] = "auto",
+        regions: bool = True,
         grid_resolution: int = 200,
         ax: Axes | None = None,
         **kwargs: Any,
@@ -247,11 +243,11 @@ class FeatureSpaceDisplay:
         y : array-like of shape (n_samples,)
             True labels; samples of a label outside ``estimator.classes_`` are outsiders.
 
-        regions : "auto" or bool, default="auto"
+        regions : bool, default=True
             Whether to draw for each class the region in which a sample that is predicted as
-            the class is accepted. It takes an OpenSetClassifier whose score needs features
-            and nothing else. ``"auto"`` draws regions then, if the features have two
-            dimensions. True draws them for more, too, see Notes.
+            the class is accepted (with ``guarantee="class"``, one that lies in any region),
+            where that can be told: by an OpenSetClassifier without added classes whose
+            score needs features of two dimensions and nothing else.
 
         grid_resolution : int, default=200
             Number of points along each side of the grid that regions are found on.
@@ -274,7 +270,7 @@ class FeatureSpaceDisplay:
 
         ValueError
             If the features have less than two dimensions, or more and there are neither
-            centers nor samples of known classes, or if ``regions=True`` cannot be done.
+            centers nor samples of known classes.
 
         See Also
         --------
@@ -285,13 +281,6 @@ class FeatureSpaceDisplay:
         Features are ``estimator.transform(X)`` if that exists, for another Pipeline the
         inputs of its last step, and else X. Centers are those of a
         :class:`~sk_center.CenterLossClassifier`, else the means of the samples drawn.
-
-        In two dimensions, a sample is accepted if it lies in the region of the class that
-        is predicted for it (with ``guarantee="class"``, if it lies in any region).
-        In more, the region of a class is a slice: that of the plane through its own center,
-        parallel to the plane drawn. A sample that is drawn inside a region can then lie in
-        front of it or behind it, and be rejected; in many dimensions most do, since slices
-        through the center are the widest.
         """
         import_matplotlib(f"{cls.__name__}.from_estimator")
         model, classifier = None, estimator
@@ -309,29 +298,18 @@ class FeatureSpaceDisplay:
         centers = _given_or_means(centers_of(classifier), features, y, labels)
         plane = Plane(features, centers)
         display = cls._in_plane(plane, y, features, labels, centers)
-        if regions not in ("auto", True, False):
-            raise ValueError(f"regions must be 'auto', True or False; got {regions!r}.")
-        possible = (
-            model is not None
+        if (
+            regions
+            and plane.flat
+            and model is not None
             and model.score_.needs == ("features",)
             and not model._against_former.any()
-        )
-        if regions == "auto":
-            regions = possible and plane.flat
-        if regions and not possible:
-            raise ValueError(
-                "regions=True takes an OpenSetClassifier without added classes whose score "
-                "needs features and nothing else; got "
-                f"{estimator if model is None else model.score_!r}."
-            )
-        if regions and model is not None:
+        ):
             display.xx0, display.xx1 = grid_around(
                 np.vstack([display.features, display.centers]), grid_resolution
             )
             points = np.stack([display.xx0, display.xx1], axis=-1).reshape(-1, 2)
-            accepted = accepted_in(
-                plane, points, centers, model.score_, model.score_thresholds_
-            )
+            accepted = model.score_.score_classes(points) >= model.score_thresholds_
             display.accepted = accepted.reshape(*display.xx0.shape, -1)
         return display.plot(ax=ax, **kwargs)
 
@@ -394,13 +372,11 @@ class FeatureSpaceDisplay:
     def _in_plane(cls, plane, y_true, features, labels, centers):
         """Return a display without regions."""
         axis = "feature {}" if plane.flat else "principal component {} of the centers"
-        slice_ = "" if plane.flat else ",\nslice through its center"
         return cls(
             y_true=y_true,
             features=plane.project(features),
             labels=labels,
             centers=plane.project(centers),
-            region_label=f"accepted if predicted so{slice_}",
             xlabel=axis.format(1),
             ylabel=axis.format(2),
         )

@@ -1,10 +1,9 @@
-"""The plane in which features are drawn, and the regions of acceptance in it."""
+"""The plane in which features are drawn."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.utils import gen_batches
 
 
 class Plane:
@@ -39,23 +38,6 @@ class Plane:
     def project(self, points):
         """Return points as points of the plane."""
         return (points - self.origin) @ self.directions.T
-
-    def slice_through(self, center, points):
-        """Return points of the plane, moved to the parallel plane through a center."""
-        return center + (points - self.project(center)) @ self.directions
-
-
-def accepted_in(plane, points, centers, score, thresholds):
-    """Return whether points of a plane score enough for each class."""
-    if plane.flat:
-        return score.score_classes(points) >= thresholds
-    found = np.zeros((len(points), len(centers)), dtype=bool)
-    for k in np.flatnonzero(np.isfinite(centers).all(axis=1)):
-        # In batches, since there may be thousands of dimensions.
-        for batch in gen_batches(len(points), 10_000):
-            features = plane.slice_through(centers[k], points[batch])
-            found[batch, k] = score.score_classes(features)[:, k] >= thresholds[k]
-    return found
 
 
 def grid_around(points, resolution):

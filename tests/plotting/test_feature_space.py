@@ -85,31 +85,11 @@ def test_two_centers_have_one_component():
     assert_allclose(np.abs(drawn.features[:, 1]), np.abs(across @ second))
 
 
-def test_slices_go_through_the_centers():
-    """Check the regions of more features: disks around the centers, by their radius."""
-    model, X, y = problem(n_features=6)
-    drawn = FeatureSpaceDisplay.from_estimator(
-        model, X, y, regions=True, grid_resolution=50
-    )
-    pca = PCA(2).fit(drawn_centers := [X[y == name].mean(axis=0) for name in KNOWN])
-    grid = np.stack([drawn.xx0, drawn.xx1], axis=-1)
-    for k, center in enumerate(drawn_centers):
-        # The score measures from the training means, which lie off the slice.
-        off = center - model.score_.centers_[k]
-        points = (grid - pca.transform([center])[0]) @ pca.components_ + off
-        inside = np.linalg.norm(points, axis=2) <= -model.score_thresholds_[k]
-        assert_array_equal(drawn.accepted[..., k], inside)
-        assert 0 < inside.mean() < 1
-    assert "slice" in legend(drawn.ax_)[-1]
-
-
 @pytest.mark.filterwarnings("ignore:Samples far from all")
 def test_regions_take_a_score_of_features():
-    """Check when regions are left out, and that asking for them then is an error."""
+    """Check when regions are left out."""
     model, X, y = problem(score="max_softmax")
     assert FeatureSpaceDisplay.from_estimator(model, X, y).accepted is None
-    with pytest.raises(ValueError, match=r"needs features and nothing.*MaxSoftmax\(\)"):
-        FeatureSpaceDisplay.from_estimator(model, X, y, regions=True)
     model, X, y = problem()
     assert FeatureSpaceDisplay.from_estimator(model, X, y, regions=False).accepted is None
 
@@ -123,8 +103,6 @@ def test_any_classifier_shows_its_features():
     assert_allclose(drawn.features, pipeline[0].transform(X))
     assert drawn.accepted is None
     assert legend(drawn.ax_) == [*KNOWN, "center", "outsiders"]
-    with pytest.raises(ValueError, match=r"takes an OpenSetClassifier.*got Pipeline"):
-        FeatureSpaceDisplay.from_estimator(pipeline, X, y, regions=True)
 
 
 def test_centers_of_center_loss():
@@ -159,14 +137,13 @@ def test_features_at_hand():
 
 
 def test_class_without_samples_or_center():
-    """Check that it is named, has no center, and no slice where that needs one."""
+    """Check that it is named, has no center, and a region."""
     model, X, y = problem(n_features=6)
     there = y != "bee"
-    drawn = FeatureSpaceDisplay.from_estimator(model, X[there], y[there], regions=True)
+    drawn = FeatureSpaceDisplay.from_estimator(model, X[there], y[there])
     assert legend(drawn.ax_)[:3] == KNOWN
     assert np.isnan(drawn.centers[1]).all()
     assert np.isfinite(drawn.centers[[0, 2]]).all()
-    assert_array_equal(drawn.accepted.any(axis=(0, 1)), [True, False, True])
     model, X, y = problem()
     there = y != "bee"
     drawn = FeatureSpaceDisplay.from_estimator(model, X[there], y[there])
@@ -208,9 +185,6 @@ def test_features_that_cannot_be_drawn():
     masked = np.ma.array(np.eye(2), mask=np.eye(2))
     with pytest.raises(ValueError, match="NaN"):
         FeatureSpaceDisplay.from_predictions(y, masked)
-    model, X, y = problem()
-    with pytest.raises(ValueError, match=r"regions must be 'auto'.* got 'no'"):
-        FeatureSpaceDisplay.from_estimator(model, X, y, regions="no")
 
 
 def test_features_of_a_tensor():
