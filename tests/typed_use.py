@@ -194,7 +194,7 @@ def other_parameters(X: NDArray[np.float64], y: NDArray[Any]) -> None:
         OpenSetClassifier(forest, conformity_score=Halves(), outlier_label="none", cv=0.5),
     ):
         held(model.fit(X.tolist(), y.tolist()).p_values(X.tolist()), np.float64)
-    score = assert_type(scores.Mahalanobis(shrinkage="oas").fit(X, y), scores.Mahalanobis)
+    score = assert_type(scores.Mahalanobis(shrinkage=None).fit(X, y), scores.Mahalanobis)
     held(assert_type(score.score_classes(X), NDArray[np.floating[Any]]), np.floating)
 
 

@@ -21,8 +21,8 @@ def covariance_of(
 ) -> NDArray[np.float64]:
     """Return the shrunk covariance of some rows about their centers.
 
-    ``index`` is the center of each row of X. The shrinkages are those of
-    :mod:`sklearn.covariance`. ``prepare`` is applied to rows first.
+    ``index`` is the center of each row of X. The shrinkage is that of
+    :class:`sklearn.covariance.LedoitWolf`, or none. ``prepare`` is applied to rows first.
     """
     n_rows, n_columns = len(rows), X.shape[1]
     products, fourth = np.zeros((n_columns, n_columns)), 0.0
@@ -34,21 +34,14 @@ def covariance_of(
         fourth += np.square(np.einsum("ij,ij->i", part, part)).sum()
     covariance = products / n_rows
     mean = np.trace(covariance) / n_columns
-    square = np.square(covariance).sum()
+    share = 0.0
     if shrinkage == "ledoit_wolf":
         # Ledoit and Wolf 2004: how much the products of single rows differ from their mean.
+        square = np.square(covariance).sum()
         spread = (square - n_columns * mean**2) / n_columns
         noise = (fourth / n_rows - square) / (n_columns * n_rows)
         noise = min(noise, spread)
         share = noise / spread if noise > 0 and n_columns > 1 else 0.0
-    elif shrinkage == "oas":  # Chen et al. 2010, equation 23, as scikit-learn has it
-        alpha = square / n_columns**2
-        above = alpha + mean**2
-        below = (n_rows + 1) * (alpha - mean**2 / n_columns)
-        share = min(above / below, 1.0) if below != 0 and n_columns > 1 else 1.0
-        share = 0.0 if n_columns == 1 else share
-    else:
-        share = 0.0
     covariance *= 1 - share
     covariance[np.diag_indices(n_columns)] += share * mean
     return covariance

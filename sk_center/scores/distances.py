@@ -155,10 +155,9 @@ class Mahalanobis(ScoreInSpace, name="mahalanobis"):
         Whether all classes share one covariance or each has its own, which needs many more
         samples than features in every class.
 
-    shrinkage : {"ledoit_wolf", "oas"} or None, default="ledoit_wolf"
-        Shrinkage of the covariance, as that of the estimators of
-        :mod:`sklearn.covariance`; None is the plain covariance, for many more samples
-        than features.
+    shrinkage : {"ledoit_wolf"} or None, default="ledoit_wolf"
+        Shrinkage of the covariance, as that of :class:`sklearn.covariance.LedoitWolf`;
+        None is the plain covariance, for many more samples than features.
 
     relative : bool, default=False
         Whether to score by ``d_0^2 - d_k^2``, where d_k is the distance above and d_0
@@ -219,7 +218,7 @@ class Mahalanobis(ScoreInSpace, name="mahalanobis"):
 
     _parameter_constraints: dict = {
         "covariance": [StrOptions({"tied", "class"})],
-        "shrinkage": [StrOptions({"ledoit_wolf", "oas"}), None],
+        "shrinkage": [StrOptions({"ledoit_wolf"}), None],
         "relative": ["boolean"],
         "normalize": ["boolean"],
         "space": [StrOptions({*SPACES})],
@@ -241,7 +240,7 @@ class Mahalanobis(ScoreInSpace, name="mahalanobis"):
         self,
         covariance: Literal["tied", "class"] = "tied",
         *,
-        shrinkage: Literal["ledoit_wolf", "oas"] | None = "ledoit_wolf",
+        shrinkage: Literal["ledoit_wolf"] | None = "ledoit_wolf",
         relative: bool = False,
         normalize: bool = False,
         space: Literal["features", "inputs", "layers", "raw_inputs"] = "features",

@@ -31,7 +31,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 EVERY = {
     **{name: name for name in ("auto", *SCORES)},
-    "class covariance": Mahalanobis("class", shrinkage="oas"),
+    "class covariance": Mahalanobis("class"),
     "relative": Mahalanobis(relative=True),
     "mixture": GaussianMixture(2, reg_covar=0.01, random_state=0),
     "mixtures": Combined(

@@ -153,7 +153,7 @@ def test_imbalance_of_five_to_five_thousand(guarantee):
 
 EVERY = {
     **{name: name for name in ("auto", *SCORES)},
-    "class covariance": Mahalanobis("class", shrinkage="oas"),
+    "class covariance": Mahalanobis("class"),
     "mixture": GaussianMixture(random_state=0),
     "density": KernelDensity(),
     "function": FunctionScore(distance),

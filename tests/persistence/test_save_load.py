@@ -238,7 +238,7 @@ def test_score_and_calibration(score, calibration, tmp_path):
 @pytest.mark.parametrize(
     "score",
     [
-        Mahalanobis("class", shrinkage="oas", relative=True),
+        Mahalanobis("class", relative=True),
         Mahalanobis(shrinkage=None, normalize=True),
         KNeighbors(1, scale="whiten", pooled=True),
         KNeighbors(1, scale="numeric_whiten", normalize=True),

@@ -17,7 +17,7 @@ from score_problems import (
     reference_means,
 )
 from sklearn.base import clone
-from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
+from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
 from sk_center.scores import (
     CenterDistance,
@@ -220,7 +220,7 @@ def test_mahalanobis_without_variance_within_classes():
     assert_array_equal(classes.argmax(axis=1), [0, 1, 2])
 
 
-COVARIANCES = {"ledoit_wolf": LedoitWolf, "oas": OAS, None: EmpiricalCovariance}
+COVARIANCES = {"ledoit_wolf": LedoitWolf, None: EmpiricalCovariance}
 
 
 @pytest.mark.parametrize("relative", [False, True])

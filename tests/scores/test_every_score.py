@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 EVERY = {
     **{name: name for name in ("auto", *SCORES)},
-    "class covariance": Mahalanobis("class", shrinkage="oas"),
+    "class covariance": Mahalanobis("class"),
     "relative": Mahalanobis(relative=True, normalize=True),
     "pooled": KNeighbors(1, pooled=True, scale="discriminant", space="raw_inputs"),
     "white": KNeighbors(2, scale="whiten", space="inputs"),

@@ -206,9 +206,9 @@ def test_parameters():
     assert score.centers is centers
     assert score.set_params(centers=None).learns
     assert MaxSoftmax().get_params() == {}
-    assert Mahalanobis("class", shrinkage="oas", relative=True).get_params() == {
+    assert Mahalanobis("class", shrinkage=None, relative=True).get_params() == {
         "covariance": "class",
-        "shrinkage": "oas",
+        "shrinkage": None,
         "relative": True,
         "normalize": False,
         "space": "features",
