@@ -10,7 +10,6 @@ from importlib import import_module
 
 from sk_center import calibration, scores
 from sk_center._persistence.kinds import Kind
-from sk_center._utils.schema import array, numbers, size
 
 PACKAGE = "sk_center"
 OURS = (
@@ -26,27 +25,12 @@ OURS = (
     *(f"scores.{name}" for name in scores.__all__),
     *(f"calibration.{name}" for name in calibration.__all__),
 )
-# Classes of others, with the attributes that are saved.
-OTHERS = {
-    "skorch.dataset.ValidSplit": {},
-    "sklearn.frozen.FrozenEstimator": {},
-    "sklearn.pipeline.Pipeline": {},
-    "sklearn.mixture.GaussianMixture": {
-        "weights_": array("f", "components"),
-        "means_": array("f", "components", "columns"),
-        "covariances_": numbers,
-        "precisions_": numbers,
-        "precisions_cholesky_": numbers,
-        "n_features_in_": size("columns"),
-    },
-}
-OPTIONS = {
-    "networks.RandomAffine": {
-        "state": {},
-        "strict": False,
-        "params": lambda module: module.ranges,
-    },
-}
+# Classes of others, of which parameters alone are saved.
+OTHERS = (
+    "skorch.dataset.ValidSplit",
+    "sklearn.frozen.FrozenEstimator",
+    "sklearn.pipeline.Pipeline",
+)
 # Kinds of objects that can be saved on their own.
 MODELS = (
     "CenterLossClassifier",
@@ -70,8 +54,11 @@ def kind_by(id_):
         raise ValueError(f"{id_} is no class")
     if id_ == "CenterLossNet":  # what its kind does takes torch
         return import_module("sk_center._persistence.saved_net").NetKind(id_, class_)
-    options = {"state": OTHERS.get(id_), "strict": id_ in OURS, **OPTIONS.get(id_, {})}
-    return Kind(id_, class_, **options)
+    if id_ in OTHERS:
+        return Kind(id_, class_, state={}, strict=False)
+    if id_ == "networks.RandomAffine":
+        return Kind(id_, class_, {}, strict=False, params=lambda module: module.ranges)
+    return Kind(id_, class_)
 
 
 def kind_of(value):

@@ -110,11 +110,6 @@ def array(kinds, *dims):
     return check
 
 
-def numbers(value, sizes):
-    """Check an array of real numbers, of any shape."""
-    array("f", *getattr(value, "shape", ()))(value, sizes)
-
-
 def bounded(check, least=-np.inf, most=np.inf):
     """Return a check for arrays of numbers, none of them NaN, between two bounds."""
 
