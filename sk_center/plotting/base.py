@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sk_center._utils.extras import import_extra
+from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.base import is_known
 
 OUTSIDER_COLOR = "0.5"
@@ -30,6 +31,13 @@ def class_index(y, classes, name):
 def import_matplotlib(caller):
     """Import matplotlib, or raise an error that names the extra to install."""
     import_extra("matplotlib", "plot", f"{caller} needs")
+
+
+def judged_for(display_class, estimator, X):
+    """Return the open-set classifier inside an estimator, and its decisions to draw."""
+    import_matplotlib(f"{display_class.__name__}.from_estimator")
+    model, _ = open_set_inside(estimator)
+    return model, judge(estimator, X)
 
 
 def axes_for(display, ax, figsize=None):

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
-from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.base import class_indices
-from sk_center.plotting.base import axes_for, import_matplotlib
+from sk_center.plotting.base import axes_for, judged_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,11 +122,10 @@ class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
         --------
         OpenSetConfusionMatrixDisplay.from_predictions : Draws existing predictions.
         """
-        import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, _ = open_set_inside(estimator)
+        model, decision = judged_for(cls, estimator, X)
         return cls.from_predictions(
             y,
-            judge(estimator, X).labels,
+            decision.labels,
             labels=model.classes_,
             outlier_label=model.outlier_label_,
             ambiguous_label=model.ambiguous_label_,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.base import (
     checked_labels,
     checked_numbers,
@@ -20,6 +19,7 @@ from sk_center.plotting.base import (
     class_index,
     class_masks,
     import_matplotlib,
+    judged_for,
     styled,
 )
 
@@ -294,9 +294,7 @@ class DistanceDisplay:
         --------
         DistanceDisplay.from_predictions : Draws existing scores.
         """
-        import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, _ = open_set_inside(estimator)
-        decision = judge(estimator, X)
+        model, decision = judged_for(cls, estimator, X)
         return cls.from_predictions(
             y,
             decision.predicted,

@@ -8,9 +8,8 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.utils import check_consistent_length
 
-from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.base import checked_decisions, checked_labels, known_classes
-from sk_center.plotting.base import axes_for, class_index, import_matplotlib, styled
+from sk_center.plotting.base import axes_for, class_index, judged_for, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -229,10 +228,8 @@ class FalseRejectionDisplay:
         --------
         FalseRejectionDisplay.from_predictions : Draws existing predictions.
         """
-        import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, _ = open_set_inside(estimator)
-        decision, report = judge(estimator, X), model.calibration_report_
-        labels = decision.labels
+        model, decision = judged_for(cls, estimator, X)
+        labels, report = decision.labels, model.calibration_report_
         if decision.ambiguous is not None:  # withheld is not rejected
             labels = np.where(decision.ambiguous, decision.predicted, labels)
         return cls.from_predictions(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.curves import oscr_curve, oscr_score
-from sk_center.plotting.base import draw_curve, import_matplotlib
+from sk_center.plotting.base import draw_curve, judged_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,9 +175,7 @@ class OSCRCurveDisplay:
         --------
         OSCRCurveDisplay.from_predictions : Draws existing predictions.
         """
-        import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, _ = open_set_inside(estimator)
-        decision = judge(estimator, X)
+        model, decision = judged_for(cls, estimator, X)
         return cls.from_predictions(
             y,
             decision.predicted,

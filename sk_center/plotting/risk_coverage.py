@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.risk import aurc_score, risk_coverage_curve
-from sk_center.plotting.base import draw_curve, import_matplotlib
+from sk_center.plotting.base import draw_curve, judged_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,9 +178,7 @@ class RiskCoverageDisplay:
         --------
         RiskCoverageDisplay.from_predictions : Draws existing predictions.
         """
-        import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, _ = open_set_inside(estimator)
-        decision = judge(estimator, X)
+        model, decision = judged_for(cls, estimator, X)
         sure = decision.scores
         if response_method == "predict_proba":
             sure = np.max(estimator.predict_proba(X), axis=1)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.metrics import RocCurveDisplay
 
-from sk_center._utils.nested import judge, open_set_inside
 from sk_center.metrics.base import roc_rates
 from sk_center.metrics.curves import auroc_score
-from sk_center.plotting.base import axes_for, import_matplotlib
+from sk_center.plotting.base import axes_for, judged_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,11 +182,10 @@ class OpenSetRocDisplay(RocCurveDisplay):
         --------
         OpenSetRocDisplay.from_predictions : Draws existing scores.
         """
-        import_matplotlib(f"{cls.__name__}.from_estimator")
-        model, _ = open_set_inside(estimator)
+        model, decision = judged_for(cls, estimator, X)
         return cls.from_predictions(
             y,
-            judge(estimator, X).scores,
+            decision.scores,
             labels=model.classes_,
             sample_weight=sample_weight,
             name=type(estimator).__name__ if name is None else name,
