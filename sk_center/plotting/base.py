@@ -64,22 +64,6 @@ def styled(kind, defaults, given):
     return {**normalize_kwargs(defaults, artist), **normalize_kwargs(given, artist)}
 
 
-def draw_curve(display, x, y, *, area, name, curve_kwargs, ax, legend, **axes):
-    """Draw a curve, with its name and area in the legend, and set what ``plot`` sets.
-
-    ``legend`` is the location of the legend, ``axes`` are properties of the axes.
-    """
-    ax = axes_for(display, ax)
-    name = display.name if name is None else name
-    label = f"{name} ({area})" if name and area else name or area
-    style = styled("line", {"label": label}, curve_kwargs)
-    (display.line_,) = ax.plot(x, y, **style)
-    ax.set(xlim=(-0.01, 1.01), **axes)
-    if style["label"] is not None:
-        ax.legend(loc=legend)
-    return display
-
-
 def class_colors(n_classes):
     """Return a color for each class, none of them gray."""
     from matplotlib import colormaps

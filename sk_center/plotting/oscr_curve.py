@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from sk_center.metrics.curves import oscr_curve, oscr_score
-from sk_center.plotting.base import draw_curve, judged_for
+from sk_center.plotting.base import judged_for
+from sk_center.plotting.curve import CurveDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import Estimator, Samples
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["OSCRCurveDisplay"]
 
 
-class OSCRCurveDisplay:
+class OSCRCurveDisplay(CurveDisplay):
     """Open-set classification rate curve: known samples right, outsiders accepted.
 
     Parameters
@@ -64,9 +63,11 @@ class OSCRCurveDisplay:
     'mine (OSCR = 0.50)'
     """
 
-    line_: Line2D
-    ax_: Axes
-    figure_: Figure
+    _axes = {
+        "xlabel": "outsiders accepted (FPR)",
+        "ylabel": "known samples accepted and right (CCR)",
+        "ylim": (-0.01, 1.01),
+    }
 
     def __init__(
         self,
@@ -81,44 +82,9 @@ class OSCRCurveDisplay:
         self.oscr = oscr
         self.name = name
 
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        name: str | None = None,
-        curve_kwargs: dict[str, Any] | None = None,
-    ) -> Self:
-        """Draw the curve.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-
-        name : str, default=None
-            Name of the curve in the legend; None is the ``name`` of the display.
-
-        curve_kwargs : dict, default=None
-            Keywords of matplotlib's ``plot`` for the curve.
-
-        Returns
-        -------
-        display : OSCRCurveDisplay
-            This display.
-        """
-        return draw_curve(
-            self,
-            self.fpr,
-            self.ccr,
-            area=None if self.oscr is None else f"OSCR = {self.oscr:.2f}",
-            name=name,
-            curve_kwargs=curve_kwargs,
-            ax=ax,
-            legend="lower right",
-            xlabel="outsiders accepted (FPR)",
-            ylabel="known samples accepted and right (CCR)",
-            ylim=(-0.01, 1.01),
-        )
+    def _curve(self):
+        area = None if self.oscr is None else f"OSCR = {self.oscr:.2f}"
+        return self.fpr, self.ccr, area
 
     @classmethod
     def from_estimator(

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from sk_center.metrics.risk import aurc_score, risk_coverage_curve
-from sk_center.plotting.base import draw_curve, judged_for
+from sk_center.plotting.base import judged_for
+from sk_center.plotting.curve import CurveDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import Samples
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RiskCoverageDisplay"]
 
 
-class RiskCoverageDisplay:
+class RiskCoverageDisplay(CurveDisplay):
     """Risk-coverage curve: share of wrong answers when the least certain are withheld.
 
     Parameters
@@ -62,9 +61,11 @@ class RiskCoverageDisplay:
     'mine (AURC = 0.062)'
     """
 
-    line_: Line2D
-    ax_: Axes
-    figure_: Figure
+    _axes = {
+        "xlabel": "samples answered (coverage)",
+        "ylabel": "wrong answers among them (risk)",
+    }
+    _legend = "upper left"
 
     def __init__(
         self,
@@ -79,43 +80,9 @@ class RiskCoverageDisplay:
         self.aurc = aurc
         self.name = name
 
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        name: str | None = None,
-        curve_kwargs: dict[str, Any] | None = None,
-    ) -> Self:
-        """Draw the curve.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-
-        name : str, default=None
-            Name of the curve in the legend; None is the ``name`` of the display.
-
-        curve_kwargs : dict, default=None
-            Keywords of matplotlib's ``plot`` for the curve.
-
-        Returns
-        -------
-        display : RiskCoverageDisplay
-            This display.
-        """
-        return draw_curve(
-            self,
-            self.coverage,
-            self.risk,
-            area=None if self.aurc is None else f"AURC = {self.aurc:.3f}",
-            name=name,
-            curve_kwargs=curve_kwargs,
-            ax=ax,
-            legend="upper left",
-            xlabel="samples answered (coverage)",
-            ylabel="wrong answers among them (risk)",
-        )
+    def _curve(self):
+        area = None if self.aurc is None else f"AURC = {self.aurc:.3f}"
+        return self.coverage, self.risk, area
 
     @classmethod
     def from_estimator(

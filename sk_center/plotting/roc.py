@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from sklearn.metrics import RocCurveDisplay
-
 from sk_center.metrics.base import roc_rates
 from sk_center.metrics.curves import auroc_score
-from sk_center.plotting.base import axes_for, judged_for
+from sk_center.plotting.base import judged_for
+from sk_center.plotting.curve import CurveDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
     from numpy.typing import ArrayLike, NDArray
 
     from sk_center._utils.types import Estimator, Samples
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenSetRocDisplay"]
 
 
-class OpenSetRocDisplay(RocCurveDisplay):
+class OpenSetRocDisplay(CurveDisplay):
     """ROC curve of known samples against outsiders; known is the positive side.
 
     Parameters
@@ -43,9 +40,6 @@ class OpenSetRocDisplay(RocCurveDisplay):
     line_ : matplotlib Line2D
         The curve.
 
-    chance_level_ : matplotlib Line2D or None
-        The curve of chance, if it is drawn.
-
     ax_ : matplotlib Axes
         The axes.
 
@@ -56,7 +50,7 @@ class OpenSetRocDisplay(RocCurveDisplay):
     --------
     sk_center.metrics.auroc_score : The area under the curve.
     OSCRCurveDisplay : Counts only the known samples that are classified correctly.
-    sklearn.metrics.RocCurveDisplay : Draws it.
+    sklearn.metrics.RocCurveDisplay : The curve of any binary problem.
 
     Examples
     --------
@@ -67,10 +61,12 @@ class OpenSetRocDisplay(RocCurveDisplay):
     'mine (AUC = 0.50)'
     """
 
-    line_: Line2D
-    chance_level_: Line2D | None
-    ax_: Axes
-    figure_: Figure
+    _axes = {
+        "xlabel": "outsiders accepted (FPR)",
+        "ylabel": "known samples accepted (TPR)",
+        "ylim": (-0.01, 1.01),
+        "aspect": "equal",
+    }
 
     def __init__(
         self,
@@ -84,48 +80,10 @@ class OpenSetRocDisplay(RocCurveDisplay):
         self.tpr = tpr
         self.roc_auc = roc_auc
         self.name = name
-        self.estimator_name = name  # as scikit-learn before 1.7 calls it
-        self.pos_label = None
 
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        name: str | None = None,
-        curve_kwargs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Draw the curve.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-
-        name : str, default=None
-            Name of the curve in the legend; None is the ``name`` of the display.
-
-        curve_kwargs : dict, default=None
-            Keywords of matplotlib's ``plot`` for the curve.
-
-        **kwargs : dict
-            Other parameters of :meth:`sklearn.metrics.RocCurveDisplay.plot`:
-            ``plot_chance_level``, ``chance_level_kw`` and ``despine``.
-
-        Returns
-        -------
-        display : OpenSetRocDisplay
-            This display.
-        """
-        super().plot(ax=axes_for(self, ax), name=name, **kwargs)
-        # scikit-learn before 1.7 does not take them as curve_kwargs.
-        self.line_.set(**(curve_kwargs or {}))
-        if self.ax_.get_legend_handles_labels()[1]:
-            self.ax_.legend(loc="lower right")
-        self.ax_.set(
-            xlabel="outsiders accepted (FPR)", ylabel="known samples accepted (TPR)"
-        )
-        return self
+    def _curve(self):
+        area = None if self.roc_auc is None else f"AUC = {self.roc_auc:.2f}"
+        return self.fpr, self.tpr, area
 
     @classmethod
     def from_estimator(

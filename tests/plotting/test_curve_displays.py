@@ -79,22 +79,10 @@ def test_roc_is_that_of_scikit_learn(weighted):
         name="OpenSetClassifier",
         drop_intermediate=False,
     )
-    assert isinstance(drawn, RocCurveDisplay)
     assert_allclose(drawn.line_.get_xydata(), expected.line_.get_xydata())
     assert_allclose(drawn.roc_auc, expected.roc_auc)
     assert legend(drawn.ax_) == legend(expected.ax_)
     assert drawn.ax_.get_xlabel() == "outsiders accepted (FPR)"
-
-
-def test_roc_takes_the_options_of_scikit_learn():
-    """Check that chance and spines are passed on."""
-    model, X, y = problem()
-    drawn = OpenSetRocDisplay.from_estimator(
-        model, X, y, plot_chance_level=True, despine=True
-    )
-    assert_array_equal(drawn.chance_level_.get_xydata(), [[0, 0], [1, 1]])
-    assert legend(drawn.ax_)[1] == "Chance level (AUC = 0.5)"
-    assert not drawn.ax_.spines["top"].get_visible()
 
 
 @pytest.mark.parametrize("display", [OSCRCurveDisplay, OpenSetRocDisplay])
