@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 
-from sk_center._utils.devices import has_float64
+from sk_center._utils.devices import CPU, has_float64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,40 +24,26 @@ def add_class_sums(
 ) -> None:
     """Add the features of each class to its sum, in one pass over the batches.
 
-    If they are on a device with float64, the sums are computed there.
+    The sums are computed on the device of the features if that has float64, else on the
+    CPU.
     """
-    weights = np.ones(len(labels)) if sample_weight is None else sample_weight
-    start, there = 0, None
+    start, device = 0, CPU
+    total, index = torch.from_numpy(sums), torch.from_numpy(labels).to(torch.int64)
+    weights = None
+    if sample_weight is not None:
+        weights = torch.from_numpy(sample_weight).to(torch.float64)[:, None]
     for features in batches:
+        if start == 0 and not features.is_cpu and has_float64(features.device):
+            device = features.device
+            total, index = total.to(device), index.to(device)
+            weights = None if weights is None else weights.to(device)
         part = slice(start, start + len(features))
-        if not features.is_cpu and has_float64(features.device):
-            if there is None:
-                there = SumsThere(sums.shape, labels, weights, features.device)
-            there.add(features.detach(), part)
-        else:
-            # A sparse indicator matrix sums each class without a loop over classes.
-            present, position = np.unique(labels[part], return_inverse=True)
-            indicator = csr_array(
-                (weights[part], (position, np.arange(len(features)))),
-                shape=(len(present), len(features)),
-            )
-            sums[present] += indicator @ features.detach().cpu().double().numpy()
+        rows = features.detach().to(device).double()
+        rows = rows if weights is None else rows * weights[part]
+        total.index_add_(0, index[part], rows)
         start = part.stop
-    if there is not None:
-        sums += there.sums.cpu().numpy()
-
-
-class SumsThere:
-    """Sums over classes on a device, without transferring features."""
-
-    def __init__(self, shape, labels, weights, device):
-        self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
-        self.labels = torch.from_numpy(labels).to(device, torch.int64)
-        self.weights = torch.from_numpy(weights).to(device, torch.float64)[:, None]
-
-    def add(self, features, part):
-        """Add a batch, the samples of ``part``."""
-        self.sums.index_add_(0, self.labels[part], features * self.weights[part])
+    if not total.is_cpu:  # else it is the memory of the sums
+        sums[:] = total.cpu().numpy()
 
 
 def means_of_sums(

@@ -5,7 +5,6 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-import sk_center.centers.class_means as means_module
 from sk_center.centers.class_means import add_class_sums, means_of_sums
 
 N_CLASSES, N_FEATURES = 7, 5
@@ -60,19 +59,3 @@ def test_class_means_sum_in_float64(weight):
     y = np.zeros(len(X), dtype=int)
     means = class_means(torch.from_numpy(X).split(100), y, (1, 2), weight)
     assert_array_equal(means[0], X.astype(np.float64).mean(axis=0).astype(np.float32))
-
-
-def test_class_means_hold_the_classes_of_a_batch(monkeypatch):
-    """Check that a batch is summed over its own classes, however many there are."""
-    shapes = []
-    sparse = means_module.csr_array
-
-    def noting(*args, shape):
-        shapes.append(shape)
-        return sparse(*args, shape=shape)
-
-    monkeypatch.setattr(means_module, "csr_array", noting)
-    X = torch.randn(500, 3)
-    means = class_means(X.split(10), np.arange(500), (500, X.shape[1]))
-    assert_allclose(means, X.numpy(), rtol=1e-6)
-    assert set(shapes) == {(10, 10)}
