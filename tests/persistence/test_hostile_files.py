@@ -249,6 +249,7 @@ PARTS = {
     "hidden attribute": {f"{NET}.params.__class__": 1},
     "unknown attribute": {"fitted.predict": 1},
     "unknown param": {"params.predict": 1},
+    "param of a net": {f"{NET}.params.lambda_norm": -1},
     "classes out of order": {"fitted.classes_": np.array([1, 0, 2])},
     "classes twice": {"fitted.classes_": np.array([0, 1, 1])},
     "fewer classes": {"fitted.classes_": np.array([0, 1])},
