@@ -2,11 +2,11 @@
 
     python -m benchmarks.suites.monitor --streams 200
 
-Six digits are known. Each stream has calibration samples of its own and 2,000 samples, of
-which those from the 501st on have changed. Samples are drawn with replacement from digits
-that trained nothing. Beside the monitor stands a Kolmogorov-Smirnov test of each window of
-100 samples against the calibration samples, at the rate of the monitor and at a twentieth
-of it, since there are twenty windows.
+Six digits are known. Each stream has calibration samples of its own and 2,000 samples,
+which change from the 501st on. They are drawn with replacement from digits that trained
+nothing. A Kolmogorov-Smirnov test stands beside the monitor: it compares each window of
+100 samples with the calibration samples, at the rate of the monitor and at a twentieth of
+that, since there are twenty windows.
 """
 
 import argparse

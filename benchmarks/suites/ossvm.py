@@ -1,7 +1,7 @@
 """LETTER in the protocol of Open-Set Support Vector Machines (Mendes Júnior et al., 2021).
 
-3, 6, 9 and 12 known letters, half of their samples train, the other half and all samples
-of the other letters test, ten draws.
+The letters known are 3, 6, 9 and 12 in ten draws. Half of their samples train; the other
+half and all samples of the unknown letters test.
 """
 
 from benchmarks.data import LETTERS, draw_unknown
