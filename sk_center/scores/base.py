@@ -22,6 +22,7 @@ from sk_center._utils.labels import check_no_label_missing
 from sk_center._utils.schema import labels, sizes_of
 from sk_center._utils.state import restored_on_error
 from sk_center.scores.parts import PARTS, check_columns, check_sizes, checked_parts
+from sk_center.scores.rows import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -384,10 +385,8 @@ class BaseScore(BaseEstimator):
         """Return the score of one class per sample, from blocks of rows of all classes."""
         if not self.per_class:
             return self._score_classes(**parts)
-        step = max(BLOCK // len(self.classes_), 1)
         found = []
-        for start in range(0, max(len(index), 1), step):
-            rows = slice(start, start + step)
+        for rows in blocks(len(index), len(self.classes_), BLOCK):
             scores = self._score_classes(
                 **{name: part[rows] for name, part in parts.items()}
             )
