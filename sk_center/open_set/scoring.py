@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 # With a number for each class, the most numbers that are computed at a time, and from which
 # a score learns.
-BLOCK_NUMBERS = 2**22
-LEARNT_NUMBERS = 2**23
+BLOCK_NUMBERS = 2**21
+LEARNT_NUMBERS = 2**22
 # Columns whose standard deviations differ by a larger factor have different units.
 UNITS = 6
 
