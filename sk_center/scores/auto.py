@@ -201,7 +201,7 @@ def _wide():
     # More components cost time, and gain nothing in so many directions.
     return [
         Part(_directions("raw_inputs")),
-        Part(InputDensity(4, normalize=True, **density)),
+        Part(InputDensity(2, normalize=True, **density)),
         Part(InputDensity(1, normalize=False, **density), LENGTHS),
     ]
 
