@@ -124,11 +124,16 @@ def fitted(estimator, score, size, **params):
     return model.fit(X, y)
 
 
-def network():
+def network(**params):
     """Return our classifier, trained for an epoch."""
     return CenterLossClassifier(
-        hidden_layer_sizes=(64,), max_epochs=1, batch_size=256, random_state=0, device="cpu"
+        max_epochs=1, batch_size=256, random_state=0, device="cpu", **params
     )
+
+
+def small_network():
+    """Return our classifier with a network as small as the one by hand."""
+    return network(hidden_layer_sizes=(64,))
 
 
 def rejection(size):
@@ -137,7 +142,7 @@ def rejection(size):
     many, _ = table(size.n_samples, seed=1)
     hand = ByHand(handwritten_fit(X, y, 1, 256, 0), X, y)
     for name, score in NAMES.items():
-        model = fitted(network(), score, size)
+        model = fitted(small_network(), score, size)
         yield compare(
             f"predict, {len(many)} x {N_INPUTS}, {name}",
             "the same by hand",
@@ -153,11 +158,13 @@ def calls(size):
     many, _ = table(size.n_samples, seed=1)
     one = many[:1]
     linear = LogisticRegression(max_iter=200)
-    for estimator, kind, most_one, most_many in (
-        (network(), "CenterLossClassifier", 2.0, 5.0),
-        (linear, "LogisticRegression", 3.0, 20.0),
+    for estimator, kind, names, most_one, most_many in (
+        (network(), "CenterLossClassifier", NAMES, 2.0, 5.0),
+        (small_network(), "CenterLossClassifier, layers (64,)", ["auto"], None, None),
+        (linear, "LogisticRegression", NAMES, 3.0, 20.0),
     ):
-        for name, score in NAMES.items():
+        for name in names:
+            score = NAMES[name]
             model = fitted(estimator, score, size)
             bare = model.estimator_
             yield compare(
@@ -183,12 +190,12 @@ import sys
 import numpy as np, torch
 from sklearn.frozen import FrozenEstimator
 from benchmarks.speed.memory import peak_memory, start_of_peak
-from benchmarks.speed.rejection import many_classes, network
+from benchmarks.speed.rejection import many_classes, small_network
 from sk_center import OpenSetClassifier
 n, threads, score = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(threads)
 X, y = many_classes(n)
-frozen = FrozenEstimator(network().fit(X, y))
+frozen = FrozenEstimator(small_network().fit(X, y))
 OpenSetClassifier(frozen, conformity_score=score).fit(*many_classes(2_000, 10))
 before = start_of_peak()
 OpenSetClassifier(frozen, conformity_score=score).fit(X, y)
