@@ -92,12 +92,12 @@ def default_score(facts: Facts) -> BaseScore:
       in one-hot code: a rare category is no sign of an outsider. Weak classifiers predict
       outsiders wrongly, so all three ask for any class.
     - Wide inputs: the distance of directions to the nearest training sample of the
-      predicted class, and the largest density of any class in 32 principal directions, of
-      directions and with half the weight of rows as they are. None notices what a sample
-      has where training samples have little, so a large distance by principal directions
-      counts against it. Where the columns are of different units, the distance to the
-      nearest sample of the predicted class counts twice as well, with columns that count by
-      how well they tell classes apart.
+      predicted class, and the largest density of any class in at most 32 principal
+      directions, of directions and with half the weight of rows as they are. None notices
+      what a sample has where training samples have little, so a large distance by principal
+      directions counts against it. Where the columns are of different units, the distance
+      to the nearest sample of the predicted class counts twice as well, with columns that
+      count by how well they tell classes apart.
     - Sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
     - Images: the distance of directions of the pixels to the nearest training sample of
@@ -197,7 +197,7 @@ def _table():
 
 def _wide():
     """Return the scores of inputs of many columns."""
-    density = {"n_directions": 32, "space": "raw_inputs", "pooled": True}
+    density = {"space": "raw_inputs", "pooled": True}
     # More components cost time, and gain nothing in so many directions.
     return [
         Part(_directions("raw_inputs")),

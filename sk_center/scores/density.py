@@ -39,8 +39,9 @@ __all__ = ["InputDensity"]
 
 # More samples of a class than these tell a density little that is new.
 MOST_SAMPLES = 10_000
-# More columns than these are projected to so many principal directions.
-WIDE, DIRECTIONS = 50, 32
+# More columns than these are projected to principal directions: at most, and at least, so
+# many.
+WIDE, DIRECTIONS, FEWEST = 50, 32, 5
 
 
 class InputDensity(ScoreInSpace, name="input_density"):
@@ -77,7 +78,9 @@ class InputDensity(ScoreInSpace, name="input_density"):
 
     n_directions : int, "auto" or None, default="auto"
         Number of principal directions that inputs are projected to, at most half of the
-        training samples. ``"auto"`` is 32 of more than 50 inputs. None projects nothing.
+        training samples. None projects nothing. ``"auto"`` projects more than 50 inputs, to
+        32 directions, or to half as many as the median class has samples, at least 5, if
+        that is fewer: a covariance of more directions cannot be learned from a class.
 
     normalize : bool or "auto", default="auto"
         Whether to bring every sample to length one first; ``"auto"`` does so with more
@@ -197,7 +200,9 @@ class InputDensity(ScoreInSpace, name="input_density"):
             )
         n_directions = self.n_directions
         if n_directions == "auto":
-            n_directions = DIRECTIONS if wide else None
+            sizes = np.unique(y, return_counts=True)[1]
+            few = max(int(np.median(sizes)) // 2, FEWEST)
+            n_directions = min(few, DIRECTIONS) if wide else None
         self._project(length_one(X) if self._normalizes else X, n_directions)
         Z = self._standardized(X)
         rng = np.random.RandomState(0)

@@ -271,10 +271,14 @@ def test_input_density_in_principal_directions(pooled):
 def test_directions_of_wide_inputs():
     """Check the number of directions by default, and of few samples."""
     rng = np.random.default_rng(0)
-    for n_samples, n_inputs, n_directions in ((200, 50, 50), (200, 51, 32), (20, 60, 10)):
+    shapes = (200, 50, 50), (200, 51, 32), (40, 60, 10), (10, 60, 5)
+    for n_samples, n_inputs, n_directions in shapes:
         X = rng.normal(size=(n_samples, n_inputs))
         score = InputDensity().fit(X, np.arange(n_samples) % 2)
         assert score.means_.shape[1] == n_directions
+    # A rare class does not decide.
+    score = InputDensity().fit(rng.normal(size=(203, 60)), [0] * 100 + [1] * 100 + [2] * 3)
+    assert score.means_.shape[1] == 32
 
 
 @pytest.mark.parametrize("n_directions", [None, 2])
