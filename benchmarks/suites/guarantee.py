@@ -36,7 +36,8 @@ def jobs(args):
             base = Job(split, 0, "center loss", scores, RATES, RULES)
             made.append(replace(base, budget=images(3) if data == "mnist" else ()))
             if data != "mnist":
-                made.append(replace(base, scores=("auto",), rates=(0.05,), rules=("cv=5",)))
+                folds_of_default = {"rates": (0.05,), "rules": ("cv=10",)}
+                made.append(replace(base, scores=("auto",), **folds_of_default))
                 made.append(replace(base, recipe="random forest", scores=PEER_SCORES))
     return made
 
