@@ -229,9 +229,10 @@ def load(
             raise ValueError(f"it holds a {kind!r:.50}, and a model is one of {MODELS}")
         untrusted = sorted(decoder.untrusted(content["estimator"]))
         if untrusted:
+            every = sorted({*untrusted, *decoder.trusted})
             raise ValueError(
                 f"it names {untrusted}, which are not trusted. If they are harmless, and "
-                f"you know where the file is from, pass trusted={untrusted}"
+                f"you know where the file is from, pass trusted={every}"
             )
         estimator = decoder.decode(content["estimator"])
         check_is_fitted(estimator)

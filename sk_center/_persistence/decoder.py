@@ -5,11 +5,12 @@ import sys
 from copy import deepcopy
 
 import numpy as np
+import scipy.sparse
 from sklearn import config_context
 
 from sk_center._persistence.archive import DTYPE, HARMLESS, check_archive, is_among
 from sk_center._persistence.bounds import MOST_COPIES, Tally
-from sk_center._persistence.encoder import import_skops
+from sk_center._persistence.encoder import SPARSE, import_skops
 from sk_center._persistence.kinds import is_saved
 from sk_center._persistence.names import NETWORKS, built_in, imported, name_of
 from sk_center._persistence.registry import kind_by
@@ -73,6 +74,17 @@ class Decoder:
 
     def _decode_array(self, name):
         return self.arrays[name]
+
+    def _decode_sparse(self, content):
+        name, *arrays, shape = content
+        if name not in (kind.__name__ for kind in SPARSE):
+            raise ValueError(f"a sparse matrix must be one of {SPARSE}; got {name!r:.50}")
+        data, *indices = (self.arrays[part] for part in arrays)
+        if any(part.dtype.kind != "i" for part in indices):
+            raise ValueError("the indices of a sparse matrix must be integers")
+        matrix = getattr(scipy.sparse, name)((data, *indices), shape=tuple(shape))
+        matrix.check_format(full_check=True)  # compiled code takes them as they are
+        return matrix
 
     def _decode_strings(self, name):
         if name not in self._strings:

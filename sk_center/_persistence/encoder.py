@@ -8,6 +8,7 @@ import math
 import sys
 
 import numpy as np
+from scipy.sparse import csr_array, csr_matrix
 
 from sk_center._persistence.archive import check_archive
 from sk_center._persistence.bounds import Tally
@@ -17,6 +18,7 @@ from sk_center._utils.compat import OUTPUT_CONFIG, REQUESTS
 from sk_center._utils.extras import import_extra
 
 ARRAY_KINDS = "biuf"
+SPARSE = csr_array, csr_matrix
 
 
 class Encoder:
@@ -45,6 +47,12 @@ class Encoder:
             return {"dict": [list(pair) for pair in zip(keys, values)]}
         if isinstance(value, np.ndarray):
             return self._encode_array(value, where)
+        if isinstance(value, SPARSE):
+            arrays = [
+                self._store(getattr(value, part), f"{where}.{part}")
+                for part in ("data", "indices", "indptr")
+            ]
+            return {"sparse": [type(value).__name__, *arrays, list(value.shape)]}
         if isinstance(value, np.random.RandomState):
             name = value.get_state(legacy=False)["bit_generator"]
             if name != "MT19937":

@@ -15,6 +15,7 @@ from math import isfinite
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.sparse import issparse
 
 
 def saved_state(class_):
@@ -87,16 +88,18 @@ def having(method):
     )
 
 
-def array(kinds, *dims):
-    """Return a check for arrays.
+def array(kinds, *dims, sparse=False):
+    """Return a check for arrays, and for CSR matrices where these may be ``sparse``.
 
     ``kinds`` are the kinds of dtype that are allowed. Each of ``dims`` is the size of an
     axis, the name of a size that axes have in common, or None for any.
     """
 
     def check(value, sizes):
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds:
-            got = getattr(value, "dtype", type(value).__name__)
+        known = isinstance(value, np.ndarray)
+        known |= sparse and issparse(value) and value.format == "csr"
+        if not known or value.dtype.kind not in kinds:
+            got = " ".join([type(value).__name__, str(getattr(value, "dtype", ""))]).strip()
             raise ValueError(f"must be an array of one of the kinds {kinds!r}; got {got}")
         expected = [
             dim if isinstance(dim, int) else sizes.get(dim, "any size") for dim in dims

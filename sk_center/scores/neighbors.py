@@ -171,7 +171,7 @@ class KNeighbors(ScoreInSpace, name="knn"):
         "n_jobs": [Integral, None],
     }
     _saved_state = {
-        "samples_": array("f", "kept", None),
+        "samples_": array("f", "kept", None, sparse=True),
         "starts_": array("i", None),
         "normalize_": boolean,
         "unit_": positive,
@@ -358,11 +358,13 @@ class KNeighbors(ScoreInSpace, name="knn"):
         steps = np.diff(self.starts_)
         if len(steps) != n_groups or (steps < 0).any() or self.starts_[0] != 0:
             raise ValueError(f"starts_ must be those of {n_groups} groups")
-        if self.starts_[-1] != len(self.samples_):
+        if self.starts_[-1] != self.samples_.shape[0]:
             raise ValueError(f"samples_ must have {self.starts_[-1]} rows")
         has_origins = "_origins" in vars(self)
-        if has_origins != (self.metric == "euclidean"):
-            raise ValueError("_origins must be there for a Euclidean metric alone")
+        if has_origins != (self.metric == "euclidean" and not issparse(self.samples_)):
+            raise ValueError(
+                "_origins must be there for dense samples and a Euclidean metric"
+            )
         if has_origins and self._origins.shape != (n_groups, self.samples_.shape[1]):
             raise ValueError("_origins must have a row for each group")
 
