@@ -43,6 +43,12 @@ def make_model(estimator, steps, scalers, open_set, classifier, version):
     network_alone = is_network and not (steps or {"inputs", "raw_inputs"} & {*needs})
     shape = classifier._sample_shape if is_network else (classifier.n_features_in_,)
     if steps:
+        if not hasattr(estimator, "n_features_in_"):
+            raise ValueError(
+                "estimator must take a table of numbers or strings to be exported, and "
+                f"{type(steps[0][1]).__name__} takes something else; export the steps "
+                "after it, fitted on what it makes of the samples."
+            )
         shape = (estimator.n_features_in_,)
         is_text = text_columns(steps[0][1])
         sources = inputs_of(graph, is_text)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx_cases import NET, assert_same, digits, frozen
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KernelDensity
@@ -70,6 +71,15 @@ def test_scores_that_only_python_computes(score, message, tmp_path):
         X, y
     )
     with pytest.raises(ValueError, match=message):
+        to_onnx(model, tmp_path / "model.onnx")
+
+
+def test_texts(tmp_path):
+    """Check the error of a pipeline that takes no table."""
+    X, y = ["red apple", "green apple", "red car", "fast car"] * 10, [0, 0, 1, 1] * 10
+    pipe = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    model = OpenSetClassifier(pipe, cv=0.5, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="TfidfVectorizer takes something else"):
         to_onnx(model, tmp_path / "model.onnx")
 
 
