@@ -363,8 +363,8 @@ class AnswersMixin:
             Samples.
 
         X_train : array-like of shape (n_train_samples, ...), default=None
-            Samples among which to find the nearest ones, such as those of ``fit``, which
-            are not kept. None finds none.
+            Samples among which to find the nearest ones, such as those of ``fit``. A
+            missing number counts as the mean of its column. None finds none.
 
         y_train : array-like of shape (n_train_samples,), default=None
             Their labels.

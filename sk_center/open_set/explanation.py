@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import issparse
 from scipy.spatial.distance import cdist
+from sklearn.impute import SimpleImputer
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length
 
@@ -288,6 +289,7 @@ def explain(
         y_train = np.asarray(y_train)
         check_consistent_length(X_train, y_train)
         train = outputs_of(model.estimator_, X_train, ["features"])["features"]
+        train, features = without_gaps(train, features)
         centers = means_of(train, y_train, model.classes_) if centers is None else centers
         search = NearestNeighbors(n_neighbors=min(n_neighbors, len(y_train))).fit(train)
         near_distances, neighbors = search.kneighbors(features)
@@ -325,6 +327,20 @@ def explain(
         )
         for i in range(len(index))
     )
+
+
+def without_gaps(train: Any, features: Any) -> tuple[Any, Any]:
+    """Return numbers, in which the mean of training samples stands for a missing one."""
+    if issparse(train):
+        return train, features
+    if train.dtype.kind not in "biuf":
+        raise ValueError(
+            "X_train must be None where the classifier takes columns that are no numbers, "
+            f"which have no distances; got inputs of dtype {train.dtype}. Encode them before "
+            "the classifier in a Pipeline."
+        )
+    imputer = SimpleImputer(keep_empty_features=True).fit(train)
+    return imputer.transform(train), imputer.transform(features)
 
 
 def means_of(

@@ -436,7 +436,9 @@ def far_accepted(model: Any, X: Any) -> float | None:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         return None
     values = values if values.dtype.kind == "f" else values.astype(np.float64)
-    center, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of columns whose numbers are all missing
+        center, spread = (np.nan_to_num(of(values, axis=0)) for of in (np.nanmean, np.nanstd))
     scale = np.where(spread > 0, spread, np.abs(center).mean() or 1.0)
     signs = np.random.RandomState(0).choice([-1.0, 1.0], size=values.shape)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -11,7 +11,7 @@ from open_set_problems import GUARANTEES, net
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits, load_iris
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
@@ -273,6 +273,24 @@ def test_polars_frames_are_explained():
     dense = model.explain(X_new, X, names)
     found = model.explain(X_new, pl.DataFrame(X), pl.Series(names))
     assert [repr(e) for e in found] == [repr(e) for e in dense]
+
+
+def test_missing_numbers_are_means_for_neighbors():
+    """Check the neighbors of samples with missing numbers, and the error for categories."""
+    model = OpenSetClassifier(HistGradientBoostingClassifier(max_iter=5), cv=0.2)
+    gaps, new = X.copy(), X_new.copy()
+    gaps[::3, 1], new[0, 2] = np.nan, np.nan
+    e = model.fit(gaps, names).explain(new, gaps, names)[0]
+    gaps[::3, 1] = np.nanmean(gaps[:, 1])
+    new[0, 2] = gaps[:, 2].mean()
+    expected = np.sort(cdist(new[:1], gaps)[0])[:5]
+    assert_allclose(e.neighbor_distances, expected)
+    frame = pd.DataFrame({"a": X[:, 0], "b": pd.Categorical(names)})
+    booster = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")
+    model.set_params(estimator=booster, conformity_score="max_softmax").fit(frame, names)
+    assert model.explain(frame[:1])[0].neighbors is None
+    with pytest.raises(ValueError, match="X_train must be None where .* no numbers"):
+        model.explain(frame[:1], frame, names)
 
 
 def test_few_training_samples_are_all_neighbors():
