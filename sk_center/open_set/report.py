@@ -145,7 +145,7 @@ class CalibrationReport:
                 for name, some in (("all former", ~self.added), ("all added", self.added))
             ]
         total = [
-            [name, str(count), f"{100 * allowed:.3g} %", f"{100 * rate:.3g} %", ""]
+            [name, str(count), _percent(allowed), _percent(rate), ""]
             for name, count, allowed, rate in total
         ]
         order = np.argsort(-kept, kind="stable")[:SHOWN]
@@ -157,8 +157,8 @@ class CalibrationReport:
                     else self.classes[k]
                 ),
                 str(self.n_samples[k]),
-                f"{100 * self.rate_allowed[k]:.3g} %",
-                f"{100 * self.rate_kept[k]:.3g} %",
+                _percent(self.rate_allowed[k]),
+                _percent(self.rate_kept[k]),
                 f"{self.score_threshold[k]:.4g}" if self.rejects[k] else "rejects nothing",
             ]
             for k in order
@@ -210,6 +210,11 @@ def rejected_by_others(
     # The sample itself is among those that score no higher.
     number = calibration._number_below(scores, groups)
     return number <= ranks[groups]
+
+
+def _percent(rate):
+    """Return a rate as text, a dash where there are no samples."""
+    return "-" if np.isnan(rate) else f"{100 * rate:.3g} %"
 
 
 def concerns_of(

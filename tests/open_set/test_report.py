@@ -114,6 +114,15 @@ def test_views_of_the_report():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+def test_class_without_calibration_samples_has_no_rate():
+    """Check the row of a class whose only sample trains."""
+    X, y = clouds((60, 60, 1))
+    model = OpenSetClassifier(GaussianNB(), conformity_score="mahalanobis", cv=0.5)
+    row = repr(model.fit(X, y).calibration_report_).split("\n")[-1]
+    assert row.split()[:5] == ["2", "0", "5", "%", "-"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_many_classes_are_cut_in_the_report():
     """Check that among many classes those are shown that lose most."""
     X, y = clouds((60,) * 3)
