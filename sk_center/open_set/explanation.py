@@ -336,8 +336,8 @@ def without_gaps(train: Any, features: Any) -> tuple[Any, Any]:
     if train.dtype.kind not in "biuf":
         raise ValueError(
             "X_train must be None where the classifier takes columns that are no numbers, "
-            f"which have no distances; got inputs of dtype {train.dtype}. Encode them before "
-            "the classifier in a Pipeline."
+            f"which have no distances; got inputs of dtype {train.dtype}. Encode them "
+            "before the classifier in a Pipeline."
         )
     imputer = SimpleImputer(keep_empty_features=True).fit(train)
     return imputer.transform(train), imputer.transform(features)

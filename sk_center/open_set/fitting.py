@@ -438,7 +438,8 @@ def far_accepted(model: Any, X: Any) -> float | None:
     values = values if values.dtype.kind == "f" else values.astype(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of columns whose numbers are all missing
-        center, spread = (np.nan_to_num(of(values, axis=0)) for of in (np.nanmean, np.nanstd))
+        center = np.nan_to_num(np.nanmean(values, axis=0))
+        spread = np.nan_to_num(np.nanstd(values, axis=0))
     scale = np.where(spread > 0, spread, np.abs(center).mean() or 1.0)
     signs = np.random.RandomState(0).choice([-1.0, 1.0], size=values.shape)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -289,7 +289,7 @@ def test_missing_numbers_are_means_for_neighbors():
     booster = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")
     model.set_params(estimator=booster, conformity_score="max_softmax").fit(frame, names)
     assert model.explain(frame[:1])[0].neighbors is None
-    with pytest.raises(ValueError, match="X_train must be None where .* no numbers"):
+    with pytest.raises(ValueError, match=r"X_train must be None where .* no numbers"):
         model.explain(frame[:1], frame, names)
 
 
