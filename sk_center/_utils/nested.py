@@ -3,7 +3,7 @@
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from sk_center._utils.compat import BaseSearchCV
+from sk_center._utils.compat import BaseSearchCV, num_samples
 
 
 def nested(estimator, searches=False):
@@ -48,7 +48,14 @@ def last_step(estimator, searches=False):
 def transformed(before, X):
     """Return X after the steps, the first one first."""
     for step in before:
-        X = step.transform(X)
+        made = step.transform(X)
+        # To a vectorizer a frame of texts is the list of its columns.
+        if hasattr(X, "columns") and num_samples(made) != len(X):
+            raise ValueError(
+                f"X must be a list or a column of strings for {type(step).__name__}, which "
+                f"made {num_samples(made)} rows of a {type(X).__name__} of {len(X)}."
+            )
+        X = made
     return X
 
 

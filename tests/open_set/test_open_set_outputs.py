@@ -415,3 +415,15 @@ def test_labels_of_equal_probabilities():
     assert_array_equal(found["probabilities"], 0.5)
     assert_array_equal(found["labels"], estimator.predict(X))
     assert_array_equal(found["labels"], 1)
+
+
+def test_frame_of_texts_is_refused():
+    """Check the error for texts in a frame, of which a vectorizer sees the column names."""
+    texts = np.array(["red apple", "green apple", "red car", "fast car"] * 10)
+    pipe = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    model = OpenSetClassifier(pipe, conformity_score="max_softmax", cv=0.5)
+    frame = pd.DataFrame({"text": texts})
+    model.fit(frame["text"], np.arange(40) % 4 // 2)
+    assert len(model.predict(frame["text"])) == 40
+    with pytest.raises(ValueError, match="TfidfVectorizer, which made 1 rows of a Data"):
+        model.predict(frame)
