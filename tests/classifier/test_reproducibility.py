@@ -159,13 +159,13 @@ def test_grid_search_in_a_pipeline():
     """Check GridSearchCV over lambda in a Pipeline with two processes."""
     pipe = make_pipeline(StandardScaler(), small())
     grid = {
-        "centerlossclassifier__lambda_center": [0, 0.1, 1.0],
+        "centerlossclassifier__lambda_center": [0, 1.0],
         "centerlossclassifier__hidden_layer_sizes": [(8, 2), (16, 4)],
     }
-    search = GridSearchCV(pipe, grid, cv=3, n_jobs=2).fit(X, names)
-    assert len(search.cv_results_["params"]) == 6
+    search = GridSearchCV(pipe, grid, cv=2, n_jobs=2).fit(X, names)
+    assert len(search.cv_results_["params"]) == 4
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    serial = GridSearchCV(pipe, grid, cv=3).fit(X, names)
+    serial = GridSearchCV(pipe, grid, cv=2).fit(X, names)
     for key in ("mean_test_score", "std_test_score"):
         assert_array_equal(search.cv_results_[key], serial.cv_results_[key])
     assert_array_equal(search.predict(X), serial.predict(X))

@@ -27,7 +27,6 @@ from sklearn.preprocessing import (
 )
 
 from sk_center import CenterLossClassifier, OpenSetClassifier, to_onnx
-from sk_center.scores import KNeighbors
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -235,7 +234,7 @@ def test_images(tmp_path):
     )
     net = CenterLossClassifier(**{**NET.get_params(), "max_epochs": 1})
     net = FrozenEstimator(net.fit(X[::2], y[::2]))
-    for score in ("auto", "input_density", KNeighbors(space="layers")):
+    for score in ("auto", "input_density"):
         model = OpenSetClassifier(
             net,
             conformity_score=score,

@@ -243,6 +243,7 @@ def test_unseeded_training_keeps_its_validation_data(tmp_path, monkeypatch):
     assert model.net_.train_split.random_state == seed
 
 
+@pytest.mark.slow
 def test_folds_of_a_search_do_not_meet(tmp_path):
     """Check that trainings which share a folder, also in processes, do not disturb."""
     grid = {"lambda_center": [0.0, 0.1]}
