@@ -155,6 +155,7 @@ def test_modules_of_a_script_travel():
     assert done.stdout.split() == ["(60,)", "True"], done.stderr
 
 
+@pytest.mark.slow
 def test_grid_search_in_a_pipeline():
     """Check GridSearchCV over lambda in a Pipeline with two processes."""
     pipe = make_pipeline(StandardScaler(), small())
