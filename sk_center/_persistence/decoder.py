@@ -5,7 +5,6 @@ import sys
 from copy import deepcopy
 
 import numpy as np
-import scipy.sparse
 from sklearn import config_context
 
 from sk_center._persistence.archive import DTYPE, HARMLESS, check_archive, is_among
@@ -77,12 +76,14 @@ class Decoder:
 
     def _decode_sparse(self, content):
         name, *arrays, shape = content
-        if name not in (kind.__name__ for kind in SPARSE):
-            raise ValueError(f"a sparse matrix must be one of {SPARSE}; got {name!r:.50}")
+        if name not in SPARSE:
+            raise ValueError(
+                f"a sparse matrix must be one of {[*SPARSE]}; got {name!r:.50}"
+            )
         data, *indices = (self.arrays[part] for part in arrays)
         if any(part.dtype.kind != "i" for part in indices):
             raise ValueError("the indices of a sparse matrix must be integers")
-        matrix = getattr(scipy.sparse, name)((data, *indices), shape=tuple(shape))
+        matrix = SPARSE[name]((data, *indices), shape=tuple(shape))
         matrix.check_format(full_check=True)  # compiled code takes them as they are
         return matrix
 

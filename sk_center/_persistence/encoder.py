@@ -18,7 +18,7 @@ from sk_center._utils.compat import OUTPUT_CONFIG, REQUESTS
 from sk_center._utils.extras import import_extra
 
 ARRAY_KINDS = "biuf"
-SPARSE = csr_array, csr_matrix
+SPARSE = {kind.__name__: kind for kind in (csr_array, csr_matrix)}
 
 
 class Encoder:
@@ -47,7 +47,7 @@ class Encoder:
             return {"dict": [list(pair) for pair in zip(keys, values)]}
         if isinstance(value, np.ndarray):
             return self._encode_array(value, where)
-        if isinstance(value, SPARSE):
+        if type(value) in SPARSE.values():
             arrays = [
                 self._store(getattr(value, part), f"{where}.{part}")
                 for part in ("data", "indices", "indptr")
