@@ -234,7 +234,7 @@ class KNeighbors(ScoreInSpace, name="knn"):
         self.unit_ = 1.0
         if self.unit == "between":
             self.unit_ = distance_between(self._mapped(X), y[rows])
-        if self.metric != "euclidean" or issparse(X):
+        if not self._has_origins(X):
             self.samples_ = self._mapped(X).astype(X.dtype, copy=False)
             return
         # Squares, by which brute force searches, leave nothing of differences where all
@@ -308,6 +308,10 @@ class KNeighbors(ScoreInSpace, name="knn"):
         found /= -self.unit_
         return found
 
+    def _has_origins(self, samples):
+        """Return whether samples are kept as differences from means."""
+        return self.metric == "euclidean" and not issparse(samples)
+
     def _mapped(self, X):
         """Return rows scaled and of length one, as far as that is asked for."""
         if not issparse(X):
@@ -324,7 +328,7 @@ class KNeighbors(ScoreInSpace, name="knn"):
             return np.full(X.shape[0], np.nan)
         samples = self.samples_[start:stop]
         search = self._cached(group, lambda: self._made_search(samples))
-        if self.metric != "euclidean" or issparse(self.samples_):
+        if not self._has_origins(self.samples_):
             return search.kneighbors(X)[0][:, -1]
         X = (X - self._origins[group]).astype(samples.dtype, copy=False)
         if isinstance(search, Nearest):
@@ -361,7 +365,7 @@ class KNeighbors(ScoreInSpace, name="knn"):
         if self.starts_[-1] != self.samples_.shape[0]:
             raise ValueError(f"samples_ must have {self.starts_[-1]} rows")
         has_origins = "_origins" in vars(self)
-        if has_origins != (self.metric == "euclidean" and not issparse(self.samples_)):
+        if has_origins != self._has_origins(self.samples_):
             raise ValueError(
                 "_origins must be there for dense samples and a Euclidean metric"
             )
@@ -369,7 +373,7 @@ class KNeighbors(ScoreInSpace, name="knn"):
             raise ValueError("_origins must have a row for each group")
 
     def _to_onnx(self, **values):
-        if self.metric != "euclidean" or issparse(self.samples_):
+        if not self._has_origins(self.samples_):
             raise ValueError(
                 "conformity_score=KNeighbors must have metric='euclidean' and dense "
                 f"samples to be exported; got metric={self.metric!r}."
