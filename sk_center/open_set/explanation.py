@@ -333,7 +333,7 @@ def without_gaps(train: Any, features: Any) -> tuple[Any, Any]:
     """Return numbers, in which the mean of training samples stands for a missing one."""
     if issparse(train):
         return train, features
-    if train.dtype.kind not in "biuf":
+    if train.dtype.kind != "f":
         raise ValueError(
             "X_train must be None where the classifier takes columns that are no numbers, "
             f"which have no distances; got inputs of dtype {train.dtype}. Encode them "

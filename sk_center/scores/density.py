@@ -39,8 +39,7 @@ __all__ = ["InputDensity"]
 
 # More samples of a class than these tell a density little that is new.
 MOST_SAMPLES = 10_000
-# More columns than these are projected to principal directions: at most, and at least, so
-# many.
+# Inputs of more columns are projected, to at most and at least so many directions.
 WIDE, DIRECTIONS, FEWEST = 50, 32, 5
 
 
