@@ -12,12 +12,17 @@ def converted_once():
     """Convert a network once, however many models hold it: torch takes a second for it."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnx")
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
     from sk_center._onnx import network  # here, since it needs onnx
 
     with pytest.MonkeyPatch.context() as patch:
         # Both, since a network is wrapped before it is converted.
         for name in ("Body", "convert_network"):
             patch.setattr(network, name, cache(getattr(network, name)))
+        # Torch reads all of its operators for each network, which takes half of the time.
+        operators = cache(ONNXRegistry.from_torchlib)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(operators))
         yield
 
 

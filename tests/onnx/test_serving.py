@@ -48,7 +48,7 @@ def port(tree, tmp_path_factory):
 
 def ask(port, body, **headers):
     """Return status and answer of the server."""
-    connection = http.client.HTTPConnection("localhost", port, timeout=30)
+    connection = http.client.HTTPConnection("localhost", port, timeout=300)
     connection.request("POST", "/", body, headers)
     reply = connection.getresponse()
     answer = json.loads(reply.read())
