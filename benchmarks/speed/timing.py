@@ -27,7 +27,7 @@ class Row:
         target = within = ""
         if self.target is not None:
             target = f"{self.target:g}"
-            within = "yes" if self.ratio <= self.target else "**no**"
+            within = "yes" if round(self.ratio, 2) <= self.target else "**no**"
         return [
             self.what,
             self.against,

@@ -202,19 +202,19 @@ def test_fork_while_a_thread_trains():
             """Return the features."""
             if self.training:
                 started.set()
-                stop.wait(60)
+                stop.wait(300)
             return super().forward(X)
 
     model = CenterLossClassifier(Wait(4, 2), max_epochs=1)
     trains = threading.Thread(target=model.fit, args=(X, y))
     trains.start()
     try:
-        assert started.wait(60)
+        assert started.wait(300)
         context = multiprocessing.get_context("fork")
         queue = context.SimpleQueue()
         child = context.Process(target=lambda: queue.put(run("net", 0)))
         child.start()
-        child.join(30)
+        child.join(200)
         alive = child.is_alive()
         if alive:
             child.kill()

@@ -380,7 +380,7 @@ def test_signal():
     )
     assert process.stdout.readline() == "ready\n", process.stderr.read()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out.count("UserWarning: Training was interrupted in epoch ") == 1
     assert err == ""
