@@ -240,6 +240,9 @@ def calibrate(
             at = index[some]
             ways = [every[np.arange(len(at)), at], score_outputs(score, picked, at)]
             ways.append(score_outputs(score, nudged(outputs, picked), at))
+            if any(part.dtype == np.float32 for part in picked.values()):
+                wide = {name: part.astype(np.float64) for name, part in picked.items()}
+                ways.append(score_outputs(score, wide, at))
             for way in ways:
                 change = difference(way, scores[rows][some])
                 differs[inside] = np.maximum(differs[inside], change)

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 
 from sk_center._utils.compat import fit_context
 from sk_center._utils.labels import check_no_label_missing
+from sk_center._utils.samples import some_rows
 from sk_center._utils.schema import labels, sizes_of
 from sk_center._utils.state import restored_on_error
 from sk_center.scores.parts import PARTS, check_columns, check_sizes, checked_parts
@@ -33,6 +34,8 @@ __all__ = ["BaseScore"]
 
 # Scores by the names that OpenSetClassifier takes.
 SCORES: dict[str, type[BaseScore]] = {}
+# float32 is enough if it changes scores of so many samples by no more than this share.
+MEASURED, FLOAT32_ERROR = 200, 1e-5
 # Numbers that are computed at once when rows are scored in blocks, 8 MB.
 BLOCK = 2**20
 
@@ -446,14 +449,40 @@ class BaseScore(BaseEstimator):
 
 
 class ScoreInSpace(BaseScore):
-    """Base class of scores of one part of any width, which ``space`` names."""
+    """Base class of scores of one part of any width, which ``space`` names.
+
+    Some compute in float32 where ``narrow_``: the part is in float32, and that was enough
+    for training samples.
+    """
 
     space: str
+    narrow_ = False
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         """The part that the score is computed from."""
         return (self.space,)
+
+    def _decide_narrow(self, X):
+        """Decide whether float32 gives the scores that float64 does, of some samples."""
+        some, self.narrow_ = X[some_rows(len(X), MEASURED)], True
+        with np.errstate(all="ignore"):
+            narrow, wide = (
+                self._score_classes(**{self.space: some.astype(dtype)})
+                for dtype in (np.float32, np.float64)
+            )
+            wrong = np.abs(narrow - wide) > FLOAT32_ERROR * np.maximum(np.abs(wide), 1)
+        self.narrow_ = bool((np.isnan(narrow) == np.isnan(wide)).all() and not wrong.any())
+
+    def _dtype(self, X):
+        """Return the dtype in which the score of a part is computed."""
+        return np.float32 if self.narrow_ and X.dtype == np.float32 else np.float64
+
+    def _fitted(self, name, dtype):
+        """Return a fitted array in a dtype."""
+        if dtype is np.float64:
+            return getattr(self, name)
+        return self._cached((name, dtype), lambda: getattr(self, name).astype(dtype))
 
 
 def known_only(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

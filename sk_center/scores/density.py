@@ -13,7 +13,9 @@ from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, boolean, bounded
 from sk_center.scores.base import ScoreInSpace
 from sk_center.scores.mixtures import (
+    MANY,
     Mixtures,
+    NarrowMixtures,
     densities_to_onnx,
     levels_of,
     log_sum_exp,
@@ -111,6 +113,9 @@ class InputDensity(ScoreInSpace, name="input_density"):
     components_ : ndarray of shape (n_components,)
         Class index of each component.
 
+    narrow_ : bool
+        Whether samples in float32 are scored in float32, as by :class:`Mahalanobis`.
+
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
@@ -158,6 +163,7 @@ class InputDensity(ScoreInSpace, name="input_density"):
         "_levels": array("f", "components"),
         "_fills": array("f", "K", "columns"),
         "_normalizes": boolean,
+        "narrow_": boolean,
         "_shift": array("f", "columns"),
         "_spreads": array("f", "directions"),
         "?_axes": array("f", "columns", "directions"),
@@ -188,7 +194,7 @@ class InputDensity(ScoreInSpace, name="input_density"):
         return not self.pooled
 
     def _fit(self, y, **parts):
-        X = filled(parts[self.space], y)
+        X, self.narrow_ = filled(parts[self.space], y), False
         self._fills = class_means(X, y, len(self.classes_))
         wide = X.shape[1] > WIDE
         self._normalizes = wide if self.normalize == "auto" else bool(self.normalize)
@@ -212,6 +218,7 @@ class InputDensity(ScoreInSpace, name="input_density"):
             laws[k] = self._law(Z[rows])
         self.weights_, self.means_, self.factors_, self.components_ = side_by_side(laws)
         self._set_levels()
+        self._decide_narrow(X)
 
     def _set_levels(self):
         self._levels = levels_of(self.weights_, self.factors_) - np.log(self._spreads).sum()
@@ -271,17 +278,22 @@ class InputDensity(ScoreInSpace, name="input_density"):
         return mixture.weights_, mixture.means_, mixture.precisions_cholesky_
 
     def _standardized(self, X):
-        """Return rows as the mixtures take them, float64."""
-        X = X.astype(np.float64, copy=False)
-        X = (length_one(X) if self._normalizes else X) - self._shift
-        if hasattr(self, "_axes"):
-            return X @ self._cached("axes", lambda: self._axes / self._spreads)
-        return X / self._spreads
+        """Return rows as the mixtures take them."""
+        dtype = self._dtype(X)
+        X = X.astype(dtype, copy=False)
+        X = (length_one(X) if self._normalizes else X) - self._fitted("_shift", dtype)
+        if not hasattr(self, "_axes"):
+            return X / self._fitted("_spreads", dtype)
+        return X @ self._cached(
+            ("axes", dtype), lambda: (self._axes / self._spreads).astype(dtype)
+        )
 
     def _score_classes(self, **parts):
         X = parts[self.space]
         laws = self.means_, self.factors_, self._levels, self.components_
-        mixtures = self._cached("mixtures", lambda: Mixtures(*laws))
+        narrow = self._dtype(X) is np.float32 and self.means_.shape[1] >= MANY
+        kind = NarrowMixtures if narrow else Mixtures
+        mixtures = self._cached(kind, lambda: kind(*laws))
         some = blocks(len(X), max(mixtures.table.shape))
         rows = ((rows, self._standardized(X[rows])) for rows in some)
         found = mixtures.log_densities(rows, len(X), self.pooled)

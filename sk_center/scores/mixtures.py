@@ -8,6 +8,8 @@ import numpy as np
 
 from sk_center.scores.rows import by_class as rows_by_class
 
+# Polynomials of more inputs than these take longer than whitening in float32.
+MANY = 24
 # Among fewer rows, pairs of inputs are sooner found by their index than one by one.
 FEW = 32
 
@@ -46,11 +48,15 @@ class Mixtures:
         order = np.lexsort((np.argsort(by_size)[groups], places))
         self.classes, stops = known[by_size], np.cumsum([0, *np.bincount(places)])
         self.slices = [slice(*pair) for pair in pairwise(stops)]
-        means, precisions = means[order], (factors @ factors.transpose(0, 2, 1))[order]
+        self._prepare(means[order], factors[order], levels[order])
+
+    def _prepare(self, means, factors, levels):
+        """Compute the coefficients."""
+        precisions = factors @ factors.transpose(0, 2, 1)
         first, second = self.pairs = np.triu_indices(means.shape[1])
         squares = np.where(first == second, -0.5, -1.0) * precisions[:, first, second]
         slopes = np.einsum("mij,mj->mi", precisions, means)
-        constants = levels[order] - np.einsum("mi,mi->m", slopes, means) / 2
+        constants = levels - np.einsum("mi,mi->m", slopes, means) / 2
         self.table = np.hstack([squares, slopes, constants[:, None]])
 
     def log_densities(self, blocks, n_rows, pooled):
@@ -59,27 +65,46 @@ class Mixtures:
         ``blocks`` yields slices of rows, and these.
         """
         found = np.empty((1 if pooled else len(self.classes), n_rows))
-        monomials, width = None, self.table.shape[1]
         for rows, X in blocks:
-            if monomials is None or monomials.shape[1] != len(X):
-                monomials = np.empty((width, len(X)))
-            self._fill(monomials, X)
-            found[:, rows] = log_sum_exp(self.table @ monomials, self.slices, pooled)
+            found[:, rows] = log_sum_exp(self._densities(X), self.slices, pooled)
         return found
 
-    def _fill(self, monomials, X):
-        """Compute products of two inputs, the inputs, and one, a column for each row."""
+    def _densities(self, X):
+        """Return the weighted log density of each component, a line for each."""
+        # Products of two inputs, the inputs, and one, a column for each row.
+        monomials = np.empty((self.table.shape[1], len(X)))
         first, second = self.pairs
         products, columns = monomials[: len(first)], monomials[len(first) : -1]
         columns[:], monomials[-1] = X.T, 1
         if len(X) < FEW:
             np.multiply(columns[first], columns[second], out=products)
-            return
+            return self.table @ monomials
         start = 0
         for i, column in enumerate(columns):
             stop = start + len(columns) - i
             np.multiply(column, columns[i:], out=products[start:stop])
             start = stop
+        return self.table @ monomials
+
+
+class NarrowMixtures(Mixtures):
+    """The same in float32, from differences, in which little is lost by rounding.
+
+    The differences of rows from the mean of each component are whitened by one product of
+    matrices, which takes less time than polynomials of many inputs.
+    """
+
+    def _prepare(self, means, factors, levels):
+        offsets = np.einsum("md,mde->me", means, factors).reshape(1, -1)
+        self.table = np.vstack([np.hstack(factors), -offsets]).astype(np.float32)
+        self.levels, self.shape = levels[:, None], means.shape
+
+    def _densities(self, X):
+        rows = np.ones((len(X), len(self.table)), dtype=np.float32)
+        rows[:, :-1] = X
+        white = (rows @ self.table).reshape(-1, self.shape[1])
+        squares = np.einsum("ij,ij->i", white, white).reshape(len(X), -1)
+        return np.subtract(self.levels, squares.T / 2, order="C")
 
 
 def log_sum_exp(densities, slices, pooled=False):

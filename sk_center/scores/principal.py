@@ -10,7 +10,7 @@ from sklearn import config_context
 from sklearn.decomposition import PCA
 
 from sk_center._utils.compat import Interval, StrOptions
-from sk_center._utils.schema import array, positive
+from sk_center._utils.schema import array, boolean, positive
 from sk_center.scores.base import ScoreInSpace
 from sk_center.scores.parts import SPACES
 from sk_center.scores.rows import blocks
@@ -56,6 +56,9 @@ class PrincipalDistance(ScoreInSpace, name="principal_distance"):
     rest_ : float
         Variance in each direction that is not a leading one.
 
+    narrow_ : bool
+        Whether samples in float32 are scored in float32, as by :class:`Mahalanobis`.
+
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
@@ -95,6 +98,7 @@ class PrincipalDistance(ScoreInSpace, name="principal_distance"):
         "mean_": array("f", "columns"),
         "table_": array("f", "columns", "directions"),
         "rest_": positive,
+        "narrow_": boolean,
     }
 
     def __init__(
@@ -116,16 +120,18 @@ class PrincipalDistance(ScoreInSpace, name="principal_distance"):
         self.rest_ = float(max(left, LEAST_SHARE * total / X.shape[1])) or 1.0
         gain = np.maximum(1 / self.rest_ - 1 / np.maximum(variances, self.rest_), 0)
         self.table_ = axes * np.sqrt(gain)
+        self._decide_narrow(X)
 
     def _regroup(self, kept, y, **parts):
         """Learn nothing: the directions stay."""
 
     def _score_classes(self, **parts):
         X = parts[self.space]
-        squares = np.empty(len(X))
+        squares, dtype = np.empty(len(X)), self._dtype(X)
+        mean, table = self._fitted("mean_", dtype), self._fitted("table_", dtype)
         for rows in blocks(*X.shape):
-            away = X[rows] - self.mean_
-            inside = away @ self.table_
+            away = X[rows] - mean
+            inside = away @ table
             squares[rows] = np.einsum("ij,ij->i", away, away) / self.rest_
             squares[rows] -= np.einsum("ij,ij->i", inside, inside)
         # Nothing is left of infinity less infinity; fmin takes it for the largest.
