@@ -1,9 +1,9 @@
 """Displays of open-set classifiers, after those of scikit-learn; they need matplotlib.
 
-Create a display by ``from_estimator``, from a fitted classifier and test samples, or by
-``from_predictions``, from existing predictions. Test samples of a label outside the known
-classes are outsiders, as in :mod:`sk_center.metrics`. Both draw at once; the artists are in
-attributes that end in an underscore, and ``plot`` draws again.
+Create a display by ``from_estimator``, from a fitted classifier and test samples, or, where
+predictions say all that is drawn, by ``from_predictions``. Test samples of a label outside
+the known classes are outsiders, as in :mod:`sk_center.metrics`. Both draw at once; the
+artists are in attributes that end in an underscore, and ``plot`` draws again.
 """
 
 from sk_center.plotting.confusion_matrix import OpenSetConfusionMatrixDisplay

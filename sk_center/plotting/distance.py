@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from sk_center.metrics.base import (
-    checked_labels,
-    checked_numbers,
-    is_known,
-    known_classes,
-)
+from sk_center.metrics.base import checked_labels, is_known
 from sk_center.plotting.base import (
     OUTSIDER_COLOR,
     class_colors,
@@ -289,99 +284,17 @@ class DistanceDisplay:
         ------
         TypeError
             If ``estimator`` is not one of those, or is not fitted.
-
-        See Also
-        --------
-        DistanceDisplay.from_predictions : Draws existing scores.
         """
         model, decision = judged_for(cls, estimator, X)
-        return cls.from_predictions(
-            y,
-            decision.predicted,
-            decision.scores,
+        y = checked_labels(y, "y")
+        check_consistent_length(y, decision.scores)
+        display = cls(
+            y_true=y,
+            y_pred=decision.predicted,
+            scores=decision.scores,
+            rejected=decision.rejected,
             labels=model.classes_,
             thresholds=np.where(model._against_former, -np.inf, model.score_thresholds_),
-            rejected=decision.rejected,
-            axes=axes,
-            **kwargs,
-        )
-
-    @classmethod
-    def from_predictions(
-        cls,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        scores: ArrayLike,
-        *,
-        labels: ArrayLike,
-        thresholds: ArrayLike,
-        rejected: ArrayLike | None = None,
-        axes: Axes | Sequence[Axes] | NDArray[Any] | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Draw the distances of test samples from their scores.
-
-        Parameters
-        ----------
-        y_true : array-like of shape (n_samples,)
-            True labels; samples of a label outside ``labels`` are outsiders.
-
-        y_pred : array-like of shape (n_samples,)
-            Class predicted for each sample, without rejection.
-
-        scores : array-like of shape (n_samples,)
-            Score of each sample for its predicted class: ``score_samples``.
-
-        labels : array-like of shape (n_classes,)
-            The known classes.
-
-        thresholds : array-like of shape (n_classes,)
-            For each predicted class the score below which a sample is rejected:
-            ``score_thresholds_``.
-
-        rejected : array-like of shape (n_samples,), default=None
-            Whether each sample is rejected: ``is_outlier``. None means to score below the
-            threshold.
-
-        axes : matplotlib Axes or array-like of them, default=None
-            Axes to draw on, as many as there are pairs of histograms; None makes a figure.
-
-        **kwargs : dict
-            Further parameters of :meth:`plot`.
-
-        Returns
-        -------
-        display : DistanceDisplay
-            The display.
-
-        Raises
-        ------
-        ValueError
-            If ``y_pred`` holds other labels than ``labels``, or shapes do not match.
-
-        See Also
-        --------
-        DistanceDisplay.from_estimator : Draws the scores of an estimator.
-        """
-        y_true, y_pred = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
-        scores, labels = checked_numbers(scores, "scores"), known_classes(labels)
-        check_consistent_length(y_true, y_pred, scores, rejected)
-        thresholds = np.asarray(thresholds)
-        if thresholds.shape != labels.shape:
-            raise ValueError(
-                f"thresholds must hold one number for each of {len(labels)} labels; got "
-                f"the shape {thresholds.shape}."
-            )
-        index = class_index(y_pred, labels, "y_pred")
-        if rejected is None:
-            rejected = ~(scores >= thresholds[index])
-        display = cls(
-            y_true=y_true,
-            y_pred=y_pred,
-            scores=scores,
-            rejected=np.asarray(rejected, dtype=bool),
-            labels=labels,
-            thresholds=thresholds,
         )
         return display.plot(axes=axes, **kwargs)
 

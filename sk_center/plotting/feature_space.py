@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
 from sk_center._utils.nested import nested, open_set_inside, transformed
-from sk_center.metrics.base import checked_labels, known_classes
-from sk_center.open_set.outputs import centers_of, numbers_of, outputs_of
+from sk_center.metrics.base import checked_labels
+from sk_center.open_set.outputs import centers_of, outputs_of
 from sk_center.plotting.base import (
     OUTSIDER_COLOR,
     axes_for,
@@ -272,10 +272,6 @@ class FeatureSpaceDisplay:
             If the features have less than two dimensions, or more and there are neither
             centers nor samples of known classes.
 
-        See Also
-        --------
-        FeatureSpaceDisplay.from_predictions : Draws existing features.
-
         Notes
         -----
         Features are ``estimator.transform(X)`` if that exists, for another Pipeline the
@@ -294,10 +290,26 @@ class FeatureSpaceDisplay:
                 f"classifier; got {estimator!r}."
             )
         y = checked_labels(y, "y")
-        features = _checked(outputs_of(classifier, X, ("features",))["features"], y)
-        centers = _given_or_means(centers_of(classifier), features, y, labels)
+        features = check_array(
+            outputs_of(classifier, X, ("features",))["features"],
+            dtype=np.float64,
+            ensure_min_features=2,
+            input_name="features",
+        )
+        check_consistent_length(features, y)
+        centers = centers_of(classifier)
+        if centers is None:
+            centers = _means(features, y, labels)
         plane = Plane(features, centers)
-        display = cls._in_plane(plane, y, features, labels, centers)
+        axis = "feature {}" if plane.flat else "principal component {} of the centers"
+        display = cls(
+            y_true=y,
+            features=plane.project(features),
+            labels=labels,
+            centers=plane.project(centers),
+            xlabel=axis.format(1),
+            ylabel=axis.format(2),
+        )
         if (
             regions
             and plane.flat
@@ -313,99 +325,11 @@ class FeatureSpaceDisplay:
             display.accepted = accepted.reshape(*display.xx0.shape, -1)
         return display.plot(ax=ax, **kwargs)
 
-    @classmethod
-    def from_predictions(
-        cls,
-        y_true: ArrayLike,
-        features: ArrayLike,
-        *,
-        labels: ArrayLike | None = None,
-        centers: ArrayLike | None = None,
-        ax: Axes | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Draw features, without regions.
 
-        Parameters
-        ----------
-        y_true : array-like of shape (n_samples,)
-            True labels; samples of a label outside ``labels`` are outsiders.
-
-        features : array-like of shape (n_samples, n_features)
-            Features of the samples.
-
-        labels : array-like of shape (n_classes,), default=None
-            The known classes, ``classes_`` of the classifier; None is all of ``y_true``.
-
-        centers : array-like of shape (n_classes, n_features), default=None
-            Class centers in the order of ``labels``; None is the mean of each class.
-
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-
-        **kwargs : dict
-            Further parameters of :meth:`plot`.
-
-        Returns
-        -------
-        display : FeatureSpaceDisplay
-            The display.
-
-        Raises
-        ------
-        ValueError
-            If the features have less than two dimensions, or more and there are neither
-            centers nor samples of known classes, or if shapes do not match.
-
-        See Also
-        --------
-        FeatureSpaceDisplay.from_estimator : Draws the regions, too.
-        """
-        y_true = checked_labels(y_true, "y_true")
-        features = _checked(features, y_true)
-        labels = np.unique(y_true) if labels is None else known_classes(labels)
-        centers = _given_or_means(centers, features, y_true, labels)
-        plane = Plane(features, centers)
-        return cls._in_plane(plane, y_true, features, labels, centers).plot(ax=ax, **kwargs)
-
-    @classmethod
-    def _in_plane(cls, plane, y_true, features, labels, centers):
-        """Return a display without regions."""
-        axis = "feature {}" if plane.flat else "principal component {} of the centers"
-        return cls(
-            y_true=y_true,
-            features=plane.project(features),
-            labels=labels,
-            centers=plane.project(centers),
-            xlabel=axis.format(1),
-            ylabel=axis.format(2),
-        )
-
-
-def _checked(features, y):
-    """Return features as an array of at least two columns, as many rows as labels."""
-    features = check_array(
-        numbers_of(features),
-        dtype=np.float64,
-        ensure_min_features=2,
-        input_name="features",
-    )
-    check_consistent_length(features, y)
-    return features
-
-
-def _given_or_means(centers, features, y, labels):
-    """Return given centers, else the mean of the samples of each class, NaN without."""
-    shape = len(labels), features.shape[1]
-    if centers is None:
-        masks = class_masks(y, labels)
-        centers = np.full(shape, np.nan)
-        for k in np.flatnonzero(masks.any(axis=1)):
-            centers[k] = features[masks[k]].mean(axis=0)
-    centers = np.asarray(centers, dtype=np.float64)
-    if centers.shape != shape:
-        raise ValueError(
-            f"centers must have the shape (n_classes, n_features) = {shape}; got "
-            f"{centers.shape}."
-        )
+def _means(features, y, labels):
+    """Return the mean of the samples of each class, NaN without samples."""
+    centers = np.full((len(labels), features.shape[1]), np.nan)
+    masks = class_masks(y, labels)
+    for k in np.flatnonzero(masks.any(axis=1)):
+        centers[k] = features[masks[k]].mean(axis=0)
     return centers

@@ -22,7 +22,7 @@ class Plane:
         found = centers[np.isfinite(centers).all(axis=1)]
         if not len(found):
             raise ValueError(
-                "y_true holds no known sample, and there are no centers to place a plane "
+                "y holds no known sample, and there are no centers to place a plane "
                 f"by in {n_features} dimensions."
             )
         self.origin = found.mean(axis=0)

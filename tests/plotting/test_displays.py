@@ -32,6 +32,7 @@ DISPLAYS = [
     OpenSetRocDisplay,
 ]
 every_display = pytest.mark.parametrize("display", DISPLAYS)
+OF_PREDICTIONS = [d for d in DISPLAYS if hasattr(d, "from_predictions")]
 
 
 def predictions(display, model, X, y):
@@ -40,9 +41,7 @@ def predictions(display, model, X, y):
     score, closed = model.score_samples(X), model.estimator_.predict(X)
     outlier = {"outlier_label": model.outlier_label_}
     given = {
-        DistanceDisplay: ([closed, score], {"thresholds": model.score_thresholds_}),
         FalseRejectionDisplay: ([model.predict(X)], {"allowed": 0.05, **outlier}),
-        FeatureSpaceDisplay: ([X], {}),
         OSCRCurveDisplay: ([closed, score], {}),
         OpenSetConfusionMatrixDisplay: ([model.predict(X)], outlier),
         OpenSetRocDisplay: ([score], {}),
@@ -51,15 +50,15 @@ def predictions(display, model, X, y):
     return [y, *args], {"labels": labels, **kwargs}
 
 
-@every_display
+@pytest.mark.parametrize("display", OF_PREDICTIONS)
 def test_from_estimator_is_from_predictions(display):
     """Check that both ways to make a display draw the same data."""
     model, X, y = problem()
     one = display.from_estimator(model, X, y)
     args, kwargs = predictions(display, model, X, y)
     other = display.from_predictions(*args, **kwargs)
-    grid = {"name", "estimator_name", "xx0", "xx1", "accepted"}
-    shown = [name for name in vars(one) if not name.endswith("_") and name not in grid]
+    names = {"name", "estimator_name"}
+    shown = [name for name in vars(one) if not name.endswith("_") and name not in names]
     assert shown
     for name in shown:
         expected = getattr(one, name)
@@ -122,12 +121,13 @@ def test_needs_an_open_set_classifier(display):
 def test_wrong_length(display):
     """Check that labels of another number than the samples are refused."""
     model, X, y = problem()
-    args, kwargs = predictions(display, model, X, y)
-    wrong = r"inconsistent numbers of samples|must have the shape"
+    wrong = "inconsistent numbers of samples"
     with pytest.raises(ValueError, match=wrong):
         display.from_estimator(model, X, y[:-1])
-    with pytest.raises(ValueError, match=wrong):
-        display.from_predictions(args[0][:-1], *args[1:], **kwargs)
+    if display in OF_PREDICTIONS:
+        args, kwargs = predictions(display, model, X, y)
+        with pytest.raises(ValueError, match=wrong):
+            display.from_predictions(args[0][:-1], *args[1:], **kwargs)
     assert plt.get_fignums() == []
 
 
@@ -135,14 +135,15 @@ def test_wrong_length(display):
 def test_without_matplotlib(display, monkeypatch):
     """Check that a missing matplotlib is said before an estimator predicts anything."""
     model, X, y = problem()
-    args, kwargs = predictions(display, model, X, y)
-    drawn = display.from_predictions(*args, **kwargs)
+    drawn = display.from_estimator(model, X, y)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     name = display.__name__
     with pytest.raises(ImportError, match=f"{name}.from_estimator needs matplotlib"):
         display.from_estimator(None, None, None)
-    with pytest.raises(ImportError, match=f"{name}.plot needs matplotlib"):
-        display.from_predictions(*args, **kwargs)
+    if display in OF_PREDICTIONS:
+        args, kwargs = predictions(display, model, X, y)
+        with pytest.raises(ImportError, match=f"{name}.plot needs matplotlib"):
+            display.from_predictions(*args, **kwargs)
     # That of the confusion matrix is scikit-learn's, in its words.
     with pytest.raises(ImportError, match=r"plot (needs|requires) matplotlib"):
         drawn.plot()

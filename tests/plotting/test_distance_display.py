@@ -11,6 +11,15 @@ from sk_center import DistanceDisplay
 EDGES = np.linspace(0, 40, 21)
 
 
+def drawn_of(y_true, y_pred, scores, labels, thresholds):
+    """Draw scores, where all below the threshold of their class are rejected."""
+    rejected = ~(scores >= np.take(thresholds, np.searchsorted(labels, y_pred)))
+    given = {"y_true": y_true, "y_pred": y_pred, "scores": scores, "labels": labels}
+    arrays = {name: np.array(value) for name, value in given.items()}
+    arrays |= {"thresholds": np.array(thresholds), "rejected": rejected}
+    return DistanceDisplay(**arrays).plot()
+
+
 def heights_of(bars):
     """Return the heights of the bars of a histogram."""
     return np.array([bar.get_height() for bar in bars])
@@ -69,9 +78,7 @@ def test_far_samples_do_not_stretch_the_bins():
     y_pred = np.where(y == 9, rng.integers(2, size=600), y)
     scores = -rng.exponential(size=600)
     scores[[0, 1, 401]] = -np.inf, np.nan, -1e6
-    drawn = DistanceDisplay.from_predictions(
-        y, y_pred, scores, labels=[0, 1], thresholds=[-1.0, -np.inf]
-    )
+    drawn = drawn_of(y, y_pred, scores, [0, 1], [-1.0, -np.inf])
     for bars in [*drawn.known_bars_, *drawn.outsider_bars_]:
         assert_allclose(heights_of(bars).sum(), 1)
         assert bars[-1].get_x() < 20
@@ -85,16 +92,11 @@ def test_far_samples_do_not_stretch_the_bins():
 
 
 def test_samples_without_a_score_are_rejected():
-    """Check the shares where a score is not a number, and where they are given."""
-    given = {"labels": [0, 1], "thresholds": [1, 1]}
-    y, y_pred, scores = [0, 0, 9], [0, 1, 0], [1, np.nan, 0.0]
-    drawn = DistanceDisplay.from_predictions(y, y_pred, scores, **given)
+    """Check the shares where a score is not a number."""
+    scores = np.array([1, np.nan, 0.0])
+    drawn = drawn_of([0, 0, 9], [0, 1, 0], scores, [0, 1], [1, 1])
     title = drawn.axes_[0].get_title(loc="right")
     assert title == "rejected: 50% of known samples, 100% of outsiders"
-    rejected = [False, False, True]
-    drawn = DistanceDisplay.from_predictions(y, y_pred, scores, rejected=rejected, **given)
-    title = drawn.axes_[0].get_title(loc="right")
-    assert title == "rejected: 0% of known samples, 100% of outsiders"
 
 
 def test_distances_of_some_classes():
@@ -124,21 +126,6 @@ def test_distances_of_one_side():
     assert_array_equal(drawn.known_bars_[0][0].get_edgecolor()[:3], [1, 0, 0])
     drawn = DistanceDisplay.from_estimator(model, X[~known], y[~known])
     assert drawn.known_bars_ == [None]
-    y_pred = np.full(3, "ant")
-    drawn = DistanceDisplay.from_predictions(
-        y_pred, y_pred, [-1.0, -2, -3], labels=KNOWN, thresholds=[-1, -2, -3]
-    )
+    y_pred, scores = np.full(3, "ant"), np.array([-1.0, -2, -3])
+    drawn = drawn_of(y_pred, y_pred, scores, KNOWN, [-1, -2, -3])
     assert drawn.axes_[1].get_title(loc="right") == "rejected: no sample"
-
-
-def test_distances_that_cannot_be_drawn():
-    """Check the errors of shapes and of rejections among the predictions."""
-    draw = DistanceDisplay.from_predictions
-    with pytest.raises(ValueError, match="thresholds must hold one number for each of 2"):
-        draw([0, 1], [0, 1], [1.0, 2.0], labels=[0, 1], thresholds=[0])
-    with pytest.raises(ValueError, match=r"y_pred must hold the known .*got \[-1\]"):
-        draw([0, 1], [0, -1], [1.0, 2.0], labels=[0, 1], thresholds=[0, 0])
-    with pytest.raises(ValueError, match="scores must hold numbers"):
-        draw([0, 1], [0, 1], ["1", "2"], labels=[0, 1], thresholds=[0, 0])
-    with pytest.raises(ValueError, match="1d array"):
-        draw([0, 1], [0, 1], np.zeros((2, 2)), labels=[0, 1], thresholds=[0, 0])

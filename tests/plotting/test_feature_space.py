@@ -119,20 +119,23 @@ def test_centers_of_center_loss():
         assert_allclose(drawn.center_scatter_.get_offsets(), centers)
 
 
-def test_features_at_hand():
-    """Check given centers, labels by default, and number labels."""
+def drawn_of(features, y, labels=None):
+    """Draw what a plain classifier of some labels, all by default, gets as inputs."""
+    known = np.unique(y) if labels is None else labels
+    classifier = GaussianNB().fit(np.eye(len(known), np.shape(features)[1]), known)
+    return FeatureSpaceDisplay.from_estimator(classifier, features, y)
+
+
+def test_labels_that_are_numbers():
+    """Check that their names are drawn, and outsiders where there are any."""
     rng = np.random.default_rng(0)
     features, y = rng.normal(size=(40, 2)), rng.integers(3, size=40)
-    drawn = FeatureSpaceDisplay.from_predictions(y, features)
+    drawn = drawn_of(features, y)
     assert legend(drawn.ax_) == ["0", "1", "2", "center"]
     assert drawn.outsider_scatter_ is None
-    centers = [[0.0, 1.0], [2.0, 3.0]]
-    drawn = FeatureSpaceDisplay.from_predictions(
-        y, features, labels=[2, 0], centers=centers
-    )
-    assert legend(drawn.ax_) == ["2", "0", "center", "outsiders"]
-    assert_allclose(drawn.center_scatter_.get_offsets(), centers)
-    assert_allclose(drawn.scatters_[0].get_offsets(), features[y == 2])
+    drawn = drawn_of(features, y, [0, 2])
+    assert legend(drawn.ax_) == ["0", "2", "center", "outsiders"]
+    assert_allclose(drawn.scatters_[1].get_offsets(), features[y == 2])
     assert_allclose(drawn.outsider_scatter_.get_offsets(), features[y == 1])
 
 
@@ -170,35 +173,29 @@ def test_styles_of_features():
 
 
 def test_features_that_cannot_be_drawn():
-    """Check the errors of features of one dimension, of centers, and of none to go by."""
+    """Check the errors of features of one dimension, of NaN, and of no known sample."""
     y = ["ant", "bee"]
     with pytest.raises(ValueError, match="minimum of 2 is required"):
-        FeatureSpaceDisplay.from_predictions(y, [[0.0], [1.0]])
-    with pytest.raises(
-        ValueError, match=r"centers must have the shape.*\(2, 2\); got \(1, 2\)"
-    ):
-        FeatureSpaceDisplay.from_predictions(y, [[0.0, 1], [1, 0]], centers=[[0, 0]])
+        drawn_of([[0.0], [1.0]], y)
     with pytest.raises(ValueError, match="no known sample, and there are no centers"):
-        FeatureSpaceDisplay.from_predictions(y, np.eye(2, 3), labels=["cat"])
+        drawn_of(np.eye(2, 3), y, ["cat", "dog"])
     with pytest.raises(ValueError, match="NaN"):
-        FeatureSpaceDisplay.from_predictions(y, [[0.0, 1], [1, np.nan]])
-    masked = np.ma.array(np.eye(2), mask=np.eye(2))
+        drawn_of([[0.0, 1], [1, np.nan]], y)
     with pytest.raises(ValueError, match="NaN"):
-        FeatureSpaceDisplay.from_predictions(y, masked)
+        drawn_of(np.ma.array(np.eye(2), mask=np.eye(2)), y)
 
 
 def test_features_of_a_tensor():
     """Check that features may be a tensor with a gradient."""
     features = torch.eye(2, dtype=torch.bfloat16, requires_grad=True)
-    drawn = FeatureSpaceDisplay.from_predictions([0, 1], features)
-    assert_array_equal(drawn.features, np.eye(2))
+    assert_array_equal(drawn_of(features, [0, 1]).features, np.eye(2))
 
 
 def test_colors_of_many_classes():
     """Check that up to a hundred classes get colors that differ, none of them gray."""
     for n_classes in (2, 10, 18, 19, 100):
         y = np.arange(n_classes)
-        drawn = FeatureSpaceDisplay.from_predictions(y, np.column_stack([y, y]))
+        drawn = drawn_of(np.column_stack([y, y]), y)
         colors = np.concatenate([scatter.get_facecolor() for scatter in drawn.scatters_])
         assert len(np.unique(colors, axis=0)) == n_classes
         assert (np.ptp(colors[:, :3], axis=1) > 0.1).all()
