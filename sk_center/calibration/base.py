@@ -234,9 +234,6 @@ class BaseCalibration(BaseEstimator):
         """Return how many calibration samples of its group score no higher than each."""
         if len(self.n_samples_) == 1:
             return np.searchsorted(self.scores_, scores, side="right")
-        if groups.size == 1:
-            start, n = self._starts[groups.item()], self.n_samples_[groups.item()]
-            return np.searchsorted(self.scores_[start : start + n], scores, side="right")
         # One binary search for all, without a loop over groups.
         first, size = self._starts[groups], self.n_samples_[groups]
         found = np.zeros(np.broadcast_shapes(scores.shape, groups.shape), dtype=np.intp)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import psi
 from scipy.stats import f as fisher_f
 
-from sk_center._utils.compat import Interval
 from sk_center._utils.schema import array, bounded, positive
 from sk_center.calibration.base import SMALLEST, BaseCalibration
 from sk_center.calibration.conformal import rejected_ranks
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["GaussianCalibration", "WeibullCalibration"]
+
+# Largest number of scores in the tail of a group.
+TAIL_SIZE = 20
 
 
 class ParametricCalibration(BaseCalibration):
@@ -136,21 +137,16 @@ class GaussianCalibration(ParametricCalibration):
 class WeibullCalibration(ParametricCalibration):
     """Extrapolate conformal p-values beyond the calibration samples by a Weibull tail.
 
-    In each group the lowest scores, those below a score u, are a sample of a tail, and
-    their distances below u follow a Weibull distribution [1]_. Up to u p-values are
-    conformal; below it, with the m excesses e of the calibration samples::
+    In each group the lowest 20 scores, or the lower half of fewer than 40, are a sample of
+    a tail, and their distances below the next higher score u follow a Weibull distribution
+    [1]_. Up to u p-values are conformal; below it, with the m excesses e of the calibration
+    samples::
 
         p = (m + 1) / (n + 1) * (1 + (u - s)^c / sum(e^c))^-m
 
     which is the predictive probability of a larger excess when the scale is unknown. The
     shape c maximizes the likelihood, given the scales, over all groups. At
     c = 1 the tail is exponential.
-
-    Parameters
-    ----------
-    tail_size : int, default=20
-        Largest number of scores in a tail; in a group with fewer than twice as many scores,
-        the tail is the lower half.
 
     Attributes
     ----------
@@ -203,15 +199,9 @@ class WeibullCalibration(ParametricCalibration):
         "units_": bounded(array("f", "groups"), 0),
         "sums_": bounded(array("f", "groups"), 0),
     }
-    _parameter_constraints: dict = {
-        "tail_size": [Interval(Integral, 1, None, closed="left")]
-    }
-
-    def __init__(self, tail_size: int = 20) -> None:
-        self.tail_size = tail_size
 
     def _fit_shape(self, groups, like):
-        self.tail_sizes_ = np.minimum(self.tail_size, self.n_samples_ // 2)
+        self.tail_sizes_ = np.minimum(TAIL_SIZE, self.n_samples_ // 2)
         excesses = [excesses_of(scores, m) for scores, m in zip(groups, self.tail_sizes_)]
         self.shape_ = weibull_shape(excesses) if like is None else like.shape_
         self.units_ = np.array([e.max(initial=0.0) for e in excesses])

@@ -142,12 +142,10 @@ def routed(model: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str
 
 def calibration_of(calibration: Any, confidence: float | None) -> BaseCalibration:
     """Return the calibration to fit, from a name or an instance."""
-    if isinstance(calibration, str):
-        calibration = CALIBRATIONS[calibration]()
-    else:
-        calibration._validate_params()
-    calibration.check_confidence(confidence)
-    return clone(calibration)
+    by_name = isinstance(calibration, str)
+    found = CALIBRATIONS[calibration]() if by_name else clone(calibration)
+    found.check_confidence(confidence)
+    return found
 
 
 def needed_by(
