@@ -143,6 +143,8 @@ def fitted():
 
 def test_attributes_are_documented():
     """Check that sections Attributes list what ends in an underscore, all and only that."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.close("all")  # figures of other tests
     differ = {}
     for thing in fitted():
         cls = type(thing)
@@ -154,7 +156,7 @@ def test_attributes_are_documented():
             for name in listed ^ there
             if name.endswith("_") and not name.startswith("_")
         }
-    sys.modules["matplotlib.pyplot"].close("all")
+    plt.close("all")
     assert {name: names for name, names in differ.items() if names} == {}
 
 
