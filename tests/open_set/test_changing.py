@@ -93,7 +93,9 @@ def test_marginal_guarantee_keeps_former_classes(score, n):
     assert before.rejected.any()
 
 
-@pytest.mark.parametrize("guarantee", ["marginal", "class"])
+@pytest.mark.parametrize(
+    "guarantee", ["marginal", pytest.param("class", marks=pytest.mark.slow)]
+)
 def test_bound_holds_for_added_classes(guarantee):
     """Check rates of former and added classes over many held-out calibration sets."""
     former, added = [], []

@@ -45,17 +45,22 @@ ESTIMATORS = {
     "logistic": LogisticRegression(max_iter=1000),
     "boosting": HistGradientBoostingClassifier(max_iter=5),
     "forest": RandomForestClassifier(5, random_state=0),
+}
+PIPELINES = {
     "pipeline": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
     "pipeline, center loss": make_pipeline(StandardScaler(), NET),
 }
 # They need logits, which a forest does not have.
 OF_LOGITS = {"max_logit", "energy", "openmax", "vim", "fdbd", "list"}
-# Each score around each classifier, with guarantees and numbers of classes in turn.
-TURNS = zip(cycle(["marginal", "predicted", "class"]), cycle([2, 3, 26, 3, 2]))
-CASES = [
-    (score, name, *turn)
-    for (score, name), turn in zip(((s, e) for s in EVERY for e in ESTIMATORS), TURNS)
+# Each score around each classifier, with pipelines, guarantees and classes in turn.
+TURNS = zip(cycle(["marginal", "predicted", "class"]), cycle([2, 3, 26, 3, 2, 3, 2]))
+AROUND = [
+    (score, name)
+    for score, pipeline in zip(EVERY, cycle(PIPELINES))
+    for name in (*ESTIMATORS, pipeline)
 ]
+CASES = [(*pair, *turn) for pair, turn in zip(AROUND, TURNS)]
+ESTIMATORS |= PIPELINES
 
 
 @cache

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose
 import sk_center.centers.center as center_module
 from sk_center import Center
 
-LIKE_SUM = ("wen", "fixed")  # by another step, or none
+# By another step than "sum", or none, and what the method deviation does, too.
+LIKE_OTHERS = ("wen", "fixed", "ema")
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ LIKE_SUM = ("wen", "fixed")  # by another step, or none
         ("ema", "deviation"),
         *(
             pytest.param(
-                rule, "forward", marks=pytest.mark.slow if rule in LIKE_SUM else []
+                rule, "forward", marks=pytest.mark.slow if rule in LIKE_OTHERS else []
             )
             for rule in RULES
         ),
