@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from sk_center.plotting.base import axes_for, styled
+from sk_center.plotting.base import axes_for, judged_for, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from numpy.typing import ArrayLike
+
+    from sk_center._utils.types import Estimator, Samples
 
 
 class CurveDisplay:
     """Base class of displays of a curve, which ``_curve`` gives.
 
-    ``_axes`` are properties of the axes, ``_legend`` is the place of the legend.
+    ``_axes`` are properties of the axes, ``_legend`` is the place of the legend, and
+    ``_parts`` are those of a decision that ``from_predictions`` takes.
     """
 
     name: str | None
@@ -24,6 +28,7 @@ class CurveDisplay:
     figure_: Figure
     _axes: dict[str, Any]
     _legend = "lower right"
+    _parts: tuple[str, ...] = ("predicted", "scores")
 
     def plot(
         self,
@@ -60,6 +65,69 @@ class CurveDisplay:
         if style["label"] is not None:
             ax.legend(loc=self._legend)
         return self
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: Samples,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the curve of a classifier.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            A fitted :class:`~sk_center.OpenSetClassifier`, a Pipeline that ends in one or
+            a search of one.
+
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        y : array-like of shape (n_samples,)
+            True labels; samples of a label outside ``estimator.classes_`` are outsiders.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        name : str, default=None
+            Name of the curve in the legend; None is the name of the class.
+
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        **kwargs : dict
+            Further parameters of :meth:`plot`.
+
+        Returns
+        -------
+        display : CurveDisplay
+            The display.
+
+        Raises
+        ------
+        TypeError
+            If ``estimator`` is not one of those, or is not fitted.
+
+        ValueError
+            If there is no known sample or no outsider.
+        """
+        model, decision = judged_for(cls, estimator, X)
+        display: Any = cls
+        return display.from_predictions(
+            y,
+            *(getattr(decision, part) for part in cls._parts),
+            labels=model.classes_,
+            sample_weight=sample_weight,
+            name=type(estimator).__name__ if name is None else name,
+            ax=ax,
+            **kwargs,
+        )
 
     def _curve(self):
         """Return x and y of the curve, and the area as text or None."""

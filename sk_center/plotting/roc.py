@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sk_center.metrics.base import roc_rates
 from sk_center.metrics.curves import auroc_score
-from sk_center.plotting.base import judged_for
 from sk_center.plotting.curve import CurveDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
-
-    from sk_center._utils.types import Estimator, Samples
 
 __all__ = ["OpenSetRocDisplay"]
 
@@ -67,6 +64,7 @@ class OpenSetRocDisplay(CurveDisplay):
         "ylim": (-0.01, 1.01),
         "aspect": "equal",
     }
+    _parts = ("scores",)
 
     def __init__(
         self,
@@ -84,72 +82,6 @@ class OpenSetRocDisplay(CurveDisplay):
     def _curve(self):
         area = None if self.roc_auc is None else f"AUC = {self.roc_auc:.2f}"
         return self.fpr, self.tpr, area
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Estimator,
-        X: Samples,
-        y: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Draw the curve of a classifier.
-
-        Parameters
-        ----------
-        estimator : estimator instance
-            A fitted :class:`~sk_center.OpenSetClassifier`, a Pipeline that ends in one or
-            a search of one.
-
-        X : array-like of shape (n_samples, ...)
-            Samples.
-
-        y : array-like of shape (n_samples,)
-            True labels; samples of a label outside ``estimator.classes_`` are outsiders.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        name : str, default=None
-            Name of the curve in the legend; None is the name of the class.
-
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-
-        **kwargs : dict
-            Further parameters of :meth:`plot`.
-
-        Returns
-        -------
-        display : OpenSetRocDisplay
-            The display.
-
-        Raises
-        ------
-        TypeError
-            If ``estimator`` is not one of those, or is not fitted.
-
-        ValueError
-            If there is no known sample or no outsider.
-
-        See Also
-        --------
-        OpenSetRocDisplay.from_predictions : Draws existing scores.
-        """
-        model, decision = judged_for(cls, estimator, X)
-        return cls.from_predictions(
-            y,
-            decision.scores,
-            labels=model.classes_,
-            sample_weight=sample_weight,
-            name=type(estimator).__name__ if name is None else name,
-            ax=ax,
-            **kwargs,
-        )
 
     @classmethod
     def from_predictions(
