@@ -456,7 +456,7 @@ class ScoreInSpace(BaseScore):
     """
 
     space: str
-    narrow_ = False
+    narrow_: bool
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -476,7 +476,8 @@ class ScoreInSpace(BaseScore):
 
     def _dtype(self, X):
         """Return the dtype in which the score of a part is computed."""
-        return np.float32 if self.narrow_ and X.dtype == np.float32 else np.float64
+        narrow = getattr(self, "narrow_", False) and X.dtype == np.float32
+        return np.float32 if narrow else np.float64
 
     def _fitted(self, name, dtype):
         """Return a fitted array in a dtype."""
