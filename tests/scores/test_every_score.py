@@ -124,13 +124,10 @@ def test_every_score_around_every_classifier(score, name, guarantee, n_classes):
 # Scores that are not constant in a class, on three clouds that overlap.
 SIZES = (50, 90, 140)
 DRAWS = 300
-FEW = ("mahalanobis",)
-GUARANTEED = [
-    pytest.param(score, marks=[] if score in FEW else pytest.mark.slow) for score in EVERY
-]
 
 
-@pytest.mark.parametrize("score", GUARANTEED)
+@pytest.mark.slow
+@pytest.mark.parametrize("score", EVERY)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_guarantee_of_every_score(score):
     """Check P(p_known <= rate | known) over draws of calibration sets and one new sample.
