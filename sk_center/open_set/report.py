@@ -31,6 +31,7 @@ SIGNIFICANCE = 1e-3
 # warning.
 NEARLY_ALL = 0.95
 SHOWN = 10
+HEAD = ("class", "samples", "allowed", "rejected", "score threshold")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,13 +150,10 @@ class CalibrationReport:
             for name, count, allowed, rate in total
         ]
         order = np.argsort(-kept, kind="stable")[:SHOWN]
+        names = self.classes.tolist()
         return total + [
             [
-                repr(
-                    self.classes[k].item()
-                    if self.classes.dtype != object
-                    else self.classes[k]
-                ),
+                repr(names[k]),
                 str(self.n_samples[k]),
                 _percent(self.rate_allowed[k]),
                 _percent(self.rate_kept[k]),
@@ -165,8 +163,7 @@ class CalibrationReport:
         ]
 
     def __repr__(self):
-        head = ["class", "samples", "allowed", "rejected", "score threshold"]
-        rows = [head, *self._rows()]
+        rows = [HEAD, *self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = [
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths)).rstrip()
@@ -177,10 +174,7 @@ class CalibrationReport:
         return "\n".join([f"False rejections, guarantee={self.guarantee!r}", *lines])
 
     def _repr_html_(self):
-        head = "".join(
-            f"<th>{name}</th>"
-            for name in ("class", "samples", "allowed", "rejected", "score threshold")
-        )
+        head = "".join(f"<th>{name}</th>" for name in HEAD)
         rows = "".join(
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
             for row in self._rows()
