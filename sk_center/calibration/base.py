@@ -233,7 +233,7 @@ class BaseCalibration(BaseEstimator):
     def _number_below(self, scores, groups):
         """Return how many calibration samples of its group score no higher than each."""
         if len(self.n_samples_) == 1:
-            return np.searchsorted(self.scores_, scores, side="right")
+            return self.scores_.searchsorted(scores, side="right")
         # One binary search for all, without a loop over groups.
         first, size = self._starts[groups], self.n_samples_[groups]
         found = np.zeros(np.broadcast_shapes(scores.shape, groups.shape), dtype=np.intp)

@@ -459,7 +459,7 @@ class AnswersMixin:
 
     def _judge_outputs(self, outputs, wanted, every):
         """Return the decisions about samples from the outputs of the estimator."""
-        index = np.searchsorted(self.classes_, outputs["labels"])
+        index = self.classes_.searchsorted(outputs["labels"])
         scores = score_outputs(self.score_, outputs, index)
         found = {"predicted": outputs["labels"], "scores": scores}
         if every:

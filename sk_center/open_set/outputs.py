@@ -146,6 +146,8 @@ def numbers_of(X: Any) -> Any:
     Anything but numbers stays as it is. A table with one-hot categories may come as a
     sparse matrix, depending on the share of zeros; it still counts as a table.
     """
+    if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64):
+        return X  # at once, since the checks below take longer than many scores
     if issparse(X):
         X = X.tocsr().astype(float_type(X.dtype), copy=False)
         return X.toarray() if X.shape[1] <= FEW_COLUMNS else X

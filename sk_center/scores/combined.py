@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, bounded, each, instance_of
-from sk_center.scores.base import BaseScore, known_only
+from sk_center.scores.base import BaseScore
 from sk_center.scores.registry import make_score
 from sk_center.scores.rows import regrouped
 
@@ -231,7 +231,7 @@ class Combined(BaseScore):
         if not self.known_.all():
             known = self.known_ if index is None else self.known_[:, index]
         for i, score in enumerate(self.scores_):
-            scores = known_only(score._computed(parts, index))
+            scores = score._computed(parts, index)  # the sum of NaN, if unknown, is NaN
             if index is None and scores.ndim == 1:  # the same for every class
                 scores = scores[:, None]
             scaled = self._scaled(i, scores)
@@ -243,10 +243,10 @@ class Combined(BaseScore):
         """Return scores of one of the scores on the common scale."""
         scores = (scores - self.medians_[i]) / self.spreads_[i]
         if self.limits and self.limits[i]:
-            # What nothing is known of stays minus infinity.
             low, high = self.limits[i]
-            bounded = np.minimum(np.maximum(scores, low), high)
-            scores = np.where(scores == -np.inf, scores, bounded)
+            scores = np.minimum(scores, high)
+            if low > -np.inf:  # what nothing is known of stays minus infinity
+                scores = np.where(scores == -np.inf, scores, np.maximum(scores, low))
         return scores * self.weights[i] if self.weights else scores
 
     def _to_onnx(self, **values):

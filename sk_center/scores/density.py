@@ -236,6 +236,8 @@ class InputDensity(ScoreInSpace, name="input_density"):
                 laws[k] = self._law(Z[y == k])
         self.weights_, self.means_, self.factors_, self.components_ = side_by_side(laws)
         self._set_levels()
+        if self.narrow_ and len(y):
+            self._decide_narrow(X)
 
     def _project(self, X, n_directions):
         """Learn how inputs are shifted, projected and measured."""
@@ -294,9 +296,10 @@ class InputDensity(ScoreInSpace, name="input_density"):
         narrow = self._dtype(X) is np.float32 and self.means_.shape[1] >= MANY
         kind = NarrowMixtures if narrow else Mixtures
         mixtures = self._cached(kind, lambda: kind(*laws))
-        some = blocks(len(X), max(mixtures.table.shape))
-        rows = ((rows, self._standardized(X[rows])) for rows in some)
-        found = mixtures.log_densities(rows, len(X), self.pooled)
+        found = np.empty((1 if self.pooled else len(mixtures.classes), len(X)))
+        for rows in blocks(len(X), max(mixtures.table.shape)):
+            part = self._standardized(X[rows])
+            found[:, rows] = mixtures.log_densities(part, self.pooled)
         if np.isnan(X.sum()):
             gaps = np.isnan(X).any(axis=1)
             own = np.array([self._score_class(X[gaps], k) for k in mixtures.classes])
@@ -322,7 +325,10 @@ class InputDensity(ScoreInSpace, name="input_density"):
             return np.full(len(X), np.nan)
         gaps = np.isnan(X)
         X = np.where(gaps, self._fills[k], X) if gaps.any() else X
-        laws = self.means_[own], self.factors_[own], self._levels[own]
+        dtype = self._dtype(X)
+        laws = [
+            self._fitted(name, dtype)[own] for name in ("means_", "factors_", "_levels")
+        ]
         found, lines = np.empty(len(X)), [slice(i, i + 1) for i in range(len(laws[0]))]
         for rows in blocks(*X.shape):
             densities = weighted_densities(self._standardized(X[rows]), *laws)

@@ -297,12 +297,14 @@ class Mahalanobis(ScoreInSpace, name="mahalanobis"):
         self.means_ = regrouped(self.means_, kept, means)
         if self.covariance == "tied":
             self._centers = (self.means_ - self._mean) @ self._whitening
-            return
-        # A few samples give no covariance: a new class has the mean of the others.
-        mean = np.nanmean(self.covariance_, axis=0)
-        own = [mean] * len(kept), [whitening(mean)] * len(kept)
-        self.covariance_ = regrouped(self.covariance_, kept, np.array(own[0]))
-        self._whitening = regrouped(self._whitening, kept, np.array(own[1]))
+        else:
+            # A few samples give no covariance: a new class has the mean of the others.
+            mean = np.nanmean(self.covariance_, axis=0)
+            own = [mean] * len(kept), [whitening(mean)] * len(kept)
+            self.covariance_ = regrouped(self.covariance_, kept, np.array(own[0]))
+            self._whitening = regrouped(self._whitening, kept, np.array(own[1]))
+        if self.narrow_ and len(y):
+            self._decide_narrow(parts[self.space])
 
     def _warn(self):
         if self.relative and len(self.classes_) < FEW_CLASSES:

@@ -38,8 +38,8 @@ class ScoreOfProbabilities(BaseScore):
     @property
     def _rivals(self):
         """Classes (rows) that count in the scores of others (columns); None if all."""
-        rounds = getattr(self, "_rounds", np.zeros(1))
-        if rounds.min() == rounds.max():
+        rounds = getattr(self, "_rounds", None)
+        if rounds is None or rounds.min() == rounds.max():
             return None
         return (rounds[:, None] <= rounds).astype(np.float64)
 
@@ -183,14 +183,14 @@ class LogOdds(ScoreOfProbabilities, name="log_odds"):
 
     def _score_own(self, index, probabilities):
         rivals = self._rivals
-        own, others = np.empty((2, len(index)))
+        own, others = both = np.empty((2, len(index)))
         for rows in blocks(*probabilities.shape):
             P, k = probabilities[rows].astype(np.float64), index[rows]
             at = np.arange(len(k)), k
             own[rows], P[at] = P[at], 0
             P = P if rivals is None else P * rivals.T[k]
             others[rows] = P.sum(axis=1)
-        return np.log(np.maximum(own, LEAST)) - np.log(np.maximum(others, LEAST))
+        return np.subtract(*np.log(np.maximum(both, LEAST)))
 
     def _to_onnx(self, probabilities):
         P = probabilities.astype(np.float64)

@@ -59,15 +59,9 @@ class Mixtures:
         constants = levels - np.einsum("mi,mi->m", slopes, means) / 2
         self.table = np.hstack([squares, slopes, constants[:, None]])
 
-    def log_densities(self, blocks, n_rows, pooled):
-        """Return log densities, a line for each class, or the largest of any class.
-
-        ``blocks`` yields slices of rows, and these.
-        """
-        found = np.empty((1 if pooled else len(self.classes), n_rows))
-        for rows, X in blocks:
-            found[:, rows] = log_sum_exp(self._densities(X), self.slices, pooled)
-        return found
+    def log_densities(self, X, pooled):
+        """Return log densities, a line for each class, or the largest of any class."""
+        return log_sum_exp(self._densities(X), self.slices, pooled)
 
     def _densities(self, X):
         """Return the weighted log density of each component, a line for each."""

@@ -48,7 +48,7 @@ def length_one(rows: Any) -> Any:
         data = rows.data * np.repeat(scale, np.diff(rows.indptr))
         return type(rows)((data, rows.indices, rows.indptr), shape=rows.shape)
     length = lengths(rows)
-    if ((length > LEAST[rows.dtype.char]) & (length < np.inf)).all():
+    if len(rows) and LEAST[rows.dtype.char] < length.min() and length.max() < np.inf:
         return rows / length[:, None]
     # Squares of large and small numbers end at infinity or zero.
     largest = np.abs(rows).max(axis=1, keepdims=True)

@@ -58,6 +58,19 @@ def test_samples_that_float32_blurs_stay_in_float64(score, share, shift):
     assert_allclose(score.score_classes(X), exact, rtol=2.0**-24)
 
 
+@pytest.mark.parametrize("score", [Mahalanobis(), InputDensity()])
+@pytest.mark.parametrize("shift", [0, 1e5])
+def test_added_class_that_float32_blurs(shift, score):
+    """Check that an added class far from zero brings all scores to float64."""
+    X, y, _ = random_problem(0, 300, 5)
+    score = clone(score).fit(X, y)
+    kept, new = np.array([0, 1, 2, -1]), {score.space: X[:50] + shift}
+    added = score.with_classes(np.arange(4), kept, new, np.full(50, 3))
+    assert score.narrow_
+    assert added.narrow_ == (shift == 0)
+    assert score.with_classes(np.arange(2), kept[:2]).narrow_
+
+
 @pytest.mark.parametrize("score", ["mahalanobis", "input_density"])
 def test_equal_samples_get_equal_answers_in_both_dtypes(score):
     """Check that ties decide alike in float32 and float64, in a batch and alone."""
