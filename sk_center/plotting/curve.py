@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sk_center._utils.types import Estimator, Samples
 
 
-class CurveDisplay:
+class CurveDisplayMixin:
     """Base class of displays of a curve, which ``_curve`` gives.
 
     ``_axes`` are properties of the axes, ``_legend`` is the place of the legend, and
@@ -106,7 +106,7 @@ class CurveDisplay:
 
         Returns
         -------
-        display : CurveDisplay
+        display : object
             The display.
 
         Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from sk_center.metrics.curves import oscr_curve, oscr_score
-from sk_center.plotting.curve import CurveDisplay
+from sk_center.plotting.curve import CurveDisplayMixin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["OSCRCurveDisplay"]
 
 
-class OSCRCurveDisplay(CurveDisplay):
+class OSCRCurveDisplay(CurveDisplayMixin):
     """Open-set classification rate curve: known samples right, outsiders accepted.
 
     Parameters

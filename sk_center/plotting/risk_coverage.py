@@ -8,7 +8,7 @@ import numpy as np
 
 from sk_center.metrics.risk import aurc_score, risk_coverage_curve
 from sk_center.plotting.base import judged_for
-from sk_center.plotting.curve import CurveDisplay
+from sk_center.plotting.curve import CurveDisplayMixin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RiskCoverageDisplay"]
 
 
-class RiskCoverageDisplay(CurveDisplay):
+class RiskCoverageDisplay(CurveDisplayMixin):
     """Risk-coverage curve: share of wrong answers when the least certain are withheld.
 
     Parameters

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sk_center.metrics.base import roc_rates
 from sk_center.metrics.curves import auroc_score
-from sk_center.plotting.curve import CurveDisplay
+from sk_center.plotting.curve import CurveDisplayMixin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenSetRocDisplay"]
 
 
-class OpenSetRocDisplay(CurveDisplay):
+class OpenSetRocDisplay(CurveDisplayMixin):
     """ROC curve of known samples against outsiders; known is the positive side.
 
     Parameters
