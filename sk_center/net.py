@@ -15,6 +15,7 @@ from sk_center._training.building import PartsNet
 from sk_center._training.inference import InferenceNet
 from sk_center._training.loop import LoopNet
 from sk_center._training.loss_terms import batch_loss
+from sk_center._training.orientation import loss_with_orientation
 from sk_center._training.params import CONSTRAINTS
 from sk_center._training.pickles import PickleNet
 from sk_center.batches import ArrayDataset, TensorBatches
@@ -50,7 +51,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         + lambda_norm * 1/2 * mean_B( w * sum_D( f^2 ) )
 
     with w the sample weights, or 1. The first two terms are those of [1]_, as means over
-    the batch. Use it in a skorch program: with callbacks, a net of your own, labels that
+    the batch; ``lambda_orientation`` adds another. Use it in a skorch program: with callbacks, a net of your own, labels that
     already are class indices. :class:`~sk_center.CenterLossClassifier` builds such a net
     and adds the interface that scikit-learn expects.
 
@@ -98,6 +99,13 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
     lambda_norm : float, default=0.0
         Weight of the penalty on the norm of features, at least 0. Larger values make them
         shorter.
+
+    lambda_orientation : float, default=0.0
+        Weight of the orientation loss, at least 0, for images ``(n_samples, channels,
+        height, width)``. Above zero, each step also sees its images upside down, in up to
+        twice the time, and a second head learns by cross entropy to tell the class together
+        with the orientation [2]_. The features then keep what the known classes alone do
+        not need; outsiders may differ in just that.
 
     negative_loss : {"background", "entropic", "objectosphere"}, default=None
         Loss of negative samples, those of the label ``n_classes``, see
@@ -237,6 +245,8 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
     ----------
     .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
        approach for deep face recognition". ECCV 2016, equation 5.
+    .. [2] H. Lee, S. J. Hwang, J. Shin. "Self-supervised label augmentation via input
+       transformations". ICML 2020, equation 3.
 
     Examples
     --------
@@ -267,6 +277,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         metric: Metric = "euclidean",
         precision: Precision = "float32",
         lambda_norm: float = 0.0,
+        lambda_orientation: float = 0.0,
         negative_loss: NegativeLoss | None = None,
         n_classes: int | None = None,
         track_centers: bool = True,
@@ -313,6 +324,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         self.metric = metric
         self.precision = precision
         self.lambda_norm = lambda_norm
+        self.lambda_orientation = lambda_orientation
         self.negative_loss = negative_loss
         self.n_classes = n_classes
         self.track_centers = track_centers
@@ -490,5 +502,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
 
     def _loss_of(self, X, y, **fit_params):
         """Return the loss of a batch, and logits and features; this is compiled."""
+        if self.lambda_orientation:
+            return loss_with_orientation(self, X, y, **fit_params)
         y_pred = self.infer(X, **fit_params)
         return self.get_loss(y_pred, y, X=X, training=True), y_pred

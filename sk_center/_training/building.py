@@ -110,6 +110,7 @@ class PartsNet(NeuralNetClassifier):
                 "net.measure(X, y) before net.initialize()."
             )
         check_params(self)
+        check_orientation(self)
         body = self.make_body()
         # Layers are created in torch's default dtype, which may differ from that of the
         # samples.
@@ -133,6 +134,7 @@ class PartsNet(NeuralNetClassifier):
             metric=self.metric,
             precision=self.precision,
             background=self.negative_loss == "background",
+            orientation=self.lambda_orientation > 0,
         )
         self._compiled_ = CompiledMethods()
         if self._given is None:
@@ -305,6 +307,17 @@ def zeros_like(sample):
 def shape_of(example):
     """Return the shape of a sample, or by name those of its inputs."""
     return of_inputs(lambda part: tuple(part.shape[1:]), example)
+
+
+def check_orientation(net):
+    """Raise ValueError if samples that are no images are to be turned upside down."""
+    shape = shape_of(net.example_)
+    if net.lambda_orientation and (isinstance(shape, dict) or len(shape) != 3):
+        raise ValueError(
+            "lambda_orientation above 0 takes images, X of shape (n_samples, channels, "
+            f"height, width); got lambda_orientation={net.lambda_orientation} and samples "
+            f"of shape {shape}."
+        )
 
 
 def blocks_of(dataset):

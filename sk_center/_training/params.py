@@ -28,6 +28,7 @@ NET_CONSTRAINTS: dict[str, Any] = {
     "iterator_train": "no_validation",
     "iterator_valid": "no_validation",
     "lambda_norm": [Interval(Real, 0, None, closed="left")],
+    "lambda_orientation": [Interval(Real, 0, None, closed="left")],
     "metric": [StrOptions(set(METRICS))],
     "negative_loss": [StrOptions(set(NEGATIVE_LOSSES))],
     "precision": [StrOptions(set(PRECISIONS))],

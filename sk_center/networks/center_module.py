@@ -59,6 +59,10 @@ class CenterModule(nn.Module):
         Whether the dense layer has one logit more, for samples of no class. It takes
         ``head="linear"``.
 
+    orientation : bool, default=False
+        Whether a second dense layer tells the class and the orientation of images, see
+        ``lambda_orientation`` of :class:`~sk_center.CenterLossNet`.
+
     precision : {"float32", "bf16"}, default="float32"
         Precision the body computes in; ``"bf16"`` is torch's autocast to bfloat16. Head,
         centers and distances stay in float32.
@@ -73,6 +77,10 @@ class CenterModule(nn.Module):
 
     center : Center
         The centers.
+
+    orientation : torch.nn.Linear or None
+        The second dense layer, with a logit for each class and for negative samples,
+        upright, and then for the same upside down. Training alone uses it.
 
     Raises
     ------
@@ -106,6 +114,7 @@ class CenterModule(nn.Module):
         head: Head = "linear",
         metric: Metric = "euclidean",
         background: bool = False,
+        orientation: bool = False,
         precision: Precision = "float32",
     ) -> None:
         super().__init__()
@@ -128,6 +137,10 @@ class CenterModule(nn.Module):
             n_logits = n_classes + background
             self.head = nn.Linear(feature_dim, n_logits, dtype=torch.float32)
         self.center = Center(feature_dim, n_classes, alpha, center, update=update)
+        self.orientation = None
+        if orientation:
+            n_logits = 2 * (n_classes + 1)
+            self.orientation = nn.Linear(feature_dim, n_logits, dtype=torch.float32)
 
     def forward(
         self,
@@ -198,6 +211,25 @@ class CenterModule(nn.Module):
         if self.head is None:
             # A copy, since the update of a training step comes before its gradient.
             return -distances(features, self.center.predict())
-        if self.metric == "cosine":  # the head gets variance one in each direction
-            features = features * math.sqrt(features.shape[1])
-        return self.head(features)
+        return self.head(self._for_head(features))
+
+    def orientation_logits(self, features: Tensor) -> Tensor:
+        """Return the output of the layer ``orientation`` for features.
+
+        Parameters
+        ----------
+        features : tensor of shape (n_samples, D)
+            Features.
+
+        Returns
+        -------
+        logits : tensor of shape (n_samples, 2 * (n_classes + 1))
+            Logits.
+        """
+        return self.orientation(self._for_head(features))  # type: ignore[misc]
+
+    def _for_head(self, features: Tensor) -> Tensor:
+        """Features as a dense layer takes them: of variance one in each direction."""
+        if self.metric == "cosine":
+            return features * math.sqrt(features.shape[1])
+        return features
