@@ -183,10 +183,9 @@ class CenterLossClassifier(
         its skorch name; a misspelled one is an error that names the closest valid one.
 
         - Network and optimizer: ``module__<name>``, ``optimizer__<name>``.
-        - Loss: ``criterion__label_smoothing``, ``lambda_norm``, ``lambda_orientation``, here
-          1 for images by the ``"auto"`` network, and for negative samples ``negative_loss``,
-          here ``"entropic"``, with ``negative_loss__weight`` and
-          ``negative_loss__min_norm``.
+        - Loss: ``criterion__label_smoothing``, ``lambda_norm``, ``lambda_orientation``, for
+          images by the ``"auto"`` network 1, and for negative samples ``negative_loss``,
+          here ``"entropic"``, ``negative_loss__weight`` and ``negative_loss__min_norm``.
         - Centers and logits: ``alpha``, ``center_update``, ``center``, ``head``,
           ``metric``. ``alpha`` rarely matters, since ``fit`` ends with the exact class
           means.

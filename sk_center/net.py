@@ -51,9 +51,9 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         + lambda_norm * 1/2 * mean_B( w * sum_D( f^2 ) )
 
     with w the sample weights, or 1. The first two terms are those of [1]_, as means over
-    the batch; ``lambda_orientation`` adds another. Use it in a skorch program: with callbacks, a net of your own, labels that
-    already are class indices. :class:`~sk_center.CenterLossClassifier` builds such a net
-    and adds the interface that scikit-learn expects.
+    the batch; ``lambda_orientation`` adds another for images. Use it in a skorch program:
+    with callbacks, a net of your own, labels that already are class indices.
+    :class:`~sk_center.CenterLossClassifier` builds such a net for scikit-learn.
 
     Parameters
     ----------
@@ -97,15 +97,13 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         faster if the processor has instructions for it.
 
     lambda_norm : float, default=0.0
-        Weight of the penalty on the norm of features, at least 0. Larger values make them
-        shorter.
+        Weight of the penalty on the norm of features, at least 0. Larger ones shorten it.
 
     lambda_orientation : float, default=0.0
-        Weight of the orientation loss, at least 0, for images ``(n_samples, channels,
-        height, width)``. Above zero, each step also sees its images upside down, in up to
-        twice the time, and a second head learns by cross entropy to tell the class together
-        with the orientation [2]_. The features then keep what the known classes alone do
-        not need; outsiders may differ in just that.
+        Weight of the orientation loss, at least 0, for images (n_samples, channels, height,
+        width). Above zero, each step also sees its images upside down, in up to twice the
+        time, and a second head learns to tell class and orientation together, by cross
+        entropy [2]_. The features then keep more of the images than the classes need.
 
     negative_loss : {"background", "entropic", "objectosphere"}, default=None
         Loss of negative samples, those of the label ``n_classes``, see
@@ -126,8 +124,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
     gradient_accumulation_steps : int, default=1
         Batches whose gradients are accumulated for one step of the optimizer, equal to a
         step on one batch of all their samples. Raise it, and lower ``batch_size``, if a
-        batch does not fit into memory; the time is that of the small batches. Centers move
-        batch by batch.
+        batch does not fit into memory. Centers move batch by batch.
 
     deterministic : bool, default=False
         Whether training takes only algorithms of torch that give the same bits each time,
@@ -138,13 +135,11 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         Folder for checkpoints. If the process dies in the middle of a training, the same
         call with the same data resumes from the last one, on a CPU with the same bits as
         without the break. A checkpoint holds network, optimizer, centers, random
-        generators, and the attributes of callbacks that end in an underscore, such as a
-        schedule. Several trainings may share the folder. A training that ends deletes its
-        file. None writes no checkpoints.
+        generators, and the attributes of callbacks that end in an underscore. Several
+        trainings may share the folder; one that ends deletes its file.
 
     checkpoint_every : int, default=1
-        Number of epochs from one checkpoint to the next. Larger values write less, and lose
-        more epochs when the process dies.
+        Epochs from one checkpoint to the next; when the process dies, as many are lost.
 
     criterion : torch loss class, default=torch.nn.CrossEntropyLoss
         The loss on the logits. It must return one value per sample
@@ -154,8 +149,8 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         The optimizer; it gets the ``optimizer__`` parameters.
 
     lr : float, default=0.001
-        Learning rate, above 0. Larger values learn in fewer epochs but less precisely; with
-        far too large ones the loss becomes infinite. Another optimizer needs another rate.
+        Learning rate, above 0. Larger values learn in fewer epochs but less precisely, or
+        make the loss infinite. Another optimizer needs another rate.
 
     lr_schedule : {"cosine"}, default=None
         Course of the learning rate over a training of ``max_epochs`` epochs: ``"cosine"``
@@ -171,8 +166,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         takes the ``iterator_train__`` parameters; ``torch.utils.data.DataLoader`` does too.
 
     iterator_train__shuffle : bool, default=True
-        Whether to shuffle in every epoch. Turn it off for samples that must keep their
-        order.
+        Whether to shuffle in every epoch. Turn it off if samples must keep their order.
 
     iterator_valid : class, default=TensorBatches
         Iterates over batches of validation and inference. Their size depends on the widest
@@ -198,9 +192,8 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
 
     **kwargs : dict
         Every other parameter of :class:`skorch.NeuralNetClassifier`, with its defaults and
-        not those of :class:`~sk_center.CenterLossClassifier`: ``max_epochs=10``, more take
-        longer and learn more, and ``batch_size=128``, larger batches make epochs faster
-        with fewer steps.
+        not those of :class:`~sk_center.CenterLossClassifier`: ``max_epochs=10``, of which
+        more learn more, and ``batch_size=128``, of which larger ones make fewer steps.
 
     Attributes
     ----------
@@ -224,8 +217,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
         Zeros of the shape and dtype in which the module gets samples.
 
     width_ : int
-        Numbers that a sample becomes in the widest layer, which sets the size of inference
-        batches.
+        Numbers of a sample in the widest layer, which set the size of inference batches.
 
     See Also
     --------

@@ -14,7 +14,12 @@ from sk_center import CenterLossClassifier
 from sk_center.networks import MLP, ConvNet
 
 # A training at a constant rate.
-CONSTANT = {"lr_schedule": None, "lr": 0.001, "batch_size": 64}
+CONSTANT = {
+    "lr_schedule": None,
+    "lr": 0.001,
+    "batch_size": 64,
+    "lambda_orientation": 0,
+}
 
 
 def quality(size):

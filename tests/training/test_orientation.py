@@ -1,4 +1,4 @@
-"""Tests of the orientation loss: images upside down are told from upright ones, by class."""
+"""Tests of the orientation loss, by which a network learns which way up images are."""
 
 import numpy as np
 import pytest
@@ -135,7 +135,8 @@ def test_saved_continued_and_exported(tmp_path):
 def test_it_needs_images():
     """Check that samples that are no images are refused, with what is accepted."""
     model = CenterLossClassifier(lambda_orientation=1)
-    with pytest.raises(ValueError, match=r"takes images.*got lambda_orientation=1 .*\(64,\)"):
+    message = r"takes images.*got lambda_orientation=1 .*\(64,\)"
+    with pytest.raises(ValueError, match=message):
         model.fit(X.reshape(200, 64), y)
     with pytest.raises(ValueError, match="'lambda_orientation' parameter"):
         small(lambda_orientation=-1).fit(X, y)
