@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -202,16 +203,17 @@ class ConvNet(nn.Sequential):
 
         layers : tensor of shape (n_samples, n_columns)
             The mean of each channel after each convolution, then the features. What comes
-            from one layer has length one.
+            from one layer has length one, but the features count twice in squared
+            distances.
         """
         layers = []
         for layer in self:
             X = layer(X)
             if isinstance(layer, nn.ReLU):
                 layers.append(X.mean(dim=(2, 3)))
-        layers.append(X)
         # Squares of half precision would overflow.
-        return X, torch.cat([nn.functional.normalize(part.float()) for part in layers], 1)
+        *parts, features = (nn.functional.normalize(part.float()) for part in (*layers, X))
+        return X, torch.cat([*parts, math.sqrt(2) * features], dim=1)
 
 
 def changes(name: str, size: int) -> RandomAffine:

@@ -154,6 +154,7 @@ def test_layers_of_a_conv_net():
     assert torch.equal(features, network(X))
     parts = [part.detach().numpy() for part in (*found[:3], features)]
     expected = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+    expected[-1] *= np.sqrt(2)  # so that features count twice in squared distances
     assert [part.shape[1] for part in parts] == [3, 4, 4, 5]
     assert_allclose(layers.detach(), np.hstack(expected), rtol=1e-5, atol=1e-6)
     module = CenterModule(network, 5, 2)
