@@ -494,7 +494,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
 
     def _loss_of(self, X, y, **fit_params):
         """Return the loss of a batch, and logits and features; this is compiled."""
-        if self.lambda_orientation:
+        if self.lambda_orientation and self.module_.orientation is not None:
             return loss_with_orientation(self, X, y, **fit_params)
         y_pred = self.infer(X, **fit_params)
         return self.get_loss(y_pred, y, X=X, training=True), y_pred

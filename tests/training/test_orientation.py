@@ -132,6 +132,18 @@ def test_saved_continued_and_exported(tmp_path):
     assert to_onnx(model, tmp_path / "model.onnx") is None
 
 
+def test_changed_in_a_trained_net():
+    """Check that a weight of zero counts at once, and one above zero in a new net."""
+    torch.manual_seed(0)
+    trained = net(lambda_orientation=0).set_params(lambda_orientation=1)
+    trained.partial_fit(X[:20], y[:20] % 3)
+    assert trained.module_.orientation is None
+    trained = net().set_params(lambda_orientation=0)
+    before = trained.module_.orientation.weight.detach().clone()
+    trained.partial_fit(X[:20], y[:20] % 3)
+    assert torch.equal(trained.module_.orientation.weight, before)
+
+
 def test_it_needs_images():
     """Check that samples that are no images are refused, with what is accepted."""
     model = CenterLossClassifier(lambda_orientation=1)
