@@ -159,10 +159,9 @@ class CenterLossClassifier(
         schedule. ``lr``, ``lr_schedule``, ``max_epochs``, ``batch_size``,
         ``lambda_center``, ``lambda_norm`` and ``verbose`` may change in between, and so may
         parameters that do not belong to the network: ``class_weight``, ``predict_with``,
-        and ``negative_label`` if there was one. Changes of others, such as ``alpha``, take
-        effect in a fit that starts again.
-        Copies and pickles keep the optimizer only with ``warm_start=True``, or after
-        ``partial_fit``.
+        and ``negative_label`` if there was one. Changes of others, such as ``alpha`` and
+        ``lambda_orientation``, take effect in a fit that starts again. Copies and pickles
+        keep the optimizer only with ``warm_start=True``, or after ``partial_fit``.
 
     device : str or torch.device, default="auto"
         Where to compute. ``"auto"`` is the accelerator that torch finds, such as CUDA, MPS

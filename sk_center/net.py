@@ -101,8 +101,8 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
 
     lambda_orientation : float, default=0.0
         Weight of the orientation loss, at least 0, for images (n_samples, channels, height,
-        width). Above zero, each step also sees its images upside down, in up to twice the
-        time, and a second head learns to tell class and orientation together, by cross
+        width). Above zero, each step also sees its images turned by 180 degrees, in up to
+        twice the time, and a second head learns class and orientation together, by cross
         entropy [2]_. The features then keep more of the images than the classes need.
 
     negative_loss : {"background", "entropic", "objectosphere"}, default=None
