@@ -238,7 +238,7 @@ class CenterLossNet(PartsNet, LoopNet, InferenceNet, PickleNet, NeuralNetClassif
     .. [1] Y. Wen, K. Zhang, Z. Li, Y. Qiao. "A discriminative feature learning
        approach for deep face recognition". ECCV 2016, equation 5.
     .. [2] H. Lee, S. J. Hwang, J. Shin. "Self-supervised label augmentation via input
-       transformations". ICML 2020, equation 3.
+       transformations". ICML 2020 (the loss of joint labels).
 
     Examples
     --------
