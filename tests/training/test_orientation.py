@@ -157,7 +157,7 @@ def test_it_needs_images():
 def test_second_head_learns_class_and_orientation():
     """Check that it tells both of digits that it has not seen."""
     images, labels = digits.images[:, None].astype(np.float32), digits.target
-    classifier = CenterLossClassifier(max_epochs=8, random_state=0, module__channels=(16, 32))
+    classifier = small(max_epochs=8, module__channels=(16, 32), hidden_layer_sizes=(128,))
     module = classifier.fit(images[:1000], labels[:1000]).module_.eval()
     upright = torch.from_numpy(images[1000:])
     right = []
