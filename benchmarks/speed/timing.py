@@ -23,11 +23,13 @@ class Row:
         """Return the line as texts."""
         low, high = self.quartiles
         spread = "" if low == high else f" [{low:.2f}, {high:.2f}]"
-        ratio = f"{self.ratio:.2f}{spread}"
+        # Rounded up, so that a ratio over its target is shown to be over it.
+        shown = np.ceil(100 * self.ratio) / 100
+        ratio = f"{shown:.2f}{spread}"
         target = within = ""
         if self.target is not None:
             target = f"{self.target:g}"
-            within = "yes" if round(self.ratio, 2) <= self.target else "**no**"
+            within = "yes" if shown <= self.target else "**no**"
         return [
             self.what,
             self.against,
