@@ -116,8 +116,8 @@ def default_module(shape, hidden_layer_sizes):
     if len(shape) == 1:
         return MLP, {"module__in_features": shape[0], "module__standardize": True, **params}
     if len(shape) == 3:
-        params["lambda_orientation"] = 1.0
-        return ConvNet, {"module__image_shape": tuple(shape), **params}
+        params |= {"module__image_shape": tuple(shape), "lambda_orientation": 1.0}
+        return ConvNet, params
     hint = " Gray images are X[:, None]." if len(shape) == 2 else ""
     raise ValueError(
         "module='auto' takes X of shape (n_samples, n_features) or (n_samples, channels, "

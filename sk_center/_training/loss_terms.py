@@ -58,7 +58,7 @@ def batch_loss(
         center_weight = center_weight * (1 if sample_weight is None else sample_weight)
         labels = labels.clamp(max=last)
     if losses is not None:
-        loss = (losses if sample_weight is None else losses * sample_weight).mean()
+        loss = weighted_mean(losses, sample_weight)
     if lambda_norm:
         loss = loss + lambda_norm * norm_penalty(features, sample_weight)
     if lambda_center:
@@ -66,6 +66,11 @@ def batch_loss(
     if track_centers:
         center.deviation(features, labels, center_weight)
     return loss
+
+
+def weighted_mean(losses, sample_weight):
+    """Return the mean of losses times their weights; of the losses alone if None."""
+    return (losses if sample_weight is None else losses * sample_weight).mean()
 
 
 def is_mean_cross_entropy(criterion):

@@ -4,6 +4,7 @@ import torch
 from skorch.utils import to_tensor
 from torch.nn.functional import cross_entropy
 
+from sk_center._training.loss_terms import weighted_mean
 from sk_center.batches.datasets import parts_of
 
 
@@ -28,4 +29,4 @@ def orientation_loss(logits, labels, sample_weight=None):
     """
     labels = torch.cat([labels, labels + logits.shape[1] // 2])
     losses = cross_entropy(logits, labels, reduction="none")
-    return (losses if sample_weight is None else losses * sample_weight.repeat(2)).mean()
+    return weighted_mean(losses, None if sample_weight is None else sample_weight.repeat(2))
