@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
+from sk_center._classifier.build import find_max_epochs
 from sk_center._classifier.changing import ChangingClassesMixin
 from sk_center._classifier.inputs import (
     check_streams,
@@ -63,8 +64,7 @@ class CenterLossClassifier(
         :class:`~sk_center.networks.ConvNet` for 4-D X (n_samples, channels, height,
         width). A class is called with the ``module__`` parameters; an instance is copied,
         so every fit starts from its weights, and takes no such parameters; a function is
-        used as it is, or, if there are ``module__`` parameters, called with them to create
-        the module. Modules get float32.
+        used as it is, or called with them if there are any. Modules get float32.
 
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Sizes of the dense layers of the ``"auto"`` networks; the last is the number of
@@ -101,10 +101,10 @@ class CenterLossClassifier(
         head. With center loss both are about equally accurate; with ``lambda_center=0`` the
         centers are less accurate, and the softmax head is the fair baseline.
 
-    max_epochs : int, default=40
+    max_epochs : "auto" or int, default="auto"
         Passes over the data, at least 1; training time is proportional to them. Too few
-        cost accuracy and leave clouds wide; beyond some number more gain little. See
-        ``early_stopping``.
+        cost accuracy and leave clouds wide; beyond some number more gain little. ``"auto"``
+        is 40, or 20 with ``lambda_orientation``, which sees each image twice in a pass.
 
     lr : float, default=0.003
         Largest learning rate of the optimizer, above 0. Larger values learn faster but less
@@ -294,7 +294,7 @@ class CenterLossClassifier(
         "anchors": ["array-like", StrOptions({"simplex"}), callable, None],
         "negative_label": [Real, str, None],
         "predict_with": [StrOptions({"center", "softmax"})],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"cosine"}), None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -321,7 +321,7 @@ class CenterLossClassifier(
         anchors: FirstCenters | None = None,
         negative_label: Label | None = None,
         predict_with: Literal["center", "softmax"] = "center",
-        max_epochs: int = 40,
+        max_epochs: int | Literal["auto"] = "auto",
         lr: float = 0.003,
         lr_schedule: Literal["cosine"] | None = "cosine",
         batch_size: int | Literal["auto"] = "auto",
@@ -406,8 +406,7 @@ class CenterLossClassifier(
             computation of the centers, Ctrl-C raises KeyboardInterrupt, and the result of
             an earlier ``fit`` is kept.
         """
-        context = self._init_callback_context(max_subtasks=self.max_epochs)
-        task = Task(context, self, X, y, sample_weight).begin()
+        context = self._init_callback_context(max_subtasks=None)  # the data may decide
         with restored_on_error(self):
             if self.early_stopping and self.callbacks == "disable":
                 raise ValueError("early_stopping=True needs callbacks; got 'disable'.")
@@ -427,6 +426,8 @@ class CenterLossClassifier(
             if self.early_stopping and "train_split" not in self._net_params():
                 labels = [*self.classes_.tolist(), self.negative_label]
                 check_validation(counts, labels, self.validation_fraction)
+            context.max_subtasks = find_max_epochs(self)
+            task = Task(context, self, X, y, sample_weight).begin()
             train(self, data, task, goes_on)
         return self
 

@@ -17,7 +17,7 @@ from sk_center.net import CenterLossNet
 from sk_center.networks import MLP, ConvNet
 
 # Parameters of the classifier that the net takes under the same name.
-SHARED = ("lambda_center", "max_epochs", "lr", "optimizer", "verbose")
+SHARED = ("lambda_center", "lr", "optimizer", "verbose")
 # The smallest and the largest batch that is chosen by the number of samples.
 BATCH_SIZES = (32, 128)
 NET_DEFAULTS = {
@@ -72,7 +72,24 @@ def resolved(classifier, n_samples):
         batch_size = auto_batch_size(n_samples)
     # With early stopping the number of steps is not known in advance.
     lr_schedule = None if classifier.early_stopping else classifier.lr_schedule
-    return {"batch_size": batch_size, "lr_schedule": lr_schedule}
+    return {
+        "batch_size": batch_size,
+        "lr_schedule": lr_schedule,
+        "max_epochs": find_max_epochs(classifier),
+    }
+
+
+def find_max_epochs(classifier):
+    """Return the number of epochs, half as many if one sees each image in two ways."""
+    if classifier.max_epochs != "auto":
+        return classifier.max_epochs
+    params = classifier._net_params()
+    if isinstance(classifier.module, str):
+        _, arguments = default_module(
+            classifier._sample_shape, classifier.hidden_layer_sizes
+        )
+        params = {**arguments, **params}
+    return 20 if params.get("lambda_orientation") else 40
 
 
 def auto_batch_size(n_samples):

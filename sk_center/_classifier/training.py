@@ -70,7 +70,7 @@ def train(classifier, data, task, goes_on, epochs=None, streams=False):
     if net.interrupted_:
         warn_user(
             f"Training was interrupted in epoch {classifier.n_iter_} of "
-            f"{start + (epochs or classifier.max_epochs)}; what it found so far is kept. "
+            f"{start + (epochs or net.max_epochs)}; what it found so far is kept. "
             "Fit again with warm_start=True, or call partial_fit, to go on from there."
         )
 

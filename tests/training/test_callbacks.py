@@ -56,7 +56,7 @@ def test_epochs_are_the_tasks_of_a_fit():
     for epoch in epochs((0,)):
         expected += [("on_fit_task_begin", *epoch), ("on_fit_task_end", *epoch)]
     assert record.calls == [*expected, ("on_fit_task_end", *fit), ("teardown", *fit)]
-    assert [told["max"] for told in record.told] == [3, 3, *[0] * 6, 3, 3]
+    assert [told["max"] for told in record.told] == [None, 3, *[0] * 6, 3, 3]
     for told in record.told[1:-1]:
         assert told["X"] is X
         if "y" in told:
@@ -66,6 +66,14 @@ def test_epochs_are_the_tasks_of_a_fit():
     assert_same_model(model, plain)
     assert vars(model).keys() - vars(plain).keys() == {"_skl_callbacks"}
     assert not any(row["batches"] for row in model.history_)  # the loop stays lean
+
+
+@needs_callbacks
+def test_number_of_epochs_is_told_in_advance():
+    """Check that callbacks get the number of epochs, also where the data decide it."""
+    record = Record()
+    model = small(max_epochs="auto").set_callbacks(record).fit(X, y)
+    assert record.told[1]["max"] == model.n_iter_ == 40
 
 
 @needs_callbacks
@@ -173,7 +181,7 @@ def test_early_stopping_ends_the_tasks():
         ("CenterLossClassifier", "fit", (0,)),
     ]
     assert_balanced(record)
-    assert record.told[0]["max"] == 100
+    assert record.told[1]["max"] == 100
     assert_same_model(record.told[-2]["fitted"], model)
 
 

@@ -73,6 +73,13 @@ def test_loss_is_the_formula(params, weighted):
     assert logits.shape == (12, 3)
 
 
+@pytest.mark.parametrize(("weight", "expected"), [(0.5, 20), (0, 40)])
+def test_number_of_epochs(weight, expected):
+    """Check that epochs in which each image comes twice are half as many by default."""
+    model = small(max_epochs="auto", lambda_orientation=weight).fit(X[:40], y[:40])
+    assert model.n_iter_ == model.net_.max_epochs == expected
+
+
 def test_images_train_with_it_by_default():
     """Check that the default network of images has it, and tables and own modules not."""
     assert small().fit(X, y).net_.lambda_orientation == 1
