@@ -16,8 +16,6 @@ from sk_center.calibration.base import BaseCalibration
 if TYPE_CHECKING:
     from decimal import Decimal
 
-__all__ = ["ConformalCalibration", "samples_needed"]
-
 
 class ConformalCalibration(BaseCalibration):
     """Conformal p-values, whose bound on false rejections assumes nothing of the scores.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["GaussianCalibration", "WeibullCalibration"]
-
 # Largest number of scores in the tail of a group.
 TAIL_SIZE = 20
 

@@ -18,15 +18,6 @@ from sk_center.metrics.base import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "aupr_score",
-    "auroc_score",
-    "ccr_at_fpr",
-    "fpr_at_tpr",
-    "oscr_curve",
-    "oscr_score",
-]
-
 
 def auroc_score(
     y_true: ArrayLike,

@@ -11,8 +11,6 @@ from sk_center.metrics.base import checked_predictions, checked_scores
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["aurc_score", "risk_coverage_curve"]
-
 
 def risk_coverage_curve(
     y_true: ArrayLike,

@@ -28,19 +28,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Scorer
 
-__all__ = [
-    "auroc_scorer",
-    "correct_acceptance_scorer",
-    "make_open_set_scorer",
-    "neg_aurc_scorer",
-    "neg_false_rejection_scorer",
-    "neg_fpr_at_tpr_scorer",
-    "normalized_accuracy_scorer",
-    "open_set_f1_scorer",
-    "oscr_scorer",
-    "outsider_rejection_scorer",
-]
-
 
 def make_open_set_scorer(
     metric: Callable[..., float], *, greater_is_better: bool = True, **params: Any

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from sk_center._utils.types import Estimator, Samples
     from sk_center.calibration.base import BaseCalibration
 
-__all__ = ["RejectionMonitor"]
-
 QUESTIONS = ("stream", "known", "outsiders")
 N_BETS = returns_of_p_values(np.zeros(1)).shape[1]
 # The most points in the history of a question.

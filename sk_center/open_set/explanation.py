@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Samples
 
-__all__ = ["Explanation"]
-
 # Classes that the representation shows.
 SHOWN = 8
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Samples
 
-__all__ = ["RejectedGroups", "group_rejected"]
-
 # Distances tell less in more directions.
 DIRECTIONS = 16
 # A sample is among others if so many are near, itself counted.

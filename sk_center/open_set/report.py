@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sk_center.calibration.base import BaseCalibration
     from sk_center.open_set.fitted_part import Calibrated
 
-__all__ = ["CalibrationReport"]
-
 # A rate differs significantly if chance would do so once in a thousand fits.
 SIGNIFICANCE = 1e-3
 # The largest share of samples that classes other than their own may accept without a

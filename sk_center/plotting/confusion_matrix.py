@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Estimator, Label, Samples
 
-__all__ = ["OpenSetConfusionMatrixDisplay"]
-
 
 class OpenSetConfusionMatrixDisplay(ConfusionMatrixDisplay):
     """Confusion matrix whose last row is all outsiders, and last column rejection.

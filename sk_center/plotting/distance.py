@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Estimator, Samples
 
-__all__ = ["DistanceDisplay"]
-
 
 class DistanceDisplay:
     """Distances of known samples and outsiders to the predicted class, and thresholds.

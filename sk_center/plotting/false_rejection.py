@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Estimator, Label, Samples
 
-__all__ = ["FalseRejectionDisplay"]
-
 
 class FalseRejectionDisplay:
     """Shares of known test samples that are rejected, overall and by class.

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Estimator, Samples
 
-__all__ = ["FeatureSpaceDisplay"]
-
 
 class FeatureSpaceDisplay:
     """Features of samples, with class centers and the regions where they are accepted.

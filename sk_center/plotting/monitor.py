@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Estimator
 
-__all__ = ["MonitorDisplay"]
-
 
 class MonitorDisplay:
     """The statistic of each question of a monitor over time, beside its alarm.

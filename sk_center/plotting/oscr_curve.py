@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["OSCRCurveDisplay"]
-
 
 class OSCRCurveDisplay(CurveDisplayMixin):
     """Open-set classification rate curve: known samples right, outsiders accepted.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import Samples
 
-__all__ = ["RiskCoverageDisplay"]
-
 
 class RiskCoverageDisplay(CurveDisplayMixin):
     """Risk-coverage curve: share of wrong answers when the least certain are withheld.

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["OpenSetRocDisplay"]
-
 
 class OpenSetRocDisplay(CurveDisplayMixin):
     """ROC curve of known samples against outsiders; known is the positive side.

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BaseScore"]
-
 # Scores by the names that OpenSetClassifier takes.
 SCORES: dict[str, type[BaseScore]] = {}
 # float32 is enough if it changes scores of so many samples by no more than this share.

@@ -17,8 +17,6 @@ from sk_center.scores.rows import regrouped
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Combined"]
-
 # The 5 % quantile of so many samples is known well enough.
 MOST_SCALED = 500
 

@@ -36,9 +36,6 @@ from sk_center.scores.rows import by_class as rows_by_class
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-__all__ = ["InputDensity"]
-
 # More samples of a class than these tell a density little that is new.
 MOST_SAMPLES = 10_000
 # Inputs of more columns are projected, to at most and at least so many directions.

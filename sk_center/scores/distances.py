@@ -26,8 +26,6 @@ from sk_center.scores.rows import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CenterDistance", "Mahalanobis"]
-
 # With fewer classes the relative distance depends on few directions.
 FEW_CLASSES = 10
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FunctionScore"]
-
 
 class FunctionScore(BaseScore):
     """The value of a function of the features.

@@ -16,8 +16,6 @@ from sk_center.scores.rows import blocks, lengths
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FDBD", "ViM"]
-
 # Residuals of the logits of a linear head are rounding, even in float32.
 LARGEST_ERROR = 1e-3
 SMALLEST = 1e-100

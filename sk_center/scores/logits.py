@@ -11,8 +11,6 @@ from sk_center._utils.schema import array, bounded
 from sk_center.scores.base import BaseScore
 from sk_center.scores.rows import blocks, regrouped
 
-__all__ = ["GEN", "Energy", "LogOdds", "MaxLogit", "MaxSoftmax"]
-
 # Bound of the odds for and against a class.
 LEAST = 1e-12
 

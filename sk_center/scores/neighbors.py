@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["KNeighbors"]
-
 # Rows are searched in blocks of so many numbers, 8 MB.
 QUERIES = 2**20
 # A tree finds neighbors sooner than products do among so many samples of so few columns.

@@ -18,8 +18,6 @@ from sk_center.scores.rows import by_class
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["OpenMax"]
-
 TINY = np.finfo(np.float64).tiny
 
 

@@ -22,8 +22,6 @@ from sk_center.scores.rows import by_class as rows_by_class
 if TYPE_CHECKING:
     from sk_center._utils.types import DensityEstimator
 
-__all__ = ["PerClass"]
-
 
 class PerClass(ScoreInSpace):
     """The score of a density or outlier estimator, with one clone for each class.

@@ -18,8 +18,6 @@ from sk_center.scores.rows import blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PrincipalDistance"]
-
 # The variance left in a direction is at least this share of the mean one, so that rounding
 # does not count where samples fill few directions.
 LEAST_SHARE = 1e-6
