@@ -42,7 +42,6 @@ class AnswersMixin:
     groups_: NDArray[np.intp]
     calibration_report_: CalibrationReport
     classes_: NDArray[Any]
-    thresholds_: NDArray[np.float64]
     ambiguous_label_: Any
     _set_part: str
     _set_thresholds: NDArray[np.float64]
@@ -423,7 +422,7 @@ class AnswersMixin:
         """Return the decision about samples and the other results that are wanted, by name.
 
         These are "index", of the classes of the labels, "p_values" by class, "sets",
-        "features" and, beside p-values, "by_class", the scores.
+        "features", and "by_class", the scores of all classes, which goes with "p_values".
         """
         if "estimator_" not in vars(self):
             check_is_fitted(self)  # this check takes longer than a small network

@@ -79,7 +79,6 @@ from sk_center.open_set.fitting import (
     needed_by,
     rates_kept,
     rates_of,
-    set_class_thresholds,
     set_thresholds,
 )
 from sk_center.open_set.outputs import negative_label_of, outputs_of, rows_of
@@ -96,7 +95,7 @@ if TYPE_CHECKING:
 N_FOLDS = 5
 # A threshold at the lowest of the fewest samples that a bound takes lies anywhere: so many
 # times as many are held out, or none.
-ENOUGH = 2
+TIMES_NEEDED = 2
 
 
 class ChangingMixin:
@@ -325,7 +324,6 @@ def grown(model: Any, X: Any, y: Any) -> Any:
     if model.guarantee == "marginal":
         compared = compared_with_former(found, calibrated, kept)
     add_groups(found, compared, kept, rates, needed, held_out=splits[-1][1] is not None)
-    set_class_thresholds(found)
     threshold = np.nan
     if model.guarantee == "marginal":
         threshold = margin_of_added(found, calibrated, rates[kept < 0].max())
@@ -363,7 +361,6 @@ def without(model: Any, classes: Any) -> Any:
     found.calibration_ = found.class_calibration_ = model.calibration_.take(used)
     if model.guarantee != "class":
         found.class_calibration_ = model.class_calibration_.take(kept)
-    set_class_thresholds(found)
     found.calibration_report_ = report_of(found, kept)
     found._set_thresholds = model._set_thresholds[kept]
     return found
@@ -451,9 +448,9 @@ def splits_of(
         train, test = split_classes(y, rows, share, np.random.RandomState(0))
         counts, new = np.bincount(y[test], minlength=len(kept)), kept < 0
         if model.guarantee == "marginal":
-            enough = len(test) >= ENOUGH * needed.max()
+            enough = len(test) >= TIMES_NEEDED * needed.max()
         else:
-            enough = (counts >= ENOUGH * needed)[new].all()
+            enough = (counts >= TIMES_NEEDED * needed)[new].all()
         if enough:
             return [(train, test)]
     return [*folds_of_classes(y, rows, N_FOLDS), (rows, None)]

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
     from sk_center._utils.types import ConformityScore, Estimator, Label, Samples, Splitter
 
-__all__ = ["OpenSetClassifier"]
-
 
 class OpenSetClassifier(
     AnswersMixin,
@@ -283,18 +281,8 @@ class OpenSetClassifier(
     True
     """
 
-    estimator_: Any
-    score_: BaseScore
-    calibration_: BaseCalibration
-    class_calibration_: BaseCalibration
     held_out_: bool
-    groups_: NDArray[np.intp]
-    calibration_report_: CalibrationReport
-    classes_: NDArray[Any]
     outlier_label_: Any
-    ambiguous_label_: Any
-    thresholds_: NDArray[np.float64]
-    score_thresholds_: NDArray[np.float64]
     n_features_in_: int
     feature_names_in_: NDArray[Any]
 
@@ -309,8 +297,6 @@ class OpenSetClassifier(
         "calibration_report_": instance_of(CalibrationReport),
         "outlier_label_": label,
         "ambiguous_label_": either(none, label),
-        "thresholds_": bounded(array("f", "K"), 0, np.nextafter(1, 0)),
-        "score_thresholds_": bounded(array("f", "K")),
         "_answers": array("biufUO", None),
         "_set_part": one_of(*SET_PARTS),
         "_set_thresholds": array("f", "K"),
@@ -450,6 +436,16 @@ class OpenSetClassifier(
             )
         )
 
+    @property
+    def thresholds_(self) -> NDArray[np.float64]:
+        """The p-value of each class up to which samples are rejected."""
+        return self.calibration_.thresholds_[self.groups_]
+
+    @property
+    def score_thresholds_(self) -> NDArray[np.float64]:
+        """The score of each class below which samples are rejected."""
+        return self.calibration_.score_thresholds_[self.groups_]
+
     def __getstate__(self):
         return {**super().__getstate__(), "_versions": versions()}
 
@@ -470,10 +466,6 @@ class OpenSetClassifier(
             raise ValueError(f"class_calibration_ knows other classes than {n_classes}")
         if not np.array_equal(np.unique(self.estimator_.classes_), self.classes_):
             raise ValueError("estimator_ knows other classes")
-        for name in ("thresholds_", "score_thresholds_"):
-            expected = getattr(calibration, name)[self.groups_]
-            if not np.array_equal(getattr(self, name), expected):
-                raise ValueError(f"{name} and those of calibration_ differ")
         answers = all_answers(self.classes_, self.outlier_label_, self.ambiguous_label_)
         if answers.dtype != self._answers.dtype or (answers != self._answers).any():
             raise ValueError("_answers must be classes_ and the other labels")

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from sk_center.calibration.base import BaseCalibration
 
-__all__ = ["Decision"]
-
 GUARANTEES = ("marginal", "predicted", "class")
 # What the best former score counts against an added class, and how far below its threshold,
 # in distances of that from the median; and in the same, what more an added class scores if
@@ -32,7 +30,8 @@ class Decision:
     Parameters
     ----------
     labels : ndarray of shape (n_samples,)
-        Labels as returned by ``predict``: known classes, or the outlier label.
+        Labels as returned by ``predict``: known classes, the outlier label, or the label of
+        ambiguous samples.
 
     predicted : ndarray of shape (n_samples,)
         Predictions of the estimator alone, which never rejects.

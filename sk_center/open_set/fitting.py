@@ -328,7 +328,6 @@ def set_thresholds(
     if not by_class:
         kept = {"tolerance": found.tolerance(found.own)}
         model.class_calibration_ = clone(calibration).fit(found.own, found.y, rates, **kept)
-    set_class_thresholds(model)
     set_sets(model, found, group_rates)
     model._against_former = np.zeros(n_classes, dtype=np.bool_)
     rejected, y = judged(model, found, rates)
@@ -344,13 +343,6 @@ def set_thresholds(
         overall_allowed=float(rates[y].mean() if len(y) else rates.mean()),
         overall_kept=float(rejected.sum() / max(len(y), 1)),
     )
-
-
-def set_class_thresholds(model: Any) -> None:
-    """Set the thresholds of each class from those of its group."""
-    calibration, groups = model.calibration_, model.groups_
-    model.thresholds_ = calibration.thresholds_[groups]
-    model.score_thresholds_ = calibration.score_thresholds_[groups]
 
 
 def set_sets(model: Any, found: Calibrated, rates: NDArray[np.float64]) -> None:
