@@ -83,13 +83,9 @@ def find_max_epochs(classifier):
     """Return the number of epochs, half as many if one sees each image in two ways."""
     if classifier.max_epochs != "auto":
         return classifier.max_epochs
-    params = classifier._net_params()
-    if isinstance(classifier.module, str):
-        _, arguments = default_module(
-            classifier._sample_shape, classifier.hidden_layer_sizes
-        )
-        params = {**arguments, **params}
-    return 20 if params.get("lambda_orientation") else 40
+    is_image = isinstance(classifier.module, str) and len(classifier._sample_shape) == 3
+    weight = classifier._net_params().get("lambda_orientation", is_image)
+    return 20 if weight else 40
 
 
 def auto_batch_size(n_samples):
@@ -126,6 +122,11 @@ def find_module(classifier, params):
 
 def default_module(shape, hidden_layer_sizes):
     """Return the class of the ``"auto"`` network and its parameters for the data."""
+    if isinstance(shape, dict):
+        raise ValueError(
+            f"module='auto' takes one input; got X with the inputs {[*shape]}. Pass a "
+            "module that takes them by name."
+        )
     params = {}
     if not isinstance(hidden_layer_sizes, str):  # "auto" is what the network takes itself
         sizes = np.asarray(hidden_layer_sizes, dtype=object)  # the network checks them

@@ -94,6 +94,14 @@ def test_images(channels):
         model.predict(pixels[:, :, :5])
 
 
+@pytest.mark.parametrize("n_inputs", [1, 3])
+def test_several_inputs_take_a_module(n_inputs):
+    """Check that inputs by name ask for a module, however many there are."""
+    inputs = {f"x{i}": X for i in range(n_inputs)}
+    with pytest.raises(ValueError, match=r"takes one input; got X with the inputs \['x0'"):
+        small().fit(inputs, y)
+
+
 def test_other_shapes_take_a_module():
     """Check that X of three dimensions asks for a module, and works with one."""
     sequences = np.repeat(X[:, :, None], 3, axis=2)
