@@ -1,7 +1,7 @@
 """Classes and functions by name: which a file may use, and what they are called in it."""
 
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 
 # The networks that a file may name without being trusted.
 NETWORKS = ("networks.ConvNet", "networks.MLP")
@@ -38,22 +38,13 @@ def built_in(name):
 
 def imported(name):
     """Import a class or function by its full name; raise ValueError if there is none."""
-    parts = name.split(".")
-    for n in range(len(parts) - 1, 0, -1):
-        try:
-            found = import_module(".".join(parts[:n]))
-        except ModuleNotFoundError:
-            continue
-        try:
-            for part in parts[n:]:
-                found = getattr(found, part)
-        except AttributeError:
-            break
-        return found
-    raise ValueError(
-        f"{name} cannot be imported here; make it importable, or pass the class itself: "
-        "module=... for the module, trusted=[...] for others"
-    )
+    try:
+        return resolve_name(name)
+    except (AttributeError, ImportError, ValueError) as error:
+        raise ValueError(
+            f"{name} cannot be imported here; make it importable, or pass the class "
+            "itself: module=... for the module, trusted=[...] for others"
+        ) from error
 
 
 def is_importable(name):

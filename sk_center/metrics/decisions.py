@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.metrics import f1_score
 
 from sk_center.metrics.base import checked_decisions
 
@@ -13,15 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sk_center._utils.types import Label
-
-__all__ = [
-    "correct_acceptance_rate",
-    "false_rejection_rate",
-    "normalized_accuracy_score",
-    "open_set_f1_score",
-    "openness",
-    "outsider_rejection_rate",
-]
 
 
 def outsider_rejection_rate(
@@ -380,16 +372,15 @@ def open_set_f1_score(
     true, predicted, weight, reject = checked_decisions(
         y_true, y_pred, labels, outlier_label, ambiguous_label, sample_weight
     )
-    hits, of_true, of_predicted = (
-        np.bincount(classes, classes_weight, minlength=reject + 2)[: reject + 1]
-        for classes, classes_weight in (
-            (true, weight * (true == predicted)),
-            (true, weight),
-            (predicted, weight),
-        )
+    found = f1_score(
+        true,
+        predicted,
+        labels=np.arange(reject + 1),
+        average="macro",
+        sample_weight=weight,
+        zero_division=np.nan,
     )
-    total = of_true + of_predicted
-    return float((2 * hits[total > 0] / total[total > 0]).mean())
+    return float(found)
 
 
 def openness(n_known_classes: int, n_test_classes: int) -> float:

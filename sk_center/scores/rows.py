@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
+from sklearn.preprocessing import normalize
 
 # Numbers that are computed at once, 2 MB.
 BLOCK = 2**18
@@ -42,11 +43,7 @@ def lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 def length_one(rows: Any) -> Any:
     """Return rows of length one, except rows of zeros."""
     if issparse(rows):
-        length = np.sqrt(rows.multiply(rows).sum(axis=1))
-        length = np.asarray(length, dtype=rows.dtype).ravel()
-        scale = 1 / np.where(length > 0, length, 1)
-        data = rows.data * np.repeat(scale, np.diff(rows.indptr))
-        return type(rows)((data, rows.indices, rows.indptr), shape=rows.shape)
+        return normalize(rows)
     length = lengths(rows)
     if len(rows) and LEAST[rows.dtype.char] < length.min() and length.max() < np.inf:
         return rows / length[:, None]
