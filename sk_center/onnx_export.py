@@ -45,7 +45,7 @@ def to_onnx(estimator: Estimator, path: StrPath) -> None:
     Raises
     ------
     ImportError
-        If onnx, onnxscript or, for a Pipeline, skl2onnx is not installed.
+        If onnx, onnxscript or skl2onnx is not installed.
 
     ValueError
         If the estimator is of another kind, or holds what cannot be exported: a score

@@ -17,7 +17,7 @@ class EncodedSplit:
 
     def __call__(self, dataset, y=None, **params):
         train, valid = self.split(dataset, y, **params)
-        if valid is None or source_of(valid) is dataset:
+        if valid is None or innermost(valid) is dataset:
             return train, valid
         try:
             labels = labels_of(valid)
@@ -28,7 +28,7 @@ class EncodedSplit:
         return train, LabelledDataset(valid, indices)
 
 
-def source_of(dataset):
+def innermost(dataset):
     """Return the dataset of which a Subset, or a Subset of one, is a part."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from sk_center.open_set.fitted_part import Calibrated
 
-# How far evidence lies around its median, of what scores do: it is the difference of two
-# scores, which go up and down together.
+# Evidence is the difference of two scores that rise and fall together: it lies this share
+# as far around its median as scores do.
 NARROWER = 0.7
 
 

@@ -1,4 +1,4 @@
-"""Outputs of an estimator by name: the only code that calls the estimator.
+"""Outputs of an estimator by name: the only code that asks it for what scores need.
 
 A call preprocesses the samples once. A classifier with a method ``outputs``, as
 :class:`~sk_center.CenterLossClassifier` has it, gives all parts in one pass; of any other,
