@@ -466,6 +466,14 @@ def test_drop_last_is_no_misspelling():
         small(iterator_train__drop_last=True).fit(X, y)
 
 
+def test_columns_of_text_are_named():
+    """Check that the message says which columns hold what is no number."""
+    frame = pd.DataFrame(X).assign(shop="north", city=["south"] + ["north"] * (len(X) - 1))
+    frame.columns = frame.columns.astype(str)
+    with pytest.raises(ValueError, match=r"in the columns \['shop', 'city'\] of X"):
+        small().fit(frame, y)
+
+
 def test_gray_images_without_a_channel():
     """Check that the message says where the axis of channels goes."""
     with pytest.raises(ValueError, match=r"Gray images are X\[:, None\]"):
