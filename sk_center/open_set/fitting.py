@@ -13,7 +13,12 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_is_fitted,
+    column_or_1d,
+    has_fit_parameter,
+)
 
 from sk_center._utils.callbacks import Task
 from sk_center._utils.compat import routing_enabled
@@ -134,10 +139,14 @@ def routed(model: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     if routing_enabled():
         routing = process_routing(model, "fit", **params)
         return routing.estimator.fit, routing.splitter.split
-    if share_of(model.cv) is None and "groups" in params:
-        params = dict(params)
-        return params, {"groups": params.pop("groups")}
-    return params, {}
+    if "groups" not in params or has_fit_parameter(model.estimator, "groups"):
+        return params, {}
+    if isinstance(model.cv, (str, Real)):
+        raise ValueError(
+            f"groups take a splitter as cv, such as cv=GroupKFold(5); got cv={model.cv!r}."
+        )
+    params = dict(params)
+    return params, {"groups": params.pop("groups")}
 
 
 def calibration_of(calibration: Any, confidence: float | None) -> BaseCalibration:

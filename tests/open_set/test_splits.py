@@ -383,6 +383,9 @@ def test_groups_reach_the_splitter():
     for train, test in cv.split(X, y, groups):
         assert not set(groups[train]) & set(groups[test])
         own[test] = fitted(X[train], y[train]).predict_proba(X[test])
+    for other in ("auto", 0.2, 5):
+        with pytest.raises(ValueError, match=rf"cv=GroupKFold\(5\); got cv={other!r}"):
+            softmax(cv=other).fit(X, y, groups=groups)
     model = softmax(cv=cv).fit(X, y, groups=groups)
     check_calibration(model, own, y, fitted(X, y), X)
     with pytest.raises(ValueError, match="groups"):
@@ -397,8 +400,6 @@ def test_groups_reach_the_splitter():
         ).fit(X, y, groups=groups)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     # A share of every class is drawn without groups: they are none of its business.
-    with pytest.raises(TypeError, match="groups"):
-        OpenSetClassifier(GaussianNB(), cv=0.5).fit(X, y, groups=groups)
 
 
 @pytest.mark.parametrize("cv", [5, StratifiedKFold(3), ShuffleSplit(2)])
