@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse, vstack
-from scipy.stats import false_discovery_control
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from sk_center.open_set.decision import (
@@ -15,6 +14,7 @@ from sk_center.open_set.decision import (
     decide,
     decide_between,
     decide_by_class,
+    select,
 )
 from sk_center.open_set.explanation import explain
 from sk_center.open_set.scoring import blocks_of, score_outputs
@@ -288,7 +288,7 @@ class AnswersMixin:
 
         The expected share of known samples among the selected, the false discovery rate, is
         at most ``fdr`` under the guarantee "marginal", held-out calibration samples and
-        conformal calibration.
+        conformal calibration: the procedure of Benjamini and Hochberg on ``p_known`` [1]_.
 
         Parameters
         ----------
@@ -312,16 +312,15 @@ class AnswersMixin:
         sklearn.exceptions.NotFittedError
             If this classifier is not fitted.
 
+        Warns
+        -----
+        UserWarning
+            If none is selected for want of calibration samples: with n of them, fewer than
+            ``m / (fdr * (n + 1))`` outsiders among m samples cannot be.
+
         See Also
         --------
         OpenSetClassifier.is_outlier : Judges each sample separately.
-
-        Notes
-        -----
-        The procedure of Benjamini and Hochberg is applied to ``p_known`` [1]_. Under the
-        other guarantees the bound is not proven. The smallest conformal p-value is
-        ``1 / (n + 1)``: among m samples, fewer than ``m / (fdr * (n + 1))`` outsiders
-        cannot be selected.
 
         References
         ----------
@@ -342,7 +341,7 @@ class AnswersMixin:
         """
         if not (isinstance(fdr, Real) and 0 < fdr < 1):
             raise ValueError(f"fdr must be in (0, 1); got {fdr!r}.")
-        return false_discovery_control(self.p_known(X)) <= fdr
+        return select(self.p_known(X), fdr, self.calibration_.n_samples_.sum())
 
     def explain(
         self,

@@ -449,6 +449,9 @@ def test_selected_outliers_are_those_of_benjamini_and_hochberg():
             assert_array_equal(selected, p <= cut)
             seen.add(int(selected.sum()))
         assert len(seen) > 2
+    model = OpenSetClassifier(frozen(GaussianNB()), random_state=0).fit(X, y)
+    with pytest.warns(UserWarning, match=r"150 .* fewer than 67 outsiders among 1 samples"):
+        assert not model.select_outliers(np.full((1, 3), 99.0), fdr=1e-4).any()
     for fdr in (0, 1, -0.1, "low"):
         with pytest.raises(ValueError, match=f"fdr must be in .0, 1.; got {fdr!r}"):
             model.select_outliers(queries(), fdr=fdr)
