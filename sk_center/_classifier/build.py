@@ -11,6 +11,7 @@ from skorch.dataset import ValidSplit
 from sk_center._classifier.net_params import check_callback_names, check_prefixed
 from sk_center._classifier.splits import EncodedSplit
 from sk_center._utils.devices import find_device
+from sk_center._utils.user_warning import warn_of_fit
 from sk_center.batches import TensorBatches
 from sk_center.losses import objectosphere_loss
 from sk_center.net import CenterLossNet
@@ -134,6 +135,11 @@ def default_module(shape, hidden_layer_sizes):
     if len(shape) == 1:
         return MLP, {"module__in_features": shape[0], "module__standardize": True, **params}
     if len(shape) == 3:
+        if shape[0] == shape[1] > shape[2] <= 4:
+            warn_of_fit(
+                f"Images of shape {tuple(shape)} have {shape[0]} channels and are {shape[2]} "
+                "wide. If the channels come last, give np.moveaxis(X, 3, 1)."
+            )
         params |= {"module__image_shape": tuple(shape), "lambda_orientation": 1.0}
         return ConvNet, params
     hint = " Gray images are X[:, None]." if len(shape) == 2 else ""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.utils import check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
@@ -81,6 +82,12 @@ def check_training_inputs(estimator, X, y, reset):
     else:
         check_no_tuple(X, y)
         check_values(X)
+        if issparse(X):
+            raise TypeError(
+                "Sparse data was passed for X, and a network takes dense numbers. Put a "
+                "TruncatedSVD before it in a Pipeline, or give OneHotEncoder "
+                "sparse_output=False."
+            )
         warn_of_lost_digits(X)
         with naming_text(X):
             X, y = validate_data(

@@ -463,7 +463,7 @@ def too_few(
 ) -> str:
     """Return the error message for too few calibration samples."""
     at = "" if confidence is None else f" at confidence={confidence:g}"
-    advice = "Give more data; if cv is a share, cv='auto' lets all of it calibrate."
+    advice = "Give more data. With cv='auto' all of it calibrates."
     smallest = None
     if isinstance(calibration, ConformalCalibration):
         smallest = smallest_rate(n_samples, confidence)
@@ -471,7 +471,7 @@ def too_few(
         advice = (
             f"With {n_samples} in all the smallest rate is {smallest}. Give more data, or "
             "allow a larger false_rejection_rate, which does no harm in a search by OSCR "
-            "or AUROC; if cv is a share, cv='auto' lets all samples calibrate."
+            "or AUROC. With cv='auto' all samples calibrate."
         )
     return (
         f"{n_samples} calibration samples are too few: false_rejection_rate="

@@ -174,7 +174,7 @@ def numbers_of_frame(X: Any) -> NDArray[Any]:
     pandas converts numbers beside booleans, and its nullable types, to objects.
     """
     if hasattr(X, "iloc"):
-        kinds = {getattr(dtype, "kind", "O") for dtype in X.dtypes}
+        kinds = {getattr(dtype, "kind", "O") for dtype in np.atleast_1d(X.dtypes)}
         if kinds <= set("biuf"):
             return X.to_numpy(dtype=np.float64, na_value=np.nan)
     return X.to_numpy()

@@ -77,11 +77,13 @@ def test_bad_data(name):
 
 
 def test_sparse_data():
-    """Check that sparse X is refused with scikit-learn's message."""
+    """Check that sparse X is refused, and what is said to come before the network."""
     from scipy.sparse import csr_array
 
-    with pytest.raises(TypeError, match="Sparse data was passed"):
+    with pytest.raises(TypeError, match="Sparse data was passed.*Put a TruncatedSVD"):
         small().fit(csr_array(X), y)
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        fitted().predict(csr_array(X))
 
 
 @pytest.mark.parametrize(
@@ -478,6 +480,13 @@ def test_gray_images_without_a_channel():
     """Check that the message says where the axis of channels goes."""
     with pytest.raises(ValueError, match=r"Gray images are X\[:, None\]"):
         small().fit(images[:, 0], digits)
+
+
+def test_channels_that_come_last():
+    """Check the warning that says how to bring them to the front."""
+    last = np.moveaxis(np.repeat(images[:, :1], 3, axis=1), 1, 3)
+    with pytest.warns(UserWarning, match=r"shape \(6, 6, 3\).*np.moveaxis\(X, 3, 1\)"):
+        small(max_epochs=1).fit(last, digits)
 
 
 def test_module_that_does_not_take_x():

@@ -101,6 +101,16 @@ def test_frame_keeps_its_names():
         assert model.n_features_in_ == 3
 
 
+def test_row_of_a_frame():
+    """Check that scikit-learn says how to pass one row, in each score's way to it."""
+    X, y = clouds()
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    for score in ("auto", "max_softmax", "input_density"):
+        model = model_of(GaussianNB(), conformity_score=score).fit(frame, y)
+        with pytest.raises(ValueError, match="a DataFrame containing a single row"):
+            model.predict(frame.iloc[0])
+
+
 class ArrayLike:
     """What numpy makes an array of, without rows of its own."""
 

@@ -399,7 +399,6 @@ def test_groups_reach_the_splitter():
             clone(model), {"false_rejection_rate": [0.1]}, cv=leave_out, refit=False
         ).fit(X, y, groups=groups)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    # A share of every class is drawn without groups: they are none of its business.
 
 
 @pytest.mark.parametrize("cv", [5, StratifiedKFold(3), ShuffleSplit(2)])
