@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import clone
 
-from sk_center._utils.compat import Interval, StrOptions
+from sk_center._utils.compat import StrOptions
 from sk_center._utils.schema import array, bounded, each, instance_of
 from sk_center.scores.base import BaseScore
 from sk_center.scores.registry import make_score
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # The 5 % quantile of so many samples is known well enough.
-MOST_SCALED = 500
+MOST_SCALED, N_FOLDS = 500, 3
 
 
 class Combined(BaseScore):
@@ -31,7 +31,7 @@ class Combined(BaseScore):
     say in it.
 
     The scale is measured on samples that the score did not learn from: training samples
-    are dealt into folds, and a copy of the score that learned from the other folds scores
+    are dealt into three folds, and a copy of the score that learned from the others scores
     each, until 500 samples have a score. Classes of one sample have no part in it.
 
     Parameters
@@ -57,9 +57,6 @@ class Combined(BaseScore):
     standardize : list of bool, default=None
         Whether each score is brought to the common scale, or taken as it is; None brings
         all.
-
-    n_folds : int, default=3
-        Number of folds, at least 2.
 
     Attributes
     ----------
@@ -109,7 +106,6 @@ class Combined(BaseScore):
         "weights": [list, None],
         "limits": [list, None],
         "standardize": [list, None],
-        "n_folds": [Interval(Integral, 2, None, closed="left")],
     }
     _saved_state = {
         "scores_": each(instance_of(BaseScore), "scores"),
@@ -126,14 +122,12 @@ class Combined(BaseScore):
         weights: list[float] | None = None,
         limits: list[tuple[float, float] | None] | None = None,
         standardize: list[bool] | None = None,
-        n_folds: int = 3,
     ) -> None:
         self.scores = scores
         self.how = how
         self.weights = weights
         self.limits = limits
         self.standardize = standardize
-        self.n_folds = n_folds
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -169,7 +163,7 @@ class Combined(BaseScore):
         made = [clone(score) for score in self._made()]
         # First on all samples: each says what is wrong with its parts.
         self.scores_ = [clone(score).fit(parts, y, self._indices()) for score in made]
-        folds = held_out_folds(y, self.n_folds)
+        folds = held_out_folds(y, N_FOLDS)
         scales = [
             _scale(_own_scores(score, fitted, y, parts, folds)) if wanted else (0.0, 1.0)
             for score, fitted, wanted in zip(

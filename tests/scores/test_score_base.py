@@ -221,7 +221,6 @@ def test_parameters():
         "weights": None,
         "limits": None,
         "standardize": None,
-        "n_folds": 3,
     }
 
 
@@ -361,7 +360,6 @@ def test_function_score():
     [
         InputDensity(0),
         InputDensity(shrinkage=-0.1),
-        Combined([MaxSoftmax()], n_folds=1),
         Mahalanobis("full"),
         Mahalanobis(shrinkage="some"),
         Mahalanobis(relative="yes"),
