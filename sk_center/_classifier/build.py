@@ -137,8 +137,8 @@ def default_module(shape, hidden_layer_sizes):
     if len(shape) == 3:
         if shape[0] == shape[1] > shape[2] <= 4:
             warn_of_fit(
-                f"Images of shape {tuple(shape)} have {shape[0]} channels and are {shape[2]} "
-                "wide. If the channels come last, give np.moveaxis(X, 3, 1)."
+                f"Images of shape {tuple(shape)} have {shape[0]} channels and a width of "
+                f"{shape[2]}. If the channels come last, give np.moveaxis(X, 3, 1)."
             )
         params |= {"module__image_shape": tuple(shape), "lambda_orientation": 1.0}
         return ConvNet, params

@@ -80,7 +80,7 @@ def test_sparse_data():
     """Check that sparse X is refused, and what is said to come before the network."""
     from scipy.sparse import csr_array
 
-    with pytest.raises(TypeError, match="Sparse data was passed.*Put a TruncatedSVD"):
+    with pytest.raises(TypeError, match=r"Sparse data was passed.*Put a TruncatedSVD"):
         small().fit(csr_array(X), y)
     with pytest.raises(TypeError, match="Sparse data was passed"):
         fitted().predict(csr_array(X))
