@@ -65,6 +65,8 @@ class Decision:
     ...     LogisticRegression(max_iter=500), conformity_score="mahalanobis", cv=5
     ... ).fit(X, y)
     >>> decision = model.judge([[5.0, 3.4, 1.5, 0.2], [5.0, 3.4, 3.0, 0.2]])
+    >>> decision
+    <Decision: 2 samples, 1 rejected, 0 ambiguous>
     >>> decision.labels, decision.predicted, decision.rejected
     (array([ 0, -1]), array([0, 0]), array([False,  True]))
     """
@@ -75,6 +77,13 @@ class Decision:
     p_known: NDArray[np.float64]
     scores: NDArray[np.floating[Any]]
     ambiguous: NDArray[np.bool_] | None = None
+
+    def __repr__(self) -> str:
+        ambiguous = 0 if self.ambiguous is None else self.ambiguous.sum()
+        return (
+            f"<Decision: {len(self.labels)} samples, {self.rejected.sum()} rejected, "
+            f"{ambiguous} ambiguous>"
+        )
 
 
 def select(
