@@ -49,11 +49,16 @@ def load(name, data_dir=None):
         return *load_table(name, data_dir), None
     if name == "svhn":
         return *load_svhn(data_dir), None
+    if name == "digits, images":
+        images, y = load_digits().images, load_digits().target
+        return images[:, None].astype(np.uint8), y, None
+    if name == "notmnist":
+        return *load_notmnist(data_dir), None
     if name.startswith("banking77"):
         return load_banking(name.removeprefix("banking77 "), data_dir)
     X, y, test = load_mnist(data_dir)
     if name == "mnist, notmnist":
-        others = load_notmnist(data_dir)
+        others, _ = load_notmnist(data_dir)
         X = np.concatenate([X, others])
         y = np.concatenate([y.astype(str), np.full(len(others), NOT_MNIST)])
         test = np.concatenate([test, np.ones(len(others), dtype=bool)])
@@ -96,7 +101,7 @@ def load_svhn(data_dir=None):
         )
     with np.load(existing(data_dir, "svhn_resnet18.npz")) as file:
         X, others = file["X"].astype(np.float32), file["X_outsiders"].astype(np.float32)
-        y = np.concatenate([file["y"].astype(str), np.full(len(others), PHOTOGRAPH)])
+        y = np.concatenate([file["y"], np.full(len(others), PHOTOGRAPH)])
     return np.concatenate([X, others]), y
 
 
@@ -134,15 +139,16 @@ def load_mnist(data_dir=None):
 
 
 def load_notmnist(data_dir=None):
-    """Return the test images of notMNIST, of shape (1, 28, 28)."""
+    """Return the test images of notMNIST, of shape (1, 28, 28), and numbers of letters."""
     if data_dir is None:
         raise ValueError(
             "notMNIST is not on OpenML: pass --data-dir, a folder that holds "
-            "notmnist_test.npz with an array X of shape (n_samples, 28, 28), uint8. It is "
-            "the test set of https://github.com/davidflanagan/notMNIST-to-MNIST."
+            "notmnist_test.npz with arrays X of shape (n_samples, 28, 28), uint8, and y. "
+            "It is the test set of "
+            "https://github.com/davidflanagan/notMNIST-to-MNIST."
         )
     with np.load(existing(data_dir, "notmnist_test.npz")) as file:
-        return file["X"].reshape(-1, 1, 28, 28)
+        return file["X"].reshape(-1, 1, 28, 28), file["y"]
 
 
 def existing(data_dir, name):

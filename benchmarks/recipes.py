@@ -44,11 +44,23 @@ NETWORKS = {
     "norm penalty": {"lambda_center": 0, "lambda_norm": 0.1},
     "anchors": {"anchors": "simplex"},
 }
+# Without the orientation loss, for twice as many epochs by default.
+OF_IMAGES = {"upright alone": {"lambda_orientation": 0}}
 
-# Weights of the center loss that the suite ``defaults`` chooses from.
-GRID = {
+# The default and trainings that differ in one thing; the last in all, at a constant rate.
+CHANGES = {
+    "default": {},
     "softmax": NETWORKS["softmax"],
-    **{f"lambda {w:g}": {"lambda_center": w} for w in (0.01, 0.03, 0.1, 0.3, 1)},
+    **{f"lambda_center={w:g}": {"lambda_center": w} for w in (0.01, 0.03, 0.3, 1)},
+    **{f"max_epochs={n}": {"max_epochs": n} for n in (10, 20, 40, 80)},
+    **{f"lr={rate:g}": {"lr": rate} for rate in (0.001, 0.01)},
+    **{f"batch_size={n}": {"batch_size": n} for n in (32, 256)},
+    "constant rate": {
+        "lr_schedule": None,
+        "lr": 0.001,
+        "batch_size": 64,
+        "max_epochs": 100,
+    },
 }
 
 # Classifiers of scikit-learn. The network of MLPClassifier and its training are ours.
@@ -104,7 +116,7 @@ def make_classifier(recipe, seed, **budget):
     classifiers take none of them.
     """
     if recipe not in PEERS:
-        params = {**budget, **{**GRID, **NETWORKS}[recipe]}
+        params = {**budget, **{**CHANGES, **NETWORKS, **OF_IMAGES}[recipe]}
         return CenterLossClassifier(random_state=seed, **params)
     classifier = clone(PEERS[recipe])
     if "random_state" in classifier.get_params(deep=False):

@@ -8,10 +8,9 @@ from benchmarks.suites import (
     defaults,
     embeddings,
     guarantee,
+    images,
     intents,
     letter,
-    mnist,
-    openood,
     ossvm,
     tables,
 )
@@ -25,8 +24,7 @@ SUITES = {
         embeddings,
         ossvm,
         letter,
-        mnist,
-        openood,
+        images,
         guarantee,
         defaults,
     )

@@ -38,6 +38,10 @@ def data_dir(tmp_path):
     letters = np.repeat(list(benchmarks.data.LETTERS), 80)
     table = pd.DataFrame(rng.normal(size=(len(letters), 3)), columns=["x1", "x2", "x3"])
     table.assign(letter=letters).to_csv(tmp_path / "letter.csv.gz", index=False)
+    images, numbers = np.zeros((300, 28, 28), dtype=np.uint8), np.arange(300) % 10
+    test = {"X_test": images[:50], "y_test": numbers[:50]}
+    np.savez(tmp_path / "mnist.npz", X_train=images, y_train=numbers, **test)
+    np.savez(tmp_path / "notmnist_test.npz", X=images, y=numbers)
     (tmp_path / "tables").mkdir()
     for name in benchmarks.data.TABLES:
         small = table[:560].assign(kind="a") if name == "obesity" else table[:560]
@@ -46,7 +50,9 @@ def data_dir(tmp_path):
     return str(tmp_path)
 
 
-@pytest.mark.parametrize("suite", ["tables", "intents", "embeddings", "ossvm", "letter"])
+@pytest.mark.parametrize(
+    "suite", ["tables", "intents", "embeddings", "ossvm", "letter", "images"]
+)
 def test_jobs(suite, data_dir):
     """Check that draws differ, no row comes twice, and no outsider trains."""
     jobs = SUITES[suite].jobs(Namespace(data_dir=data_dir, draws=2, seeds=None))
