@@ -101,7 +101,7 @@ def load_svhn(data_dir=None):
         )
     with np.load(existing(data_dir, "svhn_resnet18.npz")) as file:
         X, others = file["X"].astype(np.float32), file["X_outsiders"].astype(np.float32)
-        y = np.concatenate([file["y"], np.full(len(others), PHOTOGRAPH)])
+        y = np.concatenate([file["y"].astype(str), np.full(len(others), PHOTOGRAPH)])
     return np.concatenate([X, others]), y
 
 
