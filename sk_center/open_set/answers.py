@@ -14,10 +14,10 @@ from sk_center.open_set.decision import (
     decide,
     decide_between,
     decide_by_class,
-    select,
 )
 from sk_center.open_set.explanation import explain
 from sk_center.open_set.scoring import blocks_of, score_outputs
+from sk_center.open_set.selection import select
 from sk_center.open_set.sets import parts_needed, sets_of, sets_with_added, support_of
 
 if TYPE_CHECKING:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
-from sk_center._utils.user_warning import warn_user
 from sk_center.calibration import GaussianCalibration
 
 if TYPE_CHECKING:
@@ -84,26 +82,6 @@ class Decision:
             f"<Decision: {len(self.labels)} samples, {self.rejected.sum()} rejected, "
             f"{ambiguous} ambiguous>"
         )
-
-
-def select(
-    p_known: NDArray[np.float64], fdr: float, n_calibration: int
-) -> NDArray[np.bool_]:
-    """Return which samples the procedure of Benjamini and Hochberg selects.
-
-    Warn if none is, since there are too few calibration samples for so few outsiders.
-    """
-    selected = false_discovery_control(p_known) <= fdr
-    least = 1 / (n_calibration + 1)
-    if not selected.any() and p_known.min(initial=1) <= least:
-        n_needed = int(np.ceil(len(p_known) * least / fdr))
-        warn_user(
-            f"No sample is selected: with {n_calibration} calibration samples the smallest "
-            f"p-value is {least:.2g}, and at fdr={fdr:g} fewer than {n_needed} outsiders "
-            f"among {len(p_known)} samples cannot be. Give more calibration samples or a "
-            "larger fdr; is_outlier judges each sample by itself."
-        )
-    return selected
 
 
 def decide(
