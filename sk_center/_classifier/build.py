@@ -33,6 +33,7 @@ def build_net(classifier, rng, n_samples):
     find_device(classifier.device)  # or raise an error
     params = classifier._net_params()
     module = find_module(classifier, params)
+    params["lambda_orientation"] = find_lambda_orientation(classifier)
     set_anchors(classifier.anchors, params)
     if classifier.negative_label is None:
         params.pop("negative_loss", None)
@@ -84,9 +85,13 @@ def find_max_epochs(classifier):
     """Return the number of epochs, half as many if one sees each image in two ways."""
     if classifier.max_epochs != "auto":
         return classifier.max_epochs
+    return 20 if find_lambda_orientation(classifier) else 40
+
+
+def find_lambda_orientation(classifier):
+    """Return the weight of the orientation loss, 1 for the ``"auto"`` network of images."""
     is_image = isinstance(classifier.module, str) and len(classifier._sample_shape) == 3
-    weight = classifier._net_params().get("lambda_orientation", is_image)
-    return 20 if weight else 40
+    return classifier._net_params().get("lambda_orientation", float(is_image))
 
 
 def auto_batch_size(n_samples):
@@ -140,8 +145,7 @@ def default_module(shape, hidden_layer_sizes):
                 f"Images of shape {tuple(shape)} have {shape[0]} channels and a width of "
                 f"{shape[2]}. If the channels come last, give np.moveaxis(X, 3, 1)."
             )
-        params |= {"module__image_shape": tuple(shape), "lambda_orientation": 1.0}
-        return ConvNet, params
+        return ConvNet, {"module__image_shape": tuple(shape), **params}
     hint = " Gray images are X[:, None]." if len(shape) == 2 else ""
     raise ValueError(
         "module='auto' takes X of shape (n_samples, n_features) or (n_samples, channels, "
