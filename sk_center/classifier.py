@@ -86,8 +86,7 @@ class CenterLossClassifier(
         ``"simplex"`` is the corners of a regular simplex of radius 10, which needs D of at
         least n_classes - 1; a callable gets the shape (n_classes, D) and returns such an
         array: ``lambda shape: simplex_etf(shape, radius=3)`` gives a simplex of another
-        radius, see :func:`~sk_center.centers.simplex_etf`. None lets centers follow the
-        features.
+        radius, see :func:`~sk_center.centers.simplex_etf`. None lets centers move.
 
     negative_label : int, float or str, default=None
         Label of negative samples, which belong to none of the classes but are of the kind
@@ -406,7 +405,8 @@ class CenterLossClassifier(
             computation of the centers, Ctrl-C raises KeyboardInterrupt, and the result of
             an earlier ``fit`` is kept.
         """
-        context = self._init_callback_context(max_subtasks=None)  # the data may decide
+        n_epochs = None if self.max_epochs == "auto" else self.max_epochs
+        context = self._init_callback_context(max_subtasks=n_epochs)
         with restored_on_error(self):
             if self.early_stopping and self.callbacks == "disable":
                 raise ValueError("early_stopping=True needs callbacks; got 'disable'.")

@@ -56,7 +56,7 @@ def test_epochs_are_the_tasks_of_a_fit():
     for epoch in epochs((0,)):
         expected += [("on_fit_task_begin", *epoch), ("on_fit_task_end", *epoch)]
     assert record.calls == [*expected, ("on_fit_task_end", *fit), ("teardown", *fit)]
-    assert [told["max"] for told in record.told] == [None, 3, *[0] * 6, 3, 3]
+    assert [told["max"] for told in record.told] == [3, 3, *[0] * 6, 3, 3]
     for told in record.told[1:-1]:
         assert told["X"] is X
         if "y" in told:
@@ -181,7 +181,7 @@ def test_early_stopping_ends_the_tasks():
         ("CenterLossClassifier", "fit", (0,)),
     ]
     assert_balanced(record)
-    assert record.told[1]["max"] == 100
+    assert record.told[0]["max"] == 100
     assert_same_model(record.told[-2]["fitted"], model)
 
 
