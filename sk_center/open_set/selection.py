@@ -22,7 +22,7 @@ def select(
     """
     selected = false_discovery_control(p_known) <= fdr
     least = 1 / (n_calibration + 1)
-    if not selected.any() and p_known.min(initial=1) <= least:
+    if not selected.any() and np.isclose(p_known.min(initial=1), least):
         n_needed = int(np.ceil(len(p_known) * least / fdr))
         warn_user(
             f"No sample is selected: with {n_calibration} calibration samples the smallest "
