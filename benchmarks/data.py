@@ -50,8 +50,8 @@ def load(name, data_dir=None):
     if name == "svhn":
         return *load_svhn(data_dir), None
     if name == "digits, images":
-        images, y = load_digits().images, load_digits().target
-        return images[:, None].astype(np.uint8), y, None
+        X, y = load_digits(return_X_y=True)
+        return X.reshape(-1, 1, 8, 8).astype(np.uint8), y, None
     if name == "notmnist":
         return *load_notmnist(data_dir), None
     if name.startswith("banking77"):

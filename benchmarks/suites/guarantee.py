@@ -12,7 +12,7 @@ from benchmarks.data import ARPL, LETTERS, NEAL, draw_unknown
 from benchmarks.measures import parse_counts
 from benchmarks.runs import GUARANTEES, Job
 from benchmarks.splits import Split
-from benchmarks.suites.shared import PEER_SCORES, images, scores_for
+from benchmarks.suites.shared import PEER_SCORES, scores_for
 from benchmarks.tables import ROW, markdown, percent
 
 RULES = ("marginal", "training quantile", "predicted", "class")
@@ -34,7 +34,9 @@ def jobs(args):
             split = Split(case, str(i), data, unknown, fold=fold, calibrate_next=bool(fold))
             scores = scores_for("center loss", images=data == "mnist")
             base = Job(split, 0, "center loss", scores, RATES, RULES)
-            made.append(replace(base, budget=images(3) if data == "mnist" else ()))
+            made.append(
+                replace(base, budget=(("max_epochs", 3),) if data == "mnist" else ())
+            )
             if data != "mnist":
                 folds_of_default = {"rates": (0.05,), "rules": ("cv=10",)}
                 made.append(replace(base, scores=("auto",), **folds_of_default))

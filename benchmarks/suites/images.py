@@ -7,7 +7,6 @@ takes half of the time on some processors. Small data are trained by the default
 from benchmarks.data import ARPL, NEAL, NOT_MNIST, draw_unknown
 from benchmarks.runs import Job
 from benchmarks.splits import Split
-from benchmarks.suites.shared import images
 from benchmarks.tables import comparison_tables as tables
 
 __all__ = ["jobs", "tables"]
@@ -31,9 +30,10 @@ def jobs(args):
     for family, unknown_sets in {"ARPL/Vaze": ARPL, "Neal": NEAL}.items():
         case = f"MNIST, {family} splits, 6 epochs"
         splits = [Split(case, str(i), "mnist", u, i) for i, u in enumerate(unknown_sets)]
-        made.append((splits, LARGE, (*images(6), ("precision", "bf16"))))
+        made.append((splits, LARGE, (("max_epochs", 6), ("precision", "bf16"))))
     case = "MNIST against notMNIST, 5 epochs"
-    made.append(([Split(case, "0", "mnist, notmnist", (NOT_MNIST,))], LARGE, images(5)))
+    pair = Split(case, "0", "mnist, notmnist", (NOT_MNIST,))
+    made.append(([pair], LARGE, (("max_epochs", 5),)))
     for data, case in {"digits, images": "8 x 8 digits", "notmnist": "letters"}.items():
         draws = [draw_unknown(range(10), 6, i) for i in range(5)]
         splits = [Split(case, str(i), data, u, i) for i, u in enumerate(draws)]

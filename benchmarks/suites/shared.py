@@ -38,9 +38,3 @@ def rivals(recipe):
 def rivals_and_pyod(recipe):
     """Return these scores and PyOD's detectors."""
     return (*rivals(recipe), *PYOD)
-
-
-def images(max_epochs, **params):
-    """Return the settings for images: epochs, and parameters of the default network."""
-    changes = ((f"module__{name}", value) for name, value in params.items())
-    return (("max_epochs", max_epochs), *changes)
