@@ -5,6 +5,7 @@ share one training: ``OpenSetClassifier(classifier, conformity_score=...)`` gets
 classifier and the same two parts, one that trained and one that calibrates.
 """
 
+import json
 import sys
 import time
 import warnings
@@ -54,8 +55,8 @@ class Job:
     rules : tuple of str
         How thresholds are found. ``"marginal"``, ``"predicted"`` and ``"class"`` are what
         OpenSetClassifier guarantees. ``"training quantile"`` takes the quantile of the
-        scores of the training samples. ``"cv=5"`` and the like, which stand alone, are the
-        ``cv`` of OpenSetClassifier: then each score trains anew.
+        scores of the training samples. ``"cv=5"``, ``"cv=auto"`` and the like, which stand
+        alone, are the ``cv`` of OpenSetClassifier: then each score trains anew.
 
     budget : tuple of (str, object)
         Parameters of the training that all networks share.
@@ -166,19 +167,19 @@ def run_anew(job, data_dir):
     """Yield the results of OpenSetClassifiers that are fitted anew for each."""
     X, y, X_test, y_test = job.split.parts(data_dir)
     for name, rule, rate in job.rows():
-        cv = float(rule.removeprefix("cv="))
+        cv = rule.removeprefix("cv=")
         start = time.perf_counter()
         model = OpenSetClassifier(
             job.estimator(X),
             conformity_score=make_score(name),
             false_rejection_rate=rate,
-            cv=cv if cv < 1 else int(cv),
+            cv=cv if cv == "auto" else json.loads(cv),
             random_state=job.seed,
         ).fit(X, y)
         seconds = time.perf_counter() - start
         decision, known = model.judge(X_test), np.isin(y_test, model.classes_)
         predicted, outlier, score = decision.predicted, decision.rejected, decision.scores
-        n = len(y) if cv > 1 else round(cv * len(y))
+        n = model.calibration_report_.n_samples.sum()
         yield {
             **judge(y_test, predicted, predicted, score, outlier, model.classes_),
             "by_class": by_class(y_test, outlier, model.classes_),
