@@ -21,9 +21,9 @@ from sk_center.open_set.outputs import (
     rows_of,
 )
 from sk_center.scores import BaseScore, Combined
-from sk_center.scores.auto import LARGEST_TABLE, Facts, default_score
+from sk_center.scores.auto import Facts, default_score
+from sk_center.scores.columns import LARGEST_TABLE, kind_of_columns
 from sk_center.scores.registry import make_score
-from sk_center.scores.rows import numeric_columns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 # a score learns.
 BLOCK_NUMBERS = 2**21
 LEARNT_NUMBERS = 2**22
-# Columns whose standard deviations differ by a larger factor have different units.
-UNITS = 6
 
 
 def check_score(score: Any) -> None:
@@ -68,9 +66,10 @@ def facts_of(estimator: Any, X: Any) -> Facts:
     if numeric and not issparse(inputs) and get_tags(last).input_tags.allow_nan:
         missing = np.isnan(outputs_of(estimator, X, ["inputs"])["inputs"]).any()
     image = not issparse(seen) and np.ndim(seen) > 2
-    n_columns, mixed = inputs.shape[1] if numeric else 0, False
-    if n_columns > LARGEST_TABLE and not (issparse(inputs) or image or missing):
-        n_columns, mixed = columns_of(estimator, X)
+    dense, rows = numeric and not (issparse(inputs) or image), inputs
+    if dense and inputs.shape[1] > LARGEST_TABLE:
+        some = rows_of(X, some_rows(num_samples(X)))
+        rows = outputs_of(estimator, some, ["raw_inputs"])["raw_inputs"]
     return Facts(
         features=gives_features(last),
         logits=gives_logits(last),
@@ -78,26 +77,10 @@ def facts_of(estimator: Any, X: Any) -> Facts:
         inputs=numeric,
         sparse=issparse(inputs),
         image=image,
-        n_columns=n_columns,
+        columns=kind_of_columns(rows) if dense else "wide",
         layers=gives_layers(last) and (image or not numeric),
         missing=bool(missing),
-        mixed=mixed,
     )
-
-
-def columns_of(estimator: Any, X: Any) -> tuple[int, bool]:
-    """Return how many columns of the inputs are numeric, and whether units differ.
-
-    Units differ if some columns vary many times as much as most do.
-    """
-    some = rows_of(X, some_rows(num_samples(X)))
-    inputs = outputs_of(estimator, some, ["raw_inputs"])["raw_inputs"]
-    inputs = inputs[:, numeric_columns(inputs)]
-    spreads = inputs.std(axis=0, dtype=np.float64)
-    spreads = spreads[spreads > 0]
-    if not len(spreads):
-        return inputs.shape[1], False
-    return inputs.shape[1], bool(np.quantile(spreads, 0.95) > UNITS * np.median(spreads))
 
 
 def blocks_of(

@@ -16,9 +16,8 @@ from sk_center.scores.principal import PrincipalDistance
 
 if TYPE_CHECKING:
     from sk_center.scores.base import BaseScore
+    from sk_center.scores.columns import Kind
 
-# More columns are an embedding or pixels: their direction tells more than their length.
-LARGEST_TABLE = 50
 # Fewer training samples cost outsiders, more of them time.
 MOST_SAMPLES = 10_000
 # What confidence may count: against a sample up to its spread, and never for it.
@@ -56,14 +55,11 @@ class Facts:
     image : bool
         Whether each of these has more than one axis, as an image has.
 
-    n_columns : int
-        Number of columns of the inputs that have more than two values.
+    columns : {"few", "table", "wide", "mixed"}
+        Their kind, where they are dense rows.
 
     missing : bool
         Whether some of the numbers are missing.
-
-    mixed : bool
-        Whether the columns are of different units.
     """
 
     features: bool
@@ -72,10 +68,9 @@ class Facts:
     inputs: bool
     sparse: bool
     image: bool
-    n_columns: int
+    columns: Kind
     layers: bool = False
     missing: bool = False
-    mixed: bool = False
 
 
 def default_score(facts: Facts) -> BaseScore:
@@ -85,19 +80,21 @@ def default_score(facts: Facts) -> BaseScore:
     not learn from, of what the features of a network say, and of the confidence of the
     classifier:
 
-    - Tables, of at most 50 numeric columns: the distance to the nearest training sample,
-      once with columns that count by how well they tell classes apart and once by the
-      direction from the mean, where columns are whitened within classes, and the largest
-      density of any class. The last two leave out columns of two values, as of categories
-      in one-hot code: a rare category is no sign of an outsider. Weak classifiers predict
-      outsiders wrongly, so all three ask for any class.
+    - Tables, of at most 50 numeric columns, and whitened inputs: the distance to the
+      nearest training sample, once with columns that count by how well they tell classes
+      apart and once by the direction from the mean, where columns are whitened within
+      classes, and the largest density of any class. The last two leave out columns of two
+      values, as of categories in one-hot code: a rare category is no sign of an outsider.
+      Directions keep them where fewer than eight columns would be left, and have no part
+      where there are fewer in all. Weak classifiers predict outsiders wrongly, so all
+      three ask for any class.
     - Wide inputs: the distance of directions to the nearest training sample of the
       predicted class, and the largest density of any class in at most 32 principal
       directions, of directions and with half the weight of rows as they are. None notices
       what a sample has where training samples have little, so a large distance by principal
-      directions counts against it. Where the columns are of different units, the distance
-      to the nearest sample of the predicted class counts twice as well, with columns that
-      count by how well they tell classes apart.
+      directions counts against it. Where the columns are of different units, or were
+      standardized before, the distance to the nearest sample of the predicted class counts
+      twice as well, with columns that count by how well they tell classes apart.
     - Sparse inputs, such as texts: the distance of directions to the nearest training
       sample of the predicted class.
     - Images: the distance of directions of the pixels to the nearest training sample of
@@ -160,16 +157,17 @@ class Part:
 def _parts(facts):
     """Return what inputs and features say."""
     if facts.missing:
-        few = facts.n_columns <= LARGEST_TABLE
-        density = InputDensity(space="raw_inputs", pooled=True, ignore_binary=few)
+        ignored = facts.columns in ("few", "table")
+        density = InputDensity(space="raw_inputs", pooled=True, ignore_binary=ignored)
         parts = [Part(density)]
     elif facts.image:
         parts = [Part(_directions("raw_inputs"), PIXELS)]
         parts += [_outside()] * (not facts.layers)
-    elif facts.n_columns <= LARGEST_TABLE:
-        parts = [Part(score) for score in _table()]
+    elif facts.columns in ("few", "table"):
+        parts = _table(with_directions=facts.columns == "table")
     else:
-        parts = [*_wide(), _outside(), *[_columns()] * facts.mixed]
+        parts = [*_wide(), _outside()]
+        parts += [Part(_columns(), COLUMNS)] * (facts.columns == "mixed")
     if facts.layers:
         parts.append(Part(_between_classes("layers"), LAYERS, standardize=False))
     elif facts.features:
@@ -183,15 +181,13 @@ def _outside():
     return Part(PrincipalDistance(space="raw_inputs"), OUTSIDE, BEYOND)
 
 
-def _table():
+def _table(with_directions):
     """Return the scores of inputs of few columns."""
-    pooled = {"pooled": True, "space": "raw_inputs"}
-    nearest = {"max_samples": MOST_SAMPLES, **pooled}
-    numeric = {"n_directions": None, "ignore_binary": True}
+    density = {"n_directions": None, "ignore_binary": True, "normalize": False}
     return [
-        KNeighbors(1, scale="discriminant", normalize=False, **nearest),
-        KNeighbors(1, scale="numeric_whiten", normalize=True, **nearest),
-        InputDensity(normalize=False, **numeric, **pooled),
+        Part(_columns(pooled=True)),
+        *[Part(_whitened())] * with_directions,
+        Part(InputDensity(**density, pooled=True, space="raw_inputs")),
     ]
 
 
@@ -206,10 +202,16 @@ def _wide():
     ]
 
 
-def _columns():
-    """Return what the nearest sample of a class counts where columns differ in units."""
-    nearest = {"max_samples": MOST_SAMPLES, "space": "raw_inputs"}
-    return Part(KNeighbors(1, scale="discriminant", normalize=False, **nearest), COLUMNS)
+def _columns(pooled=False):
+    """Return the distance in which columns count by how well they tell classes apart."""
+    nearest = {"max_samples": MOST_SAMPLES, "space": "raw_inputs", "pooled": pooled}
+    return KNeighbors(1, scale="discriminant", normalize=False, **nearest)
+
+
+def _whitened():
+    """Return the distance of directions where columns are whitened within classes."""
+    nearest = {"max_samples": MOST_SAMPLES, "space": "raw_inputs", "pooled": True}
+    return KNeighbors(1, scale="numeric_whiten", normalize=True, **nearest)
 
 
 def _directions(space):

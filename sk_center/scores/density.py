@@ -12,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 from sk_center._utils.compat import Interval, StrOptions
 from sk_center._utils.schema import array, boolean, bounded
 from sk_center.scores.base import ScoreInSpace
+from sk_center.scores.columns import numeric_columns
 from sk_center.scores.mixtures import (
     MANY,
     Mixtures,
@@ -28,7 +29,6 @@ from sk_center.scores.rows import (
     blocks,
     class_means,
     length_one,
-    numeric_columns,
     regrouped,
 )
 from sk_center.scores.rows import by_class as rows_by_class

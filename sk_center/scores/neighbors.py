@@ -66,7 +66,7 @@ class KNeighbors(ScoreInSpace, name="knn"):
         classes apart. ``"whiten"`` is the covariance within classes, shrunk as by
         :class:`sklearn.covariance.LedoitWolf`, of one in all directions.
         ``"numeric_whiten"`` is the same without columns of at most two values in training,
-        which are mostly categories in one-hot code, unless fewer than three others are
+        which are mostly categories in one-hot code, unless fewer than eight others are
         left. None takes columns as they are.
 
     normalize : bool or "auto", default="auto"

@@ -54,21 +54,6 @@ def length_one(rows: Any) -> Any:
     return rows / np.where(length > 0, length, 1)
 
 
-def numeric_columns(X: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """Return which columns have more than two values, all if fewer than three have.
-
-    Columns of two values are mostly one-hot categories. A category that is rare in a class
-    does not indicate an outsider.
-    """
-    with np.errstate(invalid="ignore"):
-        least, most = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
-    numeric = np.zeros(X.shape[1], dtype=np.bool_)
-    for rows in blocks(*X.shape):
-        part = X[rows]
-        numeric |= ((part > least) & (part < most)).any(axis=0)
-    return numeric if numeric.sum() >= 3 else np.ones_like(numeric)
-
-
 def regrouped(
     values: NDArray[Any], kept: NDArray[np.intp], new: NDArray[Any]
 ) -> NDArray[Any]:

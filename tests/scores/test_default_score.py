@@ -5,12 +5,13 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC, LinearSVC
 
 from sk_center import CenterLossClassifier, OpenSetClassifier
 from sk_center.metrics import auroc_score
@@ -41,7 +42,7 @@ FEATURES, OUTSIDE = ("KNeighbors", "features"), ("PrincipalDistance", "raw_input
 LAYERS = ("KNeighbors", "layers")
 
 
-@pytest.mark.parametrize("n_columns", [50, 51])
+@pytest.mark.parametrize("n_columns", [7, 8, 50, 51])
 @pytest.mark.parametrize(
     ("estimator", "confidence"),
     [
@@ -58,11 +59,12 @@ def test_rows_of_numbers(estimator, confidence, n_columns):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(len(y), n_columns)) + y[:, None]
     model = default(estimator).fit(X, y)
-    expected = (
-        [NEAREST, NEAREST, DENSITY]
-        if n_columns <= 50
-        else [NEAREST, DENSITY, DENSITY, OUTSIDE]
-    )
+    expected = {
+        7: [NEAREST, DENSITY],
+        8: [NEAREST, NEAREST, DENSITY],
+        50: [NEAREST, NEAREST, DENSITY],
+        51: [NEAREST, DENSITY, DENSITY, OUTSIDE],
+    }[n_columns]
     assert kinds(model) == expected + [confidence] * (confidence is not None)
 
 
@@ -75,6 +77,36 @@ def test_columns_of_different_units():
     model = default(pipe).fit(X, y)
     assert kinds(model) == [NEAREST, DENSITY, DENSITY, OUTSIDE, NEAREST, ("LogOdds", None)]
     assert model.score_.scores[4].scale == "discriminant"
+
+
+def test_columns_scaled_by_hand():
+    """Check that columns which were standardized before count as those of other units."""
+    X, y = digits()
+    X = StandardScaler().fit_transform(X)
+    model = default(LogisticRegression(max_iter=500)).fit(X, y)
+    assert kinds(model) == [NEAREST, DENSITY, DENSITY, OUTSIDE, NEAREST, ("LogOdds", None)]
+
+
+def test_whitened_columns():
+    """Check that whitened inputs are judged as a table, and outsiders rejected."""
+    X, y = load_digits(return_X_y=True)
+    known = y < 6
+    estimator = make_pipeline(PCA(55, whiten=True, random_state=0), SVC())
+    model = default(estimator).fit(X[known][::2], y[known][::2])
+    assert kinds(model) == [NEAREST, NEAREST, DENSITY, ("MaxLogit", None)]
+    assert model.is_outlier(X[known][1::2]).mean() < 0.1
+    assert model.is_outlier(X[~known]).mean() > 0.88
+
+
+def test_categories():
+    """Check that more than 50 columns of categories are judged as a table."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 100)
+    raw = rng.integers(0, 4, size=(300, 20)) * (rng.uniform(size=(300, 20)) < 0.5)
+    X = OneHotEncoder(sparse_output=False).fit_transform(raw + y[:, None])
+    assert X.shape[1] > 100
+    model = default(LogisticRegression()).fit(X, y)
+    assert kinds(model) == [NEAREST, NEAREST, DENSITY, ("LogOdds", None)]
 
 
 def test_network():

@@ -231,14 +231,16 @@ def test_scales(scale, normalize, pooled):
     assert_allclose(found, np.transpose(expected), rtol=1e-9)
 
 
-def test_whitening_of_numeric_columns():
-    """Check that whitening leaves columns of two values out, as if they were not there."""
-    X, y, new = random_problem(n_samples=90)
+@pytest.mark.parametrize("n_numeric", [7, 8])
+def test_whitening_of_numeric_columns(n_numeric):
+    """Check that whitening leaves columns of two values out, beside eight others."""
+    X, y, new = random_problem(n_samples=90, n_features=n_numeric)
     binary = np.random.default_rng(0).integers(0, 2, size=(len(X) + len(new), 5))
     mixed = np.hstack([binary[: len(X)], X]), np.hstack([5 + binary[len(X) :], new])
     for pooled in (False, True):
         score = KNeighbors(1, scale="whiten", normalize=True, pooled=pooled)
-        expected = score.fit(X, y).score_classes(new)
+        counted = slice(5 if n_numeric == 8 else 0, None)
+        expected = score.fit(mixed[0][:, counted], y).score_classes(mixed[1][:, counted])
         found = score.set_params(scale="numeric_whiten").fit(mixed[0], y)
         assert_allclose(found.score_classes(mixed[1]), expected, rtol=1e-9)
 

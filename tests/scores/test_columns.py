@@ -1,0 +1,90 @@
+"""Tests of the kinds of columns, which reach inside ``sk_center.scores.columns``."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sk_center.scores.columns import kind_of_columns, numeric_columns
+
+
+def pixels():
+    """Return digits, whose columns have one unit."""
+    return load_digits().data / 16
+
+
+def categories(n_samples=500, n_columns=30, drop=None):
+    """Return so many columns of up to six categories in one-hot code."""
+    rng = np.random.default_rng(0)
+    raw = rng.geometric(0.4, size=(n_samples, n_columns)).clip(max=6)
+    return OneHotEncoder(sparse_output=False, drop=drop).fit_transform(raw)
+
+
+def hidden(X, n_factors=3):
+    """Return binary columns that depend on a few factors, as pixels and words do."""
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(len(X), n_factors)) @ rng.uniform(size=(n_factors, 80))
+    return (factors + rng.normal(size=factors.shape) > 1).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda X: X[:, :7], "few"),
+        (lambda X: X[:, :8], "table"),
+        (lambda X: X[:, :50], "table"),
+        (lambda X: X, "wide"),
+        (lambda X: X + 5, "wide"),
+        (lambda X: X * 10.0 ** (np.arange(64) % 5), "mixed"),
+        (lambda X: StandardScaler().fit_transform(X), "mixed"),
+        (lambda X: PCA(55).fit_transform(X), "wide"),
+        (lambda X: PCA(55, whiten=True).fit_transform(X), "table"),
+        (lambda X: PCA(55, whiten=True).fit(X[::2]).transform(X), "table"),
+        (lambda X: np.random.default_rng(0).normal(size=(200, 300)), "table"),
+        (lambda X: np.random.default_rng(0).normal(size=(200, 301)), "mixed"),
+        (lambda X: categories(), "table"),
+        (lambda X: categories(drop="if_binary"), "table"),
+        (lambda X: np.hstack([categories(), X[:500, 20:22]]), "table"),
+        (lambda X: np.hstack([categories(), X[:500, 10:20]]), "table"),
+        (lambda X: (X > 0.5).astype(float), "wide"),
+        (lambda X: hidden(X), "wide"),
+        (lambda X: np.zeros((20, 60)), "wide"),
+    ],
+)
+def test_kind(make, kind):
+    """Check the kind of pixels, as they are and prepared, and of categories."""
+    X = make(pixels())
+    assert kind_of_columns(X) == kind
+    assert kind_of_columns(X.astype(np.float32)) == kind
+
+
+def test_kind_does_not_depend_on_the_sample():
+    """Check that draws of the samples that a user may have do not change the kind."""
+    rng = np.random.default_rng(1)
+    X = pixels()
+    for n_samples in (150, 400, 1000):
+        for _ in range(10):
+            rows = rng.choice(len(X), n_samples, replace=False)
+            assert kind_of_columns(PCA(55, whiten=True).fit_transform(X[rows])) == "table"
+            assert kind_of_columns(StandardScaler().fit_transform(X[rows])) == "mixed"
+            assert kind_of_columns(X[rows]) == "wide"
+
+
+def test_missing_numbers():
+    """Check that columns with missing numbers have a kind, without a warning."""
+    X = pixels()
+    X[::7, 3:] = np.nan
+    X[:, 5] = np.nan
+    assert kind_of_columns(X) == "wide"
+    assert numeric_columns(X)[30]
+
+
+def test_numeric_columns():
+    """Check that columns of two values are left out, unless too few others are left."""
+    X = np.hstack([categories(), pixels()[:500, 18:22]])
+    expected = np.array([len(np.unique(column)) > 2 for column in X.T])
+    assert expected.sum() == 4
+    np.testing.assert_array_equal(numeric_columns(X), expected)
+    np.testing.assert_array_equal(numeric_columns(X, least=4), expected)
+    assert numeric_columns(X, least=5).all()
