@@ -49,6 +49,6 @@ def tables(results):
     """Yield how the default calibrates, and the tables of its leads."""
     yield (
         f"On {' and '.join(SMALL)}, with fewer than 500 training samples, the default "
-        "calibrates in ten folds; elsewhere on the held-out part."
+        "calibrates in ten folds; all else has the held-out part."
     )
     yield from lead_tables(results)

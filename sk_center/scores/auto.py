@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Fewer training samples cost outsiders, more of them time.
 MOST_SAMPLES = 10_000
+# Numbers of a table have lengths that tell something, and categories no density.
+TABLE_DENSITY = {"n_directions": None, "ignore_binary": True, "normalize": False}
 # What confidence may count: against a sample up to its spread, and never for it.
 CONFIDENCE, LIMITS = 0.5, (-2, 0)
 # So does what lies outside of the usual directions, from half of its spread on.
@@ -80,14 +82,15 @@ def default_score(facts: Facts) -> BaseScore:
     not learn from, of what the features of a network say, and of the confidence of the
     classifier:
 
-    - Tables, of at most 50 numeric columns, and whitened inputs: the distance to the
-      nearest training sample, once with columns that count by how well they tell classes
-      apart and once by the direction from the mean, where columns are whitened within
-      classes, and the largest density of any class. The last two leave out columns of two
-      values, as of categories in one-hot code: a rare category is no sign of an outsider.
-      Directions keep them where fewer than eight columns would be left, and have no part
-      where there are fewer in all. Weak classifiers predict outsiders wrongly, so all
-      three ask for any class.
+    - Tables, of at most 50 numeric columns, and up to 300 columns that are whitened or
+      categories: the distance to the nearest training sample, once with columns that count
+      by how well they tell classes apart and once by the direction from the mean, where
+      columns are whitened within classes, and the largest density of any class. The last
+      two leave out columns of two values, as of categories in one-hot code: a rare category
+      is no sign of an outsider. The density keeps them where fewer than three columns would
+      be left, and directions where fewer than eight would be; they have no part where there
+      are fewer in all. Weak classifiers predict outsiders wrongly, so all three ask for any
+      class.
     - Wide inputs: the distance of directions to the nearest training sample of the
       predicted class, and the largest density of any class in at most 32 principal
       directions, of directions and with half the weight of rows as they are. None notices
@@ -157,9 +160,9 @@ class Part:
 def _parts(facts):
     """Return what inputs and features say."""
     if facts.missing:
-        ignored = facts.columns in ("few", "table")
-        density = InputDensity(space="raw_inputs", pooled=True, ignore_binary=ignored)
-        parts = [Part(density)]
+        table = facts.columns in ("few", "table")
+        density = TABLE_DENSITY if table else {}
+        parts = [Part(InputDensity(**density, pooled=True, space="raw_inputs"))]
     elif facts.image:
         parts = [Part(_directions("raw_inputs"), PIXELS)]
         parts += [_outside()] * (not facts.layers)
@@ -183,11 +186,10 @@ def _outside():
 
 def _table(with_directions):
     """Return the scores of inputs of few columns."""
-    density = {"n_directions": None, "ignore_binary": True, "normalize": False}
     return [
         Part(_columns(pooled=True)),
         *[Part(_whitened())] * with_directions,
-        Part(InputDensity(**density, pooled=True, space="raw_inputs")),
+        Part(InputDensity(**TABLE_DENSITY, pooled=True, space="raw_inputs")),
     ]
 
 

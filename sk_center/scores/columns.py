@@ -12,16 +12,17 @@ from sk_center.scores.rows import blocks
 Kind = Literal["few", "table", "wide", "mixed"]
 
 # The direction of fewer columns tells little.
-DIRECTIONS = 8
+FEW_COLUMNS = 8
 # More columns are an embedding or pixels: their direction tells more than their length.
 LARGEST_TABLE = 50
 # Covariances of more columns take more time than they are worth.
 LARGEST_COVARIANCE = 300
-# Columns whose standard deviations differ by a larger factor have different units, and
-# where most are within a factor of one, a scaler has removed the units.
+# Columns have different units if standard deviations differ by a larger factor than the
+# first, and a scaler has removed the units if the middle half is this close to one.
 UNITS, STANDARDIZED = 6, 1.25
-# Correlations of independent columns are at most this over the root of the sample size.
-CORRELATION = 1.5
+# The mean square of the correlations of independent columns is one over the number of
+# samples. The least bound is for inputs that were whitened together with other classes.
+CORRELATION, LEAST_CORRELATION = 2.25, 0.015
 
 
 def numeric_columns(X: NDArray[np.floating[Any]], least: int = 3) -> NDArray[np.bool_]:
@@ -39,29 +40,29 @@ def numeric_columns(X: NDArray[np.floating[Any]], least: int = 3) -> NDArray[np.
 
 
 def kind_of_columns(X: NDArray[np.floating[Any]]) -> Kind:
-    """Return the kind of some dense samples; of few columns, one sample tells it.
+    """Return the kind of some dense samples; for at most 50 columns a single one is enough.
 
-    - ``"few"``: under 8 columns.
-    - ``"table"``: at most 50 of more than two values; or up to 300 categories in one-hot
-      code, or columns without any correlation, as after
+    - ``"few"``: fewer than 8 columns, or so many numeric ones among more than 300.
+    - ``"table"``: at most 50 columns, or 3 to 50 of more than two values among more; or up
+      to 300 that are categories, with a column for each, or without correlations, as after
       ``sklearn.decomposition.PCA(whiten=True)``: principal directions tell nothing then.
     - ``"mixed"``: more, where some columns vary many times as much as most do, or a scaler
-      has brought all to a standard deviation of one.
+      has brought most to a standard deviation of about one. Not where numbers are missing.
     - ``"wide"``: all else, as embeddings and pixels.
     """
     if X.shape[1] <= LARGEST_TABLE:
-        return "few" if X.shape[1] < DIRECTIONS else "table"
+        return "few" if X.shape[1] < FEW_COLUMNS else "table"
     numeric, small = numeric_columns(X, least=0), X.shape[1] <= LARGEST_COVARIANCE
     if 3 <= numeric.sum() <= LARGEST_TABLE:
-        return "table"
+        return "table" if small or numeric.sum() >= FEW_COLUMNS else "few"
     if numeric.sum() < 3:
         return "table" if small and _are_categories(X[:, ~numeric]) else "wide"
     X = X[:, numeric]
-    low, middle, high, highest = np.quantile(
-        X.std(axis=0, dtype=np.float64), [0.25, 0.5, 0.75, 0.95]
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        spreads = X.std(axis=0, dtype=np.float64)
+        low, middle, high, highest = np.quantile(spreads, [0.25, 0.5, 0.75, 0.95])
     if low > 1 / STANDARDIZED and high < STANDARDIZED:
-        return "table" if small and _are_uncorrelated(X) else "mixed"
+        return "table" if small and _are_uncorrelated(X[:, spreads > 0]) else "mixed"
     return "mixed" if highest > UNITS * middle else "wide"
 
 
@@ -77,10 +78,12 @@ def _are_categories(X):
 
 
 def _are_uncorrelated(X):
-    """Return whether correlations are as small as those of independent columns."""
+    """Return whether correlations are about as small as those of independent columns."""
     n_samples, n_columns = X.shape
-    squares = np.square(np.corrcoef(X, rowvar=False)).sum() - n_columns
-    return n_samples * squares < CORRELATION**2 * n_columns * (n_columns - 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.square(np.corrcoef(X, rowvar=False)).sum() - n_columns
+    bound = max(CORRELATION / n_samples, LEAST_CORRELATION)
+    return squares < bound * n_columns * (n_columns - 1)
 
 
 def _range(X):

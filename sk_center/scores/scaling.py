@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_center.scores.columns import DIRECTIONS, numeric_columns
+from sk_center.scores.columns import FEW_COLUMNS, numeric_columns
 from sk_center.scores.covariance import covariance_of, whitening
 from sk_center.scores.rows import blocks, class_means
 
@@ -24,7 +24,7 @@ def scaling_of(
     There is one factor per column, or a matrix where columns are whitened.
     """
     if how == "numeric_whiten":
-        numeric = np.flatnonzero(numeric_columns(X, least=DIRECTIONS))
+        numeric = np.flatnonzero(numeric_columns(X, least=FEW_COLUMNS))
         shift, factor = np.zeros(X.shape[1]), np.zeros((X.shape[1], len(numeric)))
         shift[numeric], factor[numeric] = scaling_of(X[:, numeric], y, n_classes, "whiten")
         return shift, factor

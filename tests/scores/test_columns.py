@@ -1,5 +1,7 @@
 """Tests of the kinds of columns, which reach inside ``sk_center.scores.columns``."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -15,9 +17,10 @@ def pixels():
 
 
 def categories(n_samples=500, n_columns=30, drop=None):
-    """Return so many columns of up to six categories in one-hot code."""
+    """Return columns of six categories, every third of two, in one-hot code."""
     rng = np.random.default_rng(0)
     raw = rng.geometric(0.4, size=(n_samples, n_columns)).clip(max=6)
+    raw[:, ::3] = raw[:, ::3].clip(max=2)
     return OneHotEncoder(sparse_output=False, drop=drop).fit_transform(raw)
 
 
@@ -47,6 +50,10 @@ def hidden(X, n_factors=3):
         (lambda X: categories(drop="if_binary"), "table"),
         (lambda X: np.hstack([categories(), X[:500, 20:22]]), "table"),
         (lambda X: np.hstack([categories(), X[:500, 10:20]]), "table"),
+        (lambda X: np.hstack([categories(), X[:500, 20:22], X[:500, 28:30]]), "table"),
+        (lambda X: np.hstack([categories(n_columns=90), X[:500, 10:14]]), "few"),
+        (lambda X: np.hstack([categories(n_columns=90), X[:500, 10:20]]), "table"),
+        (lambda X: categories(n_columns=90), "wide"),
         (lambda X: (X > 0.5).astype(float), "wide"),
         (lambda X: hidden(X), "wide"),
         (lambda X: np.zeros((20, 60)), "wide"),
@@ -60,7 +67,7 @@ def test_kind(make, kind):
 
 
 def test_kind_does_not_depend_on_the_sample():
-    """Check that draws of the samples that a user may have do not change the kind."""
+    """Check that draws of 150 samples and more do not change the kind."""
     rng = np.random.default_rng(1)
     X = pixels()
     for n_samples in (150, 400, 1000):
@@ -69,6 +76,27 @@ def test_kind_does_not_depend_on_the_sample():
             assert kind_of_columns(PCA(55, whiten=True).fit_transform(X[rows])) == "table"
             assert kind_of_columns(StandardScaler().fit_transform(X[rows])) == "mixed"
             assert kind_of_columns(X[rows]) == "wide"
+
+
+def test_whitened_together_with_other_classes():
+    """Check that inputs stay whitened where classes are left out after it."""
+    data = load_digits()
+    X = PCA(55, whiten=True).fit_transform(data.data)
+    rng = np.random.default_rng(0)
+    for n_known in (5, 6, 8):
+        for _ in range(10):
+            known = np.isin(data.target, rng.choice(10, n_known, replace=False))
+            assert kind_of_columns(X[known]) == "table"
+
+
+def test_extreme_numbers():
+    """Check that numbers whose squares are infinite or zero raise no warning."""
+    X = StandardScaler().fit_transform(pixels())
+    for factor in (1e160, 1e-320):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            kind_of_columns(X * factor)
+            kind_of_columns(X * np.where(np.arange(64) % 9, 1, factor))
 
 
 def test_missing_numbers():
