@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # Fewer training samples cost outsiders, more of them time.
 MOST_SAMPLES = 10_000
-# Numbers of a table have lengths that tell something, and categories no density.
-TABLE_DENSITY = {"n_directions": None, "ignore_binary": True, "normalize": False}
 # What confidence may count: against a sample up to its spread, and never for it.
 CONFIDENCE, LIMITS = 0.5, (-2, 0)
 # So does what lies outside of the usual directions, from half of its spread on.
@@ -102,7 +100,7 @@ def default_score(facts: Facts) -> BaseScore:
       sample of the predicted class.
     - Images: the distance of directions of the pixels to the nearest training sample of
       the predicted class, and the distance by principal directions.
-    - Inputs with missing values: the largest density of any class, of those that are there.
+    - Inputs with missing values: the densities alone, of the values that are there.
     - Features of the estimator, where it makes some: the distance to the nearest training
       sample of the predicted class, in units of the distance between classes, since a
       network pulls the samples that it trains on together. Where its network tells what
@@ -160,9 +158,7 @@ class Part:
 def _parts(facts):
     """Return what inputs and features say."""
     if facts.missing:
-        table = facts.columns in ("few", "table")
-        density = TABLE_DENSITY if table else {}
-        parts = [Part(InputDensity(**density, pooled=True, space="raw_inputs"))]
+        parts = _table_density() if facts.columns in ("few", "table") else _densities()
     elif facts.image:
         parts = [Part(_directions("raw_inputs"), PIXELS)]
         parts += [_outside()] * (not facts.layers)
@@ -189,16 +185,26 @@ def _table(with_directions):
     return [
         Part(_columns(pooled=True)),
         *[Part(_whitened())] * with_directions,
-        Part(InputDensity(**TABLE_DENSITY, pooled=True, space="raw_inputs")),
+        *_table_density(),
     ]
+
+
+def _table_density():
+    """Return the largest density of the numeric columns of a table."""
+    params = {"n_directions": None, "ignore_binary": True, "normalize": False}
+    return [Part(InputDensity(**params, pooled=True, space="raw_inputs"))]
 
 
 def _wide():
     """Return the scores of inputs of many columns."""
+    return [Part(_directions("raw_inputs")), *_densities()]
+
+
+def _densities():
+    """Return the largest densities of the directions of inputs, and of these themselves."""
     density = {"space": "raw_inputs", "pooled": True}
     # More components cost time, and gain nothing in so many directions.
     return [
-        Part(_directions("raw_inputs")),
         Part(InputDensity(2, normalize=True, **density)),
         Part(InputDensity(1, normalize=False, **density), LENGTHS),
     ]
