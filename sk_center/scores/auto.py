@@ -157,12 +157,13 @@ class Part:
 
 def _parts(facts):
     """Return what inputs and features say."""
+    is_table = facts.columns in ("few", "table")
     if facts.missing:
-        parts = _table_density() if facts.columns in ("few", "table") else _densities()
+        parts = _table_density() if is_table else _densities()
     elif facts.image:
         parts = [Part(_directions("raw_inputs"), PIXELS)]
         parts += [_outside()] * (not facts.layers)
-    elif facts.columns in ("few", "table"):
+    elif is_table:
         parts = _table(with_directions=facts.columns == "table")
     else:
         parts = [*_wide(), _outside()]
