@@ -22,7 +22,7 @@ from sk_center.open_set.outputs import (
 )
 from sk_center.scores import BaseScore, Combined
 from sk_center.scores.auto import Facts, default_score
-from sk_center.scores.columns import LARGEST_TABLE, kind_of_columns
+from sk_center.scores.columns import FEW_DIRECTIONS, kind_of_columns
 from sk_center.scores.registry import make_score
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def facts_of(estimator: Any, X: Any) -> Facts:
         missing = np.isnan(outputs_of(estimator, X, ["inputs"])["inputs"]).any()
     image = not issparse(seen) and np.ndim(seen) > 2
     dense, rows = numeric and not (issparse(inputs) or image), inputs
-    if dense and inputs.shape[1] > LARGEST_TABLE:
+    if dense and inputs.shape[1] >= FEW_DIRECTIONS:
         some = rows_of(X, some_rows(num_samples(X)))
         rows = outputs_of(estimator, some, ["raw_inputs"])["raw_inputs"]
     return Facts(
@@ -77,7 +77,7 @@ def facts_of(estimator: Any, X: Any) -> Facts:
         inputs=numeric,
         sparse=issparse(inputs),
         image=image,
-        columns=kind_of_columns(rows) if dense else "wide",
+        columns=kind_of_columns(rows) if dense else "text" if issparse(inputs) else "wide",
         layers=gives_layers(last) and (image or not numeric),
         missing=bool(missing),
     )

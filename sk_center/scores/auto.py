@@ -24,6 +24,8 @@ MOST_SAMPLES = 10_000
 CONFIDENCE, LIMITS = 0.5, (-2, 0)
 # So does what lies outside of the usual directions, from half of its spread on.
 OUTSIDE, BEYOND = 0.5, (-np.inf, -0.5)
+# Confidence tells more about texts than the nearest one does.
+TEXT_CONFIDENCE = 2.0
 # Lengths tell something beside directions: of features of small networks, and of pixels.
 LENGTHS = 0.5
 # Columns of different units count by how well they tell classes apart.
@@ -55,8 +57,8 @@ class Facts:
     image : bool
         Whether each of these has more than one axis, as an image has.
 
-    columns : {"few", "table", "wide", "mixed"}
-        Their kind, where they are dense rows.
+    columns : {"few", "table", "wide", "mixed", "text"}
+        Their kind, where they are dense rows; a sparse matrix counts as text.
 
     missing : bool
         Whether some of the numbers are missing.
@@ -96,8 +98,10 @@ def default_score(facts: Facts) -> BaseScore:
       directions counts against it. Where the columns are of different units, or were
       standardized before, the distance to the nearest sample of the predicted class counts
       twice as well, with columns that count by how well they tell classes apart.
-    - Sparse inputs, such as texts: the distance of directions to the nearest training
-      sample of the predicted class.
+    - Texts: the distance of directions to the nearest training sample of the predicted
+      class, and twice the confidence. These are sparse inputs, dense ones that are nearly
+      all zero, as counts of words, and their directions by ``TruncatedSVD``. Dense ones
+      have the distance by principal directions, too. Features of a network add nothing.
     - Images: the distance of directions of the pixels to the nearest training sample of
       the predicted class, and the distance by principal directions.
     - Inputs with missing values: the densities alone, of the values that are there.
@@ -110,9 +114,9 @@ def default_score(facts: Facts) -> BaseScore:
 
     Confidence is the logarithm of the odds of the largest probability, else the largest
     decision. It may count against a sample, and not for it, since outsiders from another
-    domain are often accepted with more confidence than known samples; for sparse inputs
-    it counts as it is. Where inputs are no rows of numbers, as those of a Dataset, what the
-    network says of them stands alone.
+    domain are often accepted with more confidence than known samples; for texts it counts
+    as it is. Where inputs are no rows of numbers, as those of a Dataset, what the network
+    says of them stands alone.
 
     Parameters
     ----------
@@ -127,21 +131,21 @@ def default_score(facts: Facts) -> BaseScore:
     confidence = []
     if not facts.layers and (facts.probabilities or facts.logits):
         confidence = [LogOdds() if facts.probabilities else MaxLogit()]
-    if facts.inputs and facts.sparse:
-        return Combined([_directions("inputs"), *confidence], how="sum")
     if not facts.inputs:
         if facts.layers:
             return _between_classes("layers")
         if facts.features:
             return Combined([Mahalanobis(), *[Energy()] * facts.logits], how="sum")
         return confidence[0] if confidence else CenterDistance()
-    parts = _parts(facts)
+    of_text = facts.columns == "text"
+    weight, limits = (TEXT_CONFIDENCE, None) if of_text else (CONFIDENCE, LIMITS)
+    parts = _parts(facts) + [Part(score, weight, limits) for score in confidence]
     return Combined(
-        [part.score for part in parts] + confidence,
+        [part.score for part in parts],
         how="sum",
-        weights=[part.weight for part in parts] + [CONFIDENCE] * len(confidence),
-        limits=[part.limits for part in parts] + [LIMITS] * len(confidence),
-        standardize=[part.standardize for part in parts] + [True] * len(confidence),
+        weights=[part.weight for part in parts],
+        limits=[part.limits for part in parts],
+        standardize=[part.standardize for part in parts],
     )
 
 
@@ -160,6 +164,8 @@ def _parts(facts):
     is_table = facts.columns in ("few", "table")
     if facts.missing:
         parts = _table_density() if is_table else _densities()
+    elif facts.columns == "text":
+        return [Part(_directions("raw_inputs")), *[_outside()] * (not facts.sparse)]
     elif facts.image:
         parts = [Part(_directions("raw_inputs"), PIXELS)]
         parts += [_outside()] * (not facts.layers)

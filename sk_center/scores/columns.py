@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from sk_center.scores.rows import blocks
 
-Kind = Literal["few", "table", "wide", "mixed"]
+Kind = Literal["few", "table", "wide", "mixed", "text"]
 
 # The direction of fewer columns tells little.
 FEW_COLUMNS = 8
@@ -23,6 +24,18 @@ UNITS, STANDARDIZED = 6, 1.25
 # The mean square of the correlations of independent columns is one over the number of
 # samples. The least bound is for inputs that were whitened together with other classes.
 CORRELATION, LEAST_CORRELATION = 2.25, 0.015
+# A text has few of the words: a smaller share of its numbers differs from zero than of
+# pixels. Beside categories, numeric columns are used more.
+USED, NUMERIC_USED = 0.07, 0.25
+# The variances of the first 32 principal directions fall by a power of their rank: those of
+# texts by 0.3 to 0.7, those of pixels and embeddings by 0.8 to 1.4. Fewer than 30 do not
+# show it.
+FEW_DIRECTIONS, RANKS, POWER = 30, 32, 0.75
+# Bounds for directions that were learned with other classes: their order (Kendall's tau)
+# and the mean square of their correlations.
+ORDER, DIRECTION_CORRELATION = -0.6, 0.03
+# TF-IDF makes texts of length one, and PCA subtracts their mean: no square is larger.
+LONGEST = 2
 
 
 def numeric_columns(X: NDArray[np.floating[Any]], least: int = 3) -> NDArray[np.bool_]:
@@ -40,8 +53,10 @@ def numeric_columns(X: NDArray[np.floating[Any]], least: int = 3) -> NDArray[np.
 
 
 def kind_of_columns(X: NDArray[np.floating[Any]]) -> Kind:
-    """Return the kind of some dense samples; for at most 50 columns a single one is enough.
+    """Return the kind of some dense samples; for at most 29 columns a single one is enough.
 
+    - ``"text"``: more than 50 columns, nearly all zero in a sample, as counts of words are;
+      or 30 and more that are principal directions of texts, as of ``TruncatedSVD``.
     - ``"few"``: fewer than 8 columns, or so many numeric ones among more than 300.
     - ``"table"``: at most 50 columns, or 3 to 50 of more than two values among more; or up
       to 300 that are categories, with a column for each, or without correlations, as after
@@ -50,13 +65,18 @@ def kind_of_columns(X: NDArray[np.floating[Any]]) -> Kind:
       has brought most to a standard deviation of about one. Not where numbers are missing.
     - ``"wide"``: all else, as embeddings and pixels.
     """
+    if X.shape[1] >= FEW_DIRECTIONS and _are_directions_of_texts(X):
+        return "text"
     if X.shape[1] <= LARGEST_TABLE:
         return "few" if X.shape[1] < FEW_COLUMNS else "table"
     numeric, small = numeric_columns(X, least=0), X.shape[1] <= LARGEST_COVARIANCE
+    categories = numeric.sum() < 3 and _are_categories(X[:, ~numeric])
+    if not categories and _are_words(X, numeric):
+        return "text"
     if 3 <= numeric.sum() <= LARGEST_TABLE:
         return "table" if small or numeric.sum() >= FEW_COLUMNS else "few"
     if numeric.sum() < 3:
-        return "table" if small and _are_categories(X[:, ~numeric]) else "wide"
+        return "table" if small and categories else "wide"
     X = X[:, numeric]
     with np.errstate(over="ignore", invalid="ignore"):
         spreads = X.std(axis=0, dtype=np.float64)
@@ -64,6 +84,36 @@ def kind_of_columns(X: NDArray[np.floating[Any]]) -> Kind:
     if low > 1 / STANDARDIZED and high < STANDARDIZED:
         return "table" if small and _are_uncorrelated(X[:, spreads > 0]) else "mixed"
     return "mixed" if highest > UNITS * middle else "wide"
+
+
+def _are_words(X, numeric):
+    """Return whether nearly all numbers are zero, as counts and weights of words are."""
+    used = X != 0
+    if numeric.any() and used[:, numeric].mean() > NUMERIC_USED:  # numbers and categories
+        return False
+    n_columns = used.any(axis=0).sum()
+    return 0 < used.sum() < USED * len(X) * n_columns
+
+
+def _are_directions_of_texts(X):
+    """Return whether columns are principal directions whose variances fall slowly.
+
+    ``TruncatedSVD`` does not center samples, so that its first direction is off center.
+    ``PCA`` does, also of tables: it must have left samples that are as short as TF-IDF
+    makes them.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        means, variances = X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
+        off_center = means[0] ** 2 > variances[0]
+        short = X.shape[1] > LARGEST_TABLE and np.square(X).sum(axis=1).max() < LONGEST
+    if not (off_center or short) or not ((variances > 0) & (variances < np.inf)).all():
+        return False
+    ranks = np.arange(2, len(variances) + 1)
+    if not kendalltau(ranks, variances[1:]).statistic < ORDER:  # NaN if all are equal
+        return False
+    largest = np.sort(variances)[::-1][1:RANKS]
+    power = np.polyfit(np.log(ranks[: len(largest)]), np.log(largest), 1)[0]
+    return power > -POWER and _are_uncorrelated(X, DIRECTION_CORRELATION)
 
 
 def _are_categories(X):
@@ -77,12 +127,16 @@ def _are_categories(X):
     return ones.sum(axis=1).var() < ones.var(axis=0).sum() / 2
 
 
-def _are_uncorrelated(X):
+def _are_uncorrelated(X, least=LEAST_CORRELATION):
     """Return whether correlations are about as small as those of independent columns."""
     n_samples, n_columns = X.shape
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.square(np.corrcoef(X, rowvar=False)).sum() - n_columns
-    bound = max(CORRELATION / n_samples, LEAST_CORRELATION)
+    X = X.astype(np.float64)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        Z = (X - X.mean(axis=0)) / X.std(axis=0)
+        # Products of rows have the same sum of squares as those of columns.
+        products = Z @ Z.T if n_columns > n_samples else Z.T @ Z
+        squares = np.square(products / n_samples).sum() - n_columns
+    bound = max(CORRELATION / n_samples, least)
     return squares < bound * n_columns * (n_columns - 1)
 
 

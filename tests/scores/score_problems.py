@@ -112,3 +112,12 @@ REFERENCES = {
         *problem, [reference_distance, reference_mahalanobis]
     ),
 }
+
+
+def counts(n_samples=600, n_topics=30, n_words=900):
+    """Return counts of words in short texts, each about a topic with words of its own."""
+    rng = np.random.default_rng(0)
+    common = 1 / np.arange(1, n_words + 1)
+    topics = common * rng.gamma(0.1, size=(n_topics, n_words)) + 0.1 * common
+    topics /= topics.sum(axis=1, keepdims=True)
+    return np.array([rng.multinomial(12, topics[i % n_topics]) for i in range(n_samples)])

@@ -4,9 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from score_problems import counts
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, normalize
 
 from sk_center.scores.columns import kind_of_columns, numeric_columns
 
@@ -16,10 +18,10 @@ def pixels():
     return load_digits().data / 16
 
 
-def categories(n_samples=500, n_columns=30, drop=None):
-    """Return columns of six categories, every third of two, in one-hot code."""
+def categories(n_samples=500, n_columns=30, drop=None, most=6):
+    """Return columns of six categories or more, every third of two, in one-hot code."""
     rng = np.random.default_rng(0)
-    raw = rng.geometric(0.4, size=(n_samples, n_columns)).clip(max=6)
+    raw = rng.geometric(min(0.4, 2 / most), size=(n_samples, n_columns)).clip(max=most)
     raw[:, ::3] = raw[:, ::3].clip(max=2)
     return OneHotEncoder(sparse_output=False, drop=drop).fit_transform(raw)
 
@@ -29,6 +31,27 @@ def hidden(X, n_factors=3):
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(len(X), n_factors)) @ rng.uniform(size=(n_factors, 80))
     return (factors + rng.normal(size=factors.shape) > 1).astype(float)
+
+
+def directions(power, n_columns=64, n_disordered=0, common=0.0):
+    """Return directions whose variances fall by a power, the first of them off center."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(600, n_columns)) + common * rng.normal(size=(600, 1))
+    X = Z * np.arange(1, n_columns + 1) ** (-power / 2)
+    X[:, 0] += 5
+    order = np.r_[0, 1 + rng.permutation(n_disordered), n_disordered + 1 : n_columns]
+    return X[:, order]
+
+
+def strokes(share):
+    """Return numbers of which a share is not zero."""
+    rng = np.random.default_rng(0)
+    return rng.uniform(size=(500, 100)) * (rng.uniform(size=(500, 100)) < share)
+
+
+def weights():
+    """Return the weights of these words by TF-IDF."""
+    return TfidfTransformer(sublinear_tf=True).fit_transform(counts())
 
 
 @pytest.mark.parametrize(
@@ -57,10 +80,38 @@ def hidden(X, n_factors=3):
         (lambda X: (X > 0.5).astype(float), "wide"),
         (lambda X: hidden(X), "wide"),
         (lambda X: np.zeros((20, 60)), "wide"),
+        (lambda X: TruncatedSVD(50).fit_transform(X), "table"),
+        (lambda X: TruncatedSVD(55).fit_transform(X), "wide"),
+        (lambda X: counts().astype(float), "text"),
+        (lambda X: counts()[:, :150].astype(float), "text"),
+        (lambda X: (counts()[:, :150] > 0).astype(float), "text"),
+        (lambda X: weights().toarray(), "text"),
+        (lambda X: TruncatedSVD(29).fit_transform(weights()), "table"),
+        (lambda X: TruncatedSVD(30).fit_transform(weights()), "text"),
+        (lambda X: TruncatedSVD(100).fit_transform(weights()), "text"),
+        (lambda X: TruncatedSVD(100).fit(weights()[::2]).transform(weights()), "text"),
+        (lambda X: normalize(TruncatedSVD(60).fit_transform(weights())), "text"),
+        (lambda X: PCA(60).fit_transform(weights().toarray()), "text"),
+        (lambda X: 2 * PCA(60).fit_transform(weights().toarray()), "wide"),
+        (lambda X: TruncatedSVD(60).fit_transform(weights())[:, ::-1], "wide"),
+        (lambda X: directions(0.6), "text"),
+        (lambda X: directions(0.6, n_columns=900), "text"),
+        (lambda X: directions(0.9), "wide"),
+        (lambda X: directions(0.6, n_disordered=10), "text"),
+        (lambda X: directions(0.6, n_disordered=40), "wide"),
+        (lambda X: directions(0.6, common=0.35), "text"),
+        (lambda X: directions(0.6, common=0.5), "wide"),
+        (lambda X: directions(0.6) - directions(0.6).mean(axis=0), "wide"),
+        (lambda X: strokes(0.05), "text"),
+        (lambda X: strokes(0.1), "wide"),
+        (lambda X: np.hstack([strokes(0.1), np.zeros((500, 60))]), "wide"),
+        (lambda X: categories(n_columns=9, most=60), "wide"),
+        (lambda X: categories(n_columns=3, most=60), "table"),
+        (lambda X: np.hstack([categories(n_columns=9, most=60), X[:500, 10:14]]), "few"),
     ],
 )
 def test_kind(make, kind):
-    """Check the kind of pixels, as they are and prepared, and of categories."""
+    """Check the kind of pixels and texts, as they are and prepared, and of categories."""
     X = make(pixels())
     assert kind_of_columns(X) == kind
     assert kind_of_columns(X.astype(np.float32)) == kind
@@ -97,6 +148,12 @@ def test_extreme_numbers():
             warnings.simplefilter("error")
             kind_of_columns(X * factor)
             kind_of_columns(X * np.where(np.arange(64) % 9, 1, factor))
+    texts = TruncatedSVD(60).fit_transform(weights())
+    for factor in (1e-30, 1e-23, 1e20, 1e30):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            kind_of_columns((texts * factor).astype(np.float32))
+            kind_of_columns((X * factor).astype(np.float32))
 
 
 def test_missing_numbers():

@@ -1,12 +1,16 @@
 """Tests of the score that ``conformity_score="auto"`` stands for."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
+from score_problems import counts
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -145,9 +149,35 @@ def test_sparse_rows():
     X = np.hstack([X, np.zeros_like(X)])
     estimator = LogisticRegression(max_iter=500)
     model = default(estimator).fit(csr_array(X), y)
-    assert kinds(model) == [("KNeighbors", "inputs"), ("LogOdds", None)]
-    assert model.score_.weights is None
+    assert kinds(model) == [NEAREST, ("LogOdds", None)]
+    assert model.score_.weights == [1, 2]
+    assert model.score_.limits == [None, None]
     assert model.is_outlier(csr_array(X[:20])).dtype == bool
+
+
+@pytest.mark.parametrize(
+    ("dense", "steps"),
+    [
+        (True, []),
+        (False, [TruncatedSVD(20, random_state=0)]),
+        (False, [TruncatedSVD(60, random_state=0), StandardScaler()]),
+    ],
+    ids=["dense", "directions", "scaled directions"],
+)
+@pytest.mark.parametrize(
+    "estimator",
+    [LogisticRegression(), CenterLossClassifier(max_epochs=1, random_state=0)],
+    ids=lambda value: type(value).__name__,
+)
+def test_dense_texts(estimator, dense, steps):
+    """Check the parts for dense rows of texts and for their directions."""
+    X, y = TfidfTransformer().fit_transform(counts(n_topics=6)), np.arange(600) % 6
+    X = X.toarray() if dense else X
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as that samples far away are accepted
+        model = default(make_pipeline(*steps, estimator)).fit(X, y)
+    assert kinds(model) == [NEAREST, OUTSIDE, ("LogOdds", None)]
+    assert model.score_.weights == [1, 0.5, 2]
 
 
 def test_sparse_tables():
