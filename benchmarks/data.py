@@ -115,7 +115,7 @@ def load_banking(kind, data_dir=None):
         )
     parts = ("train", "dev", "test")
     with np.load(existing(data_dir, "banking77_minilm.npz")) as file:
-        if kind == "texts":
+        if kind.endswith("texts"):
             X = np.concatenate([file[f"text_{part}"] for part in parts]).astype(object)
         else:
             X = np.concatenate([file[f"X_{part}"] for part in parts]).astype(np.float32)

@@ -6,6 +6,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     IsolationForest,
@@ -101,6 +102,8 @@ def make_preprocessing(data, X):
     """Return the steps before every classifier, a list of transformers, not fitted."""
     if data == "banking77 texts":
         return [TfidfVectorizer(sublinear_tf=True)]
+    if data == "banking77 directions of texts":
+        return [TfidfVectorizer(sublinear_tf=True), TruncatedSVD(100, random_state=0)]
     if isinstance(X, pd.DataFrame):  # numbers and categories
         numbers = make_column_selector(dtype_include="number")
         others = make_column_selector(dtype_exclude="number")

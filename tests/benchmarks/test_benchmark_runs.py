@@ -160,6 +160,9 @@ def test_tables_of_numbers_and_categories():
     assert made[:, 1:].tolist() == [[1, 0], [0, 1], [1, 0]]
     (step,) = make_preprocessing("banking77 texts", np.array(["a card", "my card"], object))
     assert step.fit_transform(["lost card", "my card"]).shape == (2, 3)
+    words, directions = make_preprocessing("banking77 directions of texts", np.empty(0))
+    assert repr(words) == repr(step)
+    assert directions.n_components == 100
 
 
 def test_resume_skips_what_is_finished(tmp_path, capsys):

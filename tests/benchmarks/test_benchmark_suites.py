@@ -71,7 +71,7 @@ def test_open_intent_protocol(data_dir):
     jobs = SUITES["intents"].jobs(Namespace(data_dir=data_dir, draws=None, seeds=None))
     splits = {(job.split.case, job.split.name): job.split for job in jobs}
     counts = pd.Series([case for case, _ in splits]).value_counts()
-    for kind in ("texts", "embeddings"):
+    for kind in ("texts", "directions of texts", "embeddings"):
         assert [counts[f"{kind}, {n} known intents"] for n in (19, 39, 58)] == [10] * 3
         split = splits[f"{kind}, 19 known intents", "3"]
         X, y, X_test, y_test = split.parts(data_dir)
