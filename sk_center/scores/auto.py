@@ -137,7 +137,7 @@ def default_score(facts: Facts) -> BaseScore:
         if facts.features:
             return Combined([Mahalanobis(), *[Energy()] * facts.logits], how="sum")
         return confidence[0] if confidence else CenterDistance()
-    of_text = facts.columns == "text"
+    of_text = facts.columns == "text" and not facts.missing
     weight, limits = (TEXT_CONFIDENCE, None) if of_text else (CONFIDENCE, LIMITS)
     parts = _parts(facts) + [Part(score, weight, limits) for score in confidence]
     return Combined(

@@ -50,7 +50,7 @@ def strokes(share):
 
 
 def weights():
-    """Return the weights of these words by TF-IDF."""
+    """Return the weights of the words by TF-IDF."""
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts())
 
 

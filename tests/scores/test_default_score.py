@@ -9,7 +9,11 @@ from scipy.sparse import csr_array
 from score_problems import counts
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -159,7 +163,7 @@ def test_sparse_rows():
     ("dense", "steps"),
     [
         (True, []),
-        (False, [TruncatedSVD(20, random_state=0)]),
+        (False, [TruncatedSVD(30, random_state=0)]),
         (False, [TruncatedSVD(60, random_state=0), StandardScaler()]),
     ],
     ids=["dense", "directions", "scaled directions"],
@@ -178,6 +182,16 @@ def test_dense_texts(estimator, dense, steps):
         model = default(make_pipeline(*steps, estimator)).fit(X, y)
     assert kinds(model) == [NEAREST, OUTSIDE, ("LogOdds", None)]
     assert model.score_.weights == [1, 0.5, 2]
+
+
+def test_texts_with_missing_numbers():
+    """Check that densities judge them, and confidence as with other inputs."""
+    X, y = counts(n_topics=3, n_words=200).astype(float), np.arange(600) % 3
+    X[::50, 0] = np.nan
+    model = default(HistGradientBoostingClassifier(max_iter=2)).fit(X, y)
+    assert kinds(model) == [DENSITY, DENSITY, ("LogOdds", None)]
+    assert model.score_.weights == [1, 0.5, 0.5]
+    assert model.score_.limits[-1] == (-2, 0)
 
 
 def test_sparse_tables():
