@@ -29,7 +29,8 @@ def data_dir(tmp_path):
         y = np.repeat(intents, size)
         X = np.eye(77, dtype=np.float16)[np.repeat(np.arange(77), size)]
         X = X + rng.normal(scale=0.01, size=X.shape)
-        texts = np.array([f"{label} please" for label in y])
+        words = np.random.default_rng(size).integers(300, size=(len(y), 2))
+        texts = np.array([f"{label} w{a} w{b}" for label, (a, b) in zip(y, words)])
         arrays |= {f"y_{part}": y, f"X_{part}": X, f"text_{part}": texts}
     np.savez(tmp_path / "banking77_minilm.npz", **arrays)
     numbers = np.repeat(["3", "4", "5"], 60)
